@@ -1,0 +1,12 @@
+// Biome formats and lints; the one rule it cannot check without types is checked here.
+import tseslint from 'typescript-eslint';
+
+export default [
+  { ignores: ['**/node_modules/', '.pushfleet/', 'proto/gen/'] },
+  {
+    files: ['**/*.ts'],
+    languageOptions: { parser: tseslint.parser, parserOptions: { project: './tsconfig.json' } },
+    plugins: { '@typescript-eslint': tseslint.plugin },
+    rules: { '@typescript-eslint/no-floating-promises': 'error' },
+  },
+];

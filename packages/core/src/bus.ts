@@ -1,0 +1,100 @@
+import type { Cursor, Place } from './cursor.ts';
+import type { PushfleetError } from './error.ts';
+import type { Lifecycle } from './lifecycle.ts';
+import type { Namespace } from './namespace.ts';
+import type { Draft, Publication } from './publication.ts';
+import type { Topic, TopicFilter } from './topic.ts';
+
+/** The answer to a draft that the log holds. */
+export interface Stored {
+  readonly id: string;
+  readonly topic: Topic;
+  /** The place right behind this publication: its own shard's position and its time. */
+  readonly cursor: Cursor;
+  /** The log held it before: the same source, topic and id within the duplicate window. */
+  readonly duplicate: boolean;
+}
+
+/** A publication, or the news that some can no longer be given. */
+export type Item<T> =
+  | { readonly kind: 'publication'; readonly value: T }
+  | { readonly kind: 'gap'; readonly from: Cursor; readonly to: Cursor };
+
+/** What a worker says of a publication it was given. */
+export type Verdict = 'done' | { readonly retryMs: number } | { readonly dead: string };
+
+/**
+ * Live publications of a set of filters: each handed over once however many of the filters match, in order
+ * per topic, healed after a loss.
+ */
+export interface Following {
+  /**
+   * Resolves once the interest is fenced: everything matching that is stored after the returned place reaches
+   * `on`. Adding a filter twice is an error of the caller.
+   *
+   * @throws PushfleetError `unavailable` when the log is out of reach
+   */
+  add(filter: TopicFilter): Promise<Place>;
+  /** Matching publications stop, unless another filter of this following matches them. */
+  remove(filter: TopicFilter): void;
+  /**
+   * Everything at or before this place that matches a filter added by then has been handed to `on`. The array
+   * inside is reused: read it before the next publication, or copy it.
+   */
+  readonly place: Place;
+  stop(): void;
+}
+
+export interface WorkOptions {
+  /** Most publications handed out at once. */
+  readonly concurrency: number;
+  /** Hand out the publications of one topic one after the other. */
+  readonly orderedByTopic: boolean;
+}
+
+/** One namespace's view of the log. */
+export interface Bus {
+  /** Settles once every draft is stored or refused; answers stand in the order of the drafts. Never rejects. */
+  publish(drafts: readonly Draft[]): Promise<readonly (Stored | PushfleetError)[]>;
+
+  /** Opens a live supply without filters. `on` must not throw and is not called after `stop`. */
+  follow(on: (item: Item<Publication>) => void): Following;
+
+  /**
+   * Reads what is stored after `after` up to and including `until` and matches any of the filters: each
+   * publication once, in order per topic. What can no longer be given comes as a gap.
+   *
+   * @throws PushfleetError `cursor_invalid`, or `unavailable` when the log is out of reach
+   */
+  replay(
+    filters: readonly TopicFilter[],
+    after: Cursor,
+    until: Cursor,
+    signal: AbortSignal,
+  ): AsyncIterable<readonly Item<Publication>[]>;
+
+  /** The place of the newest stored publication: everything acknowledged before the call is at or before it. */
+  head(): Promise<Cursor>;
+
+  /** The retained publications that match, in no particular order, in batches. */
+  retained(filter: TopicFilter, signal: AbortSignal): AsyncIterable<readonly Publication[]>;
+
+  /**
+   * Takes part in a durable group that shares the matching publications out: each goes to one member and
+   * comes back when its lease ends without a verdict.
+   */
+  work(
+    group: string,
+    filter: TopicFilter,
+    options: WorkOptions,
+    on: (publication: Publication, lease: { extend(): void }) => Promise<Verdict>,
+  ): Promise<{ stop(): Promise<void> }>;
+}
+
+/** The fleet's connection to its log. */
+export interface Backbone extends Lifecycle {
+  /** Whether the log answers at this moment; a service that needs it is not ready while it does not. */
+  readonly ready: boolean;
+  /** The view of one namespace; cheap, the same object for the same namespace. */
+  bus(namespace: Namespace): Bus;
+}

@@ -1,0 +1,59 @@
+import type { ErrorCode } from './error.ts';
+
+/** gRPC status codes by name; the numbers are those of grpc/grpc doc/statuscodes.md. */
+export const grpcStatus = {
+  INVALID_ARGUMENT: 3,
+  DEADLINE_EXCEEDED: 4,
+  NOT_FOUND: 5,
+  ALREADY_EXISTS: 6,
+  PERMISSION_DENIED: 7,
+  RESOURCE_EXHAUSTED: 8,
+  UNIMPLEMENTED: 12,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+  UNAUTHENTICATED: 16,
+} as const;
+
+/** What an error code means to a person and in the two APIs that every caller of the fleet knows. */
+export interface CodeMeaning {
+  readonly http: number;
+  readonly grpc: keyof typeof grpcStatus;
+  /** RFC 9457 `title`: the same for every occurrence of the code. */
+  readonly title: string;
+  /** Whether the same request can succeed later without a change. */
+  readonly retry: boolean;
+}
+
+const row = (http: number, grpc: keyof typeof grpcStatus, title: string, retry = false): CodeMeaning => ({
+  http,
+  grpc,
+  title,
+  retry,
+});
+
+/** The one table from codes to statuses. `docs/errors.md` is generated from it. */
+export const meanings: Readonly<Record<ErrorCode, CodeMeaning>> = {
+  topic_invalid: row(400, 'INVALID_ARGUMENT', 'The topic is not a legal topic'),
+  filter_invalid: row(400, 'INVALID_ARGUMENT', 'The topic filter is not a legal filter'),
+  id_invalid: row(400, 'INVALID_ARGUMENT', 'The id is not a legal publication id'),
+  attribute_invalid: row(400, 'INVALID_ARGUMENT', 'An attribute, type, source or content type is not legal'),
+  cursor_invalid: row(400, 'INVALID_ARGUMENT', 'The cursor was not issued by this fleet'),
+  request_invalid: row(400, 'INVALID_ARGUMENT', 'The request cannot be read'),
+  payload_too_large: row(413, 'RESOURCE_EXHAUSTED', 'The payload is larger than the limit'),
+  too_many_filters: row(400, 'INVALID_ARGUMENT', 'More topic filters than one connection may hold'),
+  unauthenticated: row(401, 'UNAUTHENTICATED', 'No valid token was presented'),
+  token_expired: row(401, 'UNAUTHENTICATED', 'The token has expired'),
+  token_revoked: row(401, 'UNAUTHENTICATED', 'The token was revoked'),
+  forbidden: row(403, 'PERMISSION_DENIED', 'The token does not grant this'),
+  not_found: row(404, 'NOT_FOUND', 'There is nothing at this address'),
+  method_not_allowed: row(405, 'UNIMPLEMENTED', 'The method is not allowed here'),
+  unsupported_media_type: row(415, 'INVALID_ARGUMENT', 'The content type is not accepted here'),
+  conflict: row(409, 'ALREADY_EXISTS', 'It already exists, or was changed by somebody else'),
+  rate_limited: row(429, 'RESOURCE_EXHAUSTED', 'Too many requests', true),
+  too_many_connections: row(503, 'RESOURCE_EXHAUSTED', 'No room for another connection', true),
+  storage_full: row(507, 'RESOURCE_EXHAUSTED', 'The log is full', true),
+  unavailable: row(503, 'UNAVAILABLE', 'A part of the fleet is out of reach', true),
+  timeout: row(504, 'DEADLINE_EXCEEDED', 'The fleet did not answer in time', true),
+  draining: row(503, 'UNAVAILABLE', 'This instance is shutting down', true),
+  internal: row(500, 'INTERNAL', 'Something failed inside the fleet'),
+};
