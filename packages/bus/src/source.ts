@@ -11,9 +11,12 @@ export interface LiveMessage {
   publication(): Publication;
 }
 
-/** Why a live supply may have lost something without telling. */
+/**
+ * Why a live supply may have lost something without telling. `connection_lost` is raised at the loss, not at
+ * the return: what comes first over the new connection must already be held.
+ */
 export type Suspicion =
-  | { readonly kind: 'reconnected' }
+  | { readonly kind: 'connection_lost' }
   | { readonly kind: 'leader_changed'; readonly shard: number };
 
 /**

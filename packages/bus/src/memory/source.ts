@@ -1,0 +1,141 @@
+import { formatCursor, type Item, matches, type Namespace, type Publication, type TopicFilter } from '@pushfleet/core';
+import type { Clock } from '../clock.ts';
+import type { LiveMessage, Source, Suspicion } from '../source.ts';
+import type { Entry, MemoryLog } from './log.ts';
+
+/**
+ * What a faulty network does to one message on its way to one interest: hands it over after `delaysMs`, once
+ * for every number in it; an empty list loses it.
+ */
+export type Network = () => readonly number[];
+
+const batchSize = 64;
+
+interface Attached {
+  readonly namespace: Namespace;
+  readonly filter: TopicFilter;
+  readonly on: (message: LiveMessage) => void;
+}
+
+/** The port of the follower on a log in memory, through a network that may lose, double and overtake. */
+export class MemorySource implements Source {
+  readonly #log: MemoryLog;
+  readonly #clock: Clock;
+  readonly #network: Network;
+  readonly #attached = new Set<Attached>();
+  readonly #suspicious = new Set<(suspicion: Suspicion) => void>();
+  readonly #stopListening: () => void;
+  /** Where set, heads and reads are refused with it: the log is out of reach. */
+  failure: Error | undefined;
+
+  constructor(log: MemoryLog, clock: Clock, network: Network = () => [0]) {
+    this.#log = log;
+    this.#clock = clock;
+    this.#network = network;
+    this.#stopListening = log.listen((entry) => this.#send(entry));
+  }
+
+  get generation(): string {
+    return this.#log.generation;
+  }
+
+  get shards(): number {
+    return this.#log.shards.length;
+  }
+
+  /** How many interests are attached at this moment. */
+  get interests(): number {
+    return this.#attached.size;
+  }
+
+  attach(namespace: Namespace, filter: TopicFilter, on: (message: LiveMessage) => void): { detach(): void } {
+    const attached = { namespace, filter, on };
+    this.#attached.add(attached);
+    return { detach: () => this.#attached.delete(attached) };
+  }
+
+  async heads(): Promise<{ sequences: readonly number[]; time: number }> {
+    await this.#turn();
+    return this.#log.heads();
+  }
+
+  async *read(
+    namespace: Namespace,
+    filters: readonly TopicFilter[],
+    range: { readonly after: readonly number[]; readonly until: readonly number[]; readonly headersOnly?: boolean },
+    signal: AbortSignal,
+  ): AsyncIterable<readonly Item<Publication>[]> {
+    for (let shard = 0; shard < this.shards; shard++) {
+      const after = range.after[shard] ?? 0;
+      const until = range.until[shard] ?? 0;
+      const found = this.#stretch(namespace, filters, shard, after, until, range.headersOnly ?? false);
+      for (let i = 0; i < found.length && !signal.aborted; i += batchSize) {
+        await this.#turn();
+        yield found.slice(i, i + batchSize);
+      }
+    }
+  }
+
+  #stretch(
+    namespace: Namespace,
+    filters: readonly TopicFilter[],
+    shard: number,
+    after: number,
+    until: number,
+    headersOnly: boolean,
+  ): Item<Publication>[] {
+    const { entries, purged } = this.#log.shards[shard] as MemoryLog['shards'][number];
+    const items: Item<Publication>[] = [];
+    if (after < purged && after < until) items.push(this.#gap(shard, after, Math.min(purged, until)));
+    for (const entry of entries) {
+      const { publication } = entry;
+      if (publication.sequence <= after || publication.sequence > until || entry.namespace !== namespace) continue;
+      if (!filters.some((filter) => matches(filter, publication.topic))) continue;
+      const value = headersOnly ? { ...publication, payload: new Uint8Array() } : publication;
+      items.push({ kind: 'publication', value });
+    }
+    return items;
+  }
+
+  #gap(shard: number, from: number, to: number): Item<Publication> {
+    const place = (sequence: number) => {
+      const positions = this.#log.shards.map((_, index) => (index === shard ? sequence : undefined));
+      return formatCursor({ generation: this.generation, positions, time: this.#clock.now() });
+    };
+    return { kind: 'gap', from: place(from), to: place(to) };
+  }
+
+  onSuspicion(on: (suspicion: Suspicion) => void): () => void {
+    this.#suspicious.add(on);
+    return () => this.#suspicious.delete(on);
+  }
+
+  /** Raises a suspicion, as a lost connection or a new leader would. */
+  suspect(suspicion: Suspicion): void {
+    for (const on of this.#suspicious) on(suspicion);
+  }
+
+  close(): void {
+    this.#stopListening();
+    this.#attached.clear();
+  }
+
+  #send({ namespace, publication, lastSequence }: Entry): void {
+    const { shard, sequence, topic } = publication;
+    const message = { shard, sequence, lastSequence, topic, publication: () => publication };
+    for (const attached of this.#attached) {
+      if (attached.namespace !== namespace || !matches(attached.filter, topic)) continue;
+      for (const delay of this.#network()) {
+        this.#clock.after(delay, () => {
+          if (this.#attached.has(attached)) attached.on(message);
+        });
+      }
+    }
+  }
+
+  #turn(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#clock.after(0, () => (this.failure === undefined ? resolve() : reject(this.failure)));
+    });
+  }
+}
