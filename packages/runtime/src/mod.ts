@@ -1,0 +1,16 @@
+export { type Config, ConfigError, type Fields, readConfig, unknownVariables } from './config.ts';
+export { type Address, type Field, field } from './field.ts';
+export type { Action, Grant } from './grant.ts';
+export * from './grpc-error.ts';
+export * from './internal.ts';
+export type { Issuer } from './issuer.ts';
+export { createLog, type Log, listening } from './log.ts';
+export * from './metrics.ts';
+export * from './problem.ts';
+export * from './rate.ts';
+export * from './registry-client.ts';
+export type { RevocationList } from './revocations.ts';
+export * from './service.ts';
+export * from './shared-fields.ts';
+export * from './tokens.ts';
+export * from './wheel.ts';

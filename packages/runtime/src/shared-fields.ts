@@ -1,0 +1,131 @@
+import { field } from './field.ts';
+import { parseIssuers } from './issuer.ts';
+
+/** What every service reads. */
+export const commonFields = {
+  drainMs: field.duration({
+    env: 'PUSHFLEET_DRAIN_SECONDS',
+    doc: 'How long a service that was told to stop spends on finishing what it accepted before it cuts the rest.',
+    fallback: 30,
+    min: 0,
+    max: 3_600,
+  }),
+  logLevel: field.choice({
+    env: 'PUSHFLEET_LOG_LEVEL',
+    doc: 'The least severe log lines written.',
+    choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal'],
+    fallback: 'info',
+  }),
+};
+
+/** What a service reads that checks tokens. At least one source of keys must be configured: nothing is open. */
+export const tokenFields = {
+  tokenSecret: field.secret({
+    env: 'PUSHFLEET_TOKEN_SECRET',
+    doc: 'Short form of one issuer: the secret that its tokens are signed with (HS256).',
+    optional: true,
+    min: 32,
+  }),
+  tokenPublicKey: field.text({
+    env: 'PUSHFLEET_TOKEN_PUBLIC_KEY',
+    doc: 'Short form of one issuer: the public key in PEM; the algorithm follows from its type (RSA: RS256, P-256: ES256, P-384: ES384, P-521: ES512, Ed25519: EdDSA).',
+    optional: true,
+    file: true,
+    example: 'PUSHFLEET_TOKEN_PUBLIC_KEY_FILE=/run/secrets/token.pem',
+  }),
+  tokenJwksUrl: field.url({
+    env: 'PUSHFLEET_TOKEN_JWKS_URL',
+    doc: 'Short form of one issuer: the address of its key set. Keys are kept ten minutes and fetched again for an unknown key. Use https outside a network you trust.',
+    schemes: ['https', 'http'],
+    optional: true,
+    example: 'https://login.example.com/.well-known/jwks.json',
+  }),
+  tokenIssuer: field.text({
+    env: 'PUSHFLEET_TOKEN_ISSUER',
+    doc: 'Short form: the claim "iss" that tokens must have.',
+    optional: true,
+    example: 'https://login.example.com',
+  }),
+  tokenAudience: field.text({
+    env: 'PUSHFLEET_TOKEN_AUDIENCE',
+    doc: 'Short form: the claim "aud" that tokens must name.',
+    optional: true,
+    example: 'pushfleet',
+  }),
+  tokenIssuers: field.parsed(
+    {
+      env: 'PUSHFLEET_TOKEN_ISSUERS',
+      doc: 'Further issuers. Each has one of "secret", "keys" (a list of JWKs) and "jwksUrl", and may have "issuer", "audience", "algorithms" and "claim" (the name of the claim that holds the grants, or a list of names that leads to it; "pushfleet" by default).',
+      rule: 'a JSON list of issuers',
+      example:
+        '[{"issuer":"https://login.example.com","audience":"pushfleet","jwksUrl":"https://login.example.com/jwks.json"}]',
+      secret: true,
+      optional: true,
+    },
+    parseIssuers,
+  ),
+};
+
+/** What a service reads that uses the log. */
+export const natsFields = {
+  natsUrl: field.text({
+    env: 'PUSHFLEET_NATS_URL',
+    doc: 'The NATS servers, comma-separated.',
+    fallback: 'nats://127.0.0.1:4222',
+  }),
+  natsCreds: field.secret({
+    env: 'PUSHFLEET_NATS_CREDS',
+    doc: 'The contents of a NATS credentials file; PUSHFLEET_NATS_CREDS_FILE names the file itself.',
+    optional: true,
+  }),
+};
+
+/** What a service reads that speaks gRPC inside the fleet, as a client or as a server. */
+export const internalFields = {
+  internalSecret: field.secret({
+    env: 'PUSHFLEET_INTERNAL_SECRET',
+    doc: 'The secret by which the services of the fleet know each other. Absent, it is derived from PUSHFLEET_TOKEN_SECRET.',
+    optional: true,
+    min: 32,
+  }),
+  tokenSecret: tokenFields.tokenSecret,
+  internalTlsCa: field.text({
+    env: 'PUSHFLEET_INTERNAL_TLS_CA',
+    doc: 'The certificates (PEM) that sign the services of the fleet. A client trusts them alone; a server that has them asks clients for a certificate (mTLS).',
+    optional: true,
+    file: true,
+    example: 'PUSHFLEET_INTERNAL_TLS_CA_FILE=/run/secrets/ca.pem',
+  }),
+  internalTlsCert: field.text({
+    env: 'PUSHFLEET_INTERNAL_TLS_CERT',
+    doc: 'The certificate chain (PEM) that this service shows to others of the fleet.',
+    optional: true,
+    file: true,
+    example: 'PUSHFLEET_INTERNAL_TLS_CERT_FILE=/run/secrets/tls.crt',
+  }),
+  internalTlsKey: field.secret({
+    env: 'PUSHFLEET_INTERNAL_TLS_KEY',
+    doc: 'The private key (PEM) of PUSHFLEET_INTERNAL_TLS_CERT.',
+    optional: true,
+  }),
+};
+
+/** What a service reads that asks the registry. */
+export const registryFields = {
+  ...internalFields,
+  registryUrl: field.url({
+    env: 'PUSHFLEET_REGISTRY_URL',
+    doc: "The registry's gRPC address; https speaks TLS. Absent, tickets are refused and no revocation is known.",
+    schemes: ['http', 'https'],
+    optional: true,
+    example: 'http://127.0.0.1:50052',
+  }),
+};
+
+/** The shared declarations with the headings they stand under in docs/configuration.md. */
+export const sharedFields = [
+  { title: 'Every service', fields: commonFields },
+  { title: 'Token checks', fields: tokenFields },
+  { title: 'The log', fields: natsFields },
+  { title: 'Inside the fleet', fields: registryFields },
+] as const;
