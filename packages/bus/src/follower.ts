@@ -125,7 +125,8 @@ export class Follower implements Following {
   }
 
   #attach(filter: TopicFilter): Interest {
-    if (this.#interests.get(filter) !== undefined) throw new Error(`the filter ${filter} is followed already`);
+    if (this.#interests.get(filter) !== undefined)
+      throw new Error(`the filter ${filter} is followed already`);
     const on = (message: LiveMessage) => this.#receive(interest, message);
     const { detach } = this.#source.attach(this.#namespace, filter, on);
     const interest: Interest = { filter, detach, joined: undefined, early: [], overflowed: false };
@@ -139,7 +140,8 @@ export class Follower implements Following {
     const early = interest.early;
     interest.early = [];
     for (const message of early) this.#receive(interest, message);
-    if (interest.overflowed) for (const shard of this.#shards) this.#heal(shard, 'too much came while joining');
+    if (interest.overflowed)
+      for (const shard of this.#shards) this.#heal(shard, 'too much came while joining');
   }
 
   /** With no other interest nothing before the fence is owed, so every shard starts there. */
@@ -201,7 +203,9 @@ export class Follower implements Following {
   /** Drops what is known of topics nobody follows now: on a return they start at the new fence, without a false alarm. */
   #forget(filter: TopicFilter): void {
     for (const { seen } of this.#shards) {
-      const topics = isExact(filter) ? [filter] : [...seen.keys()].filter((topic) => matches(filter, topic as Topic));
+      const topics = isExact(filter)
+        ? [filter]
+        : [...seen.keys()].filter((topic) => matches(filter, topic as Topic));
       for (const topic of topics) {
         if (this.#interests.matching(topic)[Symbol.iterator]().next().done) seen.delete(topic);
       }

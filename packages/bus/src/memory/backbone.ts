@@ -133,7 +133,13 @@ class MemoryBus implements Bus {
     };
     if (lost || from.positions.some((position, shard) => (position ?? 0) > (heads[shard] ?? 0))) {
       const { generation } = this.#log;
-      yield [{ kind: 'gap', from: after, to: formatCursor({ generation, positions: range.after, time: from.time }) }];
+      yield [
+        {
+          kind: 'gap',
+          from: after,
+          to: formatCursor({ generation, positions: range.after, time: from.time }),
+        },
+      ];
     }
     yield* this.#source.read(this.#namespace, filters, range, signal);
   }

@@ -18,9 +18,14 @@ export class MemoryLedger implements Ledger {
     return entry === undefined || entry.expiresAt <= this.#clock.now() ? undefined : entry;
   }
 
-  async put(key: string, value: Uint8Array, options: { ifRevision?: number; ttlMs?: number } = {}): Promise<number> {
+  async put(
+    key: string,
+    value: Uint8Array,
+    options: { ifRevision?: number; ttlMs?: number } = {},
+  ): Promise<number> {
     await this.#compare(key, options.ifRevision);
-    const expiresAt = options.ttlMs === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() + options.ttlMs;
+    const expiresAt =
+      options.ttlMs === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() + options.ttlMs;
     const entry = { value, revision: ++this.#revision, expiresAt };
     this.#entries.set(key, entry);
     this.#tell({ key, value, revision: entry.revision });
@@ -33,7 +38,10 @@ export class MemoryLedger implements Ledger {
     this.#tell({ key, value: undefined, revision: ++this.#revision });
   }
 
-  async watch(on: (entry: LedgerEntry) => void, options: { prefix?: string } = {}): Promise<{ stop(): void }> {
+  async watch(
+    on: (entry: LedgerEntry) => void,
+    options: { prefix?: string } = {},
+  ): Promise<{ stop(): void }> {
     const watcher = (entry: LedgerEntry) => {
       if (entry.key.startsWith(options.prefix ?? '')) on(entry);
     };
@@ -45,7 +53,10 @@ export class MemoryLedger implements Ledger {
   async #compare(key: string, wanted: number | undefined): Promise<void> {
     const held = (await this.get(key))?.revision ?? 0;
     if (wanted === undefined || wanted === held) return;
-    throw new PushfleetError('conflict', `The entry ${key} is at revision ${held}, not ${wanted}; read it again.`);
+    throw new PushfleetError(
+      'conflict',
+      `The entry ${key} is at revision ${held}, not ${wanted}; read it again.`,
+    );
   }
 
   #tell(entry: LedgerEntry): void {

@@ -1,5 +1,12 @@
-import { type Draft, limits, type Namespace, type Publication, PushfleetError, type Stored } from '@pushfleet/core';
-import { formatCursor } from '@pushfleet/core';
+import {
+  type Draft,
+  formatCursor,
+  limits,
+  type Namespace,
+  type Publication,
+  PushfleetError,
+  type Stored,
+} from '@pushfleet/core';
 import type { Clock } from '../clock.ts';
 import { shardOf } from '../shard.ts';
 

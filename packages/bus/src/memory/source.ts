@@ -1,4 +1,11 @@
-import { formatCursor, type Item, matches, type Namespace, type Publication, type TopicFilter } from '@pushfleet/core';
+import {
+  formatCursor,
+  type Item,
+  matches,
+  type Namespace,
+  type Publication,
+  type TopicFilter,
+} from '@pushfleet/core';
 import type { Clock } from '../clock.ts';
 import type { LiveMessage, Source, Suspicion } from '../source.ts';
 import type { Entry, MemoryLog } from './log.ts';
@@ -62,7 +69,11 @@ export class MemorySource implements Source {
   async *read(
     namespace: Namespace,
     filters: readonly TopicFilter[],
-    range: { readonly after: readonly number[]; readonly until: readonly number[]; readonly headersOnly?: boolean },
+    range: {
+      readonly after: readonly number[];
+      readonly until: readonly number[];
+      readonly headersOnly?: boolean;
+    },
     signal: AbortSignal,
   ): AsyncIterable<readonly Item<Publication>[]> {
     for (let shard = 0; shard < this.shards; shard++) {
@@ -89,7 +100,8 @@ export class MemorySource implements Source {
     if (after < purged && after < until) items.push(this.#gap(shard, after, Math.min(purged, until)));
     for (const entry of entries) {
       const { publication } = entry;
-      if (publication.sequence <= after || publication.sequence > until || entry.namespace !== namespace) continue;
+      if (publication.sequence <= after || publication.sequence > until || entry.namespace !== namespace)
+        continue;
       if (!filters.some((filter) => matches(filter, publication.topic))) continue;
       const value = headersOnly ? { ...publication, payload: new Uint8Array() } : publication;
       items.push({ kind: 'publication', value });
