@@ -1,4 +1,5 @@
 export * from './bus.ts';
+export * from './cloudevents.ts';
 export * from './cursor.ts';
 export * from './error.ts';
 export * from './lifecycle.ts';
