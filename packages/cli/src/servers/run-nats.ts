@@ -1,0 +1,72 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Child, startChild } from '../local/child.ts';
+import { poll } from '../local/poll.ts';
+
+export interface NatsOptions {
+  readonly binary: string;
+  /** Holds configuration, log and JetStream's store; kept between runs. */
+  readonly directory: string;
+  readonly name: string;
+  readonly port: number;
+  /** For the monitoring pages, which tell when the server is ready. */
+  readonly monitorPort: number;
+  readonly cluster?: { readonly port: number; readonly routes: readonly number[] };
+  /** More lines of nats-server configuration. */
+  readonly config?: string;
+}
+
+export interface NatsInstance {
+  readonly child: Child;
+  readonly url: string;
+  readonly monitorUrl: string;
+}
+
+/**
+ * Starts a nats-server with JetStream on 127.0.0.1 and waits until it listens. A member of a cluster serves
+ * JetStream only once it has found the others: `monitorUrl` + `/healthz` tells.
+ *
+ * @throws Error with the server's last words where it ends instead, "address already in use" among them
+ */
+export async function runNats(o: NatsOptions): Promise<NatsInstance> {
+  mkdirSync(o.directory, { recursive: true });
+  const file = join(o.directory, 'nats.conf');
+  writeFileSync(file, configuration(o));
+  const child = await startChild({
+    command: o.binary,
+    args: ['--config', file],
+    cwd: o.directory,
+    log: join(o.directory, 'nats.log'),
+  });
+  const url = `nats://127.0.0.1:${o.port}`;
+  const monitorUrl = `http://127.0.0.1:${o.monitorPort}`;
+  try {
+    // Whoever listens on the port may be somebody else: the server's own word counts.
+    await poll(() => /Server is ready/.test(child.output()), {
+      child,
+      what: `${o.name} to listen`,
+      ms: 20_000,
+    });
+  } catch (error) {
+    await child.stop('SIGKILL');
+    throw error;
+  }
+  return { child, url, monitorUrl };
+}
+
+const quoted = (text: string): string => JSON.stringify(text);
+
+function configuration(o: NatsOptions): string {
+  const { cluster } = o;
+  const lines = [
+    `server_name: ${quoted(o.name)}`,
+    `listen: "127.0.0.1:${o.port}"`,
+    `http: "127.0.0.1:${o.monitorPort}"`,
+    `jetstream { store_dir: ${quoted(join(o.directory, 'store'))} }`,
+  ];
+  if (cluster !== undefined) {
+    const routes = cluster.routes.map((port) => quoted(`nats://127.0.0.1:${port}`)).join(', ');
+    lines.push(`cluster { name: pushfleet, listen: "127.0.0.1:${cluster.port}", routes: [${routes}] }`);
+  }
+  return [...lines, o.config ?? '', ''].join('\n');
+}

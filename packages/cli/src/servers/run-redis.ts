@@ -1,0 +1,41 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Child, startChild } from '../local/child.ts';
+import { poll } from '../local/poll.ts';
+
+export interface RedisOptions {
+  readonly binary: string;
+  /** Holds the log and the append-only file; kept between runs. */
+  readonly directory: string;
+  readonly port: number;
+}
+
+export interface RedisInstance {
+  readonly child: Child;
+  readonly url: string;
+}
+
+/**
+ * Starts a redis-server on 127.0.0.1 and waits until it answers.
+ *
+ * @throws Error with the server's last words where it ends instead, "Address already in use" among them
+ */
+export async function runRedis(o: RedisOptions): Promise<RedisInstance> {
+  mkdirSync(o.directory, { recursive: true });
+  const settings = { bind: '127.0.0.1', port: String(o.port), dir: o.directory, appendonly: 'yes', save: '' };
+  const child = await startChild({
+    command: o.binary,
+    args: Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]),
+    cwd: o.directory,
+    log: join(o.directory, 'redis.log'),
+  });
+  try {
+    // Whoever listens on the port may be somebody else: the server's own word counts.
+    const ready = (): boolean => child.output().includes('Ready to accept connections');
+    await poll(ready, { child, what: 'redis-server to listen', ms: 20_000 });
+  } catch (error) {
+    await child.stop('SIGKILL');
+    throw error;
+  }
+  return { child, url: `redis://127.0.0.1:${o.port}` };
+}
