@@ -1,3 +1,5 @@
+export { freePort } from '@pushfleet/cli/servers';
 export { type NatsCluster, type NatsServer, type StartNatsOptions, startNats } from './start-nats.ts';
 export { type RedisServer, startRedis } from './start-redis.ts';
+export { type ServiceProcess, type StartServiceOptions, startService } from './start-service.ts';
 export { until } from './until.ts';

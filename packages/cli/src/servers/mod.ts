@@ -4,3 +4,4 @@ export { freePort, isFree, withFreePorts } from './port.ts';
 export { findRedisServer } from './redis.ts';
 export { type NatsInstance, type NatsOptions, runNats } from './run-nats.ts';
 export { type RedisInstance, runRedis } from './run-redis.ts';
+export { runService, type ServiceInstance, type ServiceOptions, serviceReady } from './run-service.ts';

@@ -1,0 +1,82 @@
+import { join } from 'node:path';
+import { type Child, startChild } from '../local/child.ts';
+import { poll } from '../local/poll.ts';
+
+export interface ServiceOptions {
+  /** The checkout. */
+  readonly root: string;
+  /** The folder below `services/`. */
+  readonly name: string;
+  /** On top of this process's own variables. Listeners take free ports on 127.0.0.1 unless it says otherwise. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly log: string;
+}
+
+export interface ServiceInstance {
+  readonly child: Child;
+  /** Where its listeners are reached, host:port by the names of its log: `http`, `grpc`, `ops`. */
+  readonly addresses: Readonly<Record<string, string>>;
+}
+
+/** Starts a service from its sources without waiting until it is ready. */
+export async function runService(o: ServiceOptions): Promise<ServiceInstance> {
+  const child = await startChild({
+    command: process.execPath,
+    args: [join(o.root, 'services', o.name, 'src/main.ts')],
+    cwd: o.root,
+    env: { ...process.env, ...freeListeners(o.name), ...o.env },
+    log: o.log,
+  });
+  try {
+    await poll(() => 'ops' in listeners(child.output()), { child, what: `${o.name} to listen`, ms: 30_000 });
+  } catch (error) {
+    await child.stop('SIGKILL');
+    throw error;
+  }
+  return {
+    child,
+    get addresses() {
+      return listeners(child.output());
+    },
+  };
+}
+
+/** Waits until the service says that it can serve. @throws Error with its own reason, or its last words */
+export async function serviceReady(name: string, service: ServiceInstance, ms = 60_000): Promise<void> {
+  const { child } = service;
+  const ready = async (): Promise<boolean> => {
+    const answer = await fetch(`http://${service.addresses.ops}/readyz`);
+    if (!answer.ok) throw new Error((await answer.text()).trim());
+    return true;
+  };
+  await poll(ready, { child, what: `${name} to be ready`, ms });
+}
+
+// Beside these two every service has; a name that a service does not read would make it warn.
+const moreListeners: Readonly<Record<string, readonly string[]>> = {
+  publish: ['PUBLISH_GRPC'],
+  registry: ['REGISTRY_GRPC'],
+};
+
+function freeListeners(name: string): Record<string, string> {
+  const prefix = name.toUpperCase().replaceAll('-', '_');
+  const names = [prefix, `${prefix}_OPS`, ...(moreListeners[name] ?? [])];
+  return Object.fromEntries(names.map((listener) => [`PUSHFLEET_${listener}_LISTEN`, '127.0.0.1:0']));
+}
+
+interface LogLine {
+  readonly msg?: string;
+  readonly listener?: string;
+  readonly address?: string;
+}
+
+// A service logs {"msg":"listening","listener":"http","address":"127.0.0.1:8081"} for each of its listeners.
+function listeners(output: string): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const line of output.split('\n')) {
+    if (!line.includes('"listening"')) continue;
+    const { msg, listener, address } = JSON.parse(line) as LogLine;
+    if (msg === 'listening' && listener !== undefined && address !== undefined) found[listener] = address;
+  }
+  return found;
+}
