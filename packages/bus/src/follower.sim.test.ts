@@ -41,6 +41,7 @@ class World {
       clock: this.clock,
       shards: 1 + random.below(3),
       network: () => this.#fate(orderly),
+      latency: () => random.below(8),
       follower: { auditMs, heldMessages: 1 + random.below(8), retryMs: 20 },
     });
     this.following = this.backbone.bus(defaultNamespace).follow((item) => {
@@ -78,19 +79,18 @@ class World {
         (from) => this.held.set(filter, { filter, from: structuredClone(from) }),
         () => {},
       );
-      await this.clock.advance(5);
+      await this.clock.advance(10);
       await adding;
     }
   }
 
   async outage(): Promise<void> {
     this.#away = true;
-    this.backbone.source.failure = new Error('away');
-    this.backbone.source.suspect({ kind: 'connection_lost' });
+    this.backbone.source.cut(new Error('away'));
     for (let i = this.random.below(4); i > 0; i--) await this.publish();
     await this.clock.advance(this.random.below(100));
     this.#away = false;
-    this.backbone.source.failure = undefined;
+    this.backbone.source.restore();
   }
 
   /** Publications the filter is owed up to `until`. */

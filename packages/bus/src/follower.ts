@@ -100,8 +100,10 @@ export class Follower implements Following {
     const interest = this.#attach(filter);
     try {
       const { sequences, time } = await this.#source.heads();
-      if (this.#interests.get(filter) === interest) this.#join(interest, sequences, time);
-      return { generation: this.#source.generation, positions: sequences, time };
+      // What a heal settled since then was settled without this interest.
+      const fence = this.#shards.map(({ base, index }) => Math.max(base, sequences[index] ?? 0));
+      if (this.#interests.get(filter) === interest) this.#join(interest, fence, time);
+      return { generation: this.#source.generation, positions: fence, time };
     } catch (error) {
       this.remove(filter);
       throw PushfleetError.from(error);
@@ -134,14 +136,17 @@ export class Follower implements Following {
     return interest;
   }
 
-  #join(interest: Interest, sequences: readonly number[], time: number): void {
-    if (this.#joinedCount++ === 0) this.#startAt(sequences, time);
-    interest.joined = sequences;
+  #join(interest: Interest, fence: readonly number[], time: number): void {
+    if (this.#joinedCount++ === 0) this.#startAt(fence, time);
+    interest.joined = fence;
     const early = interest.early;
     interest.early = [];
     for (const message of early) this.#receive(interest, message);
-    if (interest.overflowed)
-      for (const shard of this.#shards) this.#heal(shard, 'too much came while joining');
+    if (!interest.overflowed) return;
+    for (const shard of this.#shards) {
+      this.#positions[shard.index] = Math.min(this.#positions[shard.index] ?? 0, fence[shard.index] ?? 0);
+      this.#heal(shard, 'too much came while joining');
+    }
   }
 
   /** With no other interest nothing before the fence is owed, so every shard starts there. */

@@ -1,4 +1,4 @@
 export * from './clock.ts';
 export * from './ledger.ts';
 export * from './memory/backbone.ts';
-export type { Network } from './memory/source.ts';
+export type { Latency, Network } from './memory/source.ts';

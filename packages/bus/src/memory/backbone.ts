@@ -21,7 +21,7 @@ import { Follower, type FollowerOptions, followerDefaults } from '../follower.ts
 import type { Ledger } from '../ledger.ts';
 import { MemoryLedger } from './ledger.ts';
 import { MemoryLog } from './log.ts';
-import { MemorySource, type Network } from './source.ts';
+import { type Latency, MemorySource, type Network } from './source.ts';
 import { WorkGroup } from './work.ts';
 
 export interface MemoryOptions {
@@ -29,6 +29,7 @@ export interface MemoryOptions {
   readonly generation?: string;
   readonly clock?: Clock;
   readonly network?: Network;
+  readonly latency?: Latency;
   readonly follower?: Partial<FollowerOptions>;
   /** Several backbones on one log are several edges of one fleet. */
   readonly log?: MemoryLog;
@@ -56,12 +57,12 @@ class Memory implements MemoryBackbone {
   constructor(options: MemoryOptions) {
     this.#clock = options.clock ?? systemClock;
     this.log = options.log ?? new MemoryLog(this.#clock, options.shards ?? 1, options.generation ?? 'm1');
-    this.source = new MemorySource(this.log, this.#clock, options.network);
+    this.source = new MemorySource(this.log, this.#clock, options.network, options.latency);
     this.#follower = { clock: this.#clock, ...followerDefaults, ...options.follower };
   }
 
   get ready(): boolean {
-    return this.source.failure === undefined;
+    return this.source.reachable;
   }
 
   async start(): Promise<void> {}

@@ -16,6 +16,9 @@ import type { Entry, MemoryLog } from './log.ts';
  */
 export type Network = () => readonly number[];
 
+/** How long the log takes to answer, in milliseconds. */
+export type Latency = () => number;
+
 const batchSize = 64;
 
 interface Attached {
@@ -29,16 +32,18 @@ export class MemorySource implements Source {
   readonly #log: MemoryLog;
   readonly #clock: Clock;
   readonly #network: Network;
+  readonly #latency: Latency;
   readonly #attached = new Set<Attached>();
   readonly #suspicious = new Set<(suspicion: Suspicion) => void>();
   readonly #stopListening: () => void;
-  /** Where set, heads and reads are refused with it: the log is out of reach. */
-  failure: Error | undefined;
+  #outages = 0;
+  #failure: Error | undefined;
 
-  constructor(log: MemoryLog, clock: Clock, network: Network = () => [0]) {
+  constructor(log: MemoryLog, clock: Clock, network: Network = () => [0], latency: Latency = () => 0) {
     this.#log = log;
     this.#clock = clock;
     this.#network = network;
+    this.#latency = latency;
     this.#stopListening = log.listen((entry) => this.#send(entry));
   }
 
@@ -48,6 +53,11 @@ export class MemorySource implements Source {
 
   get shards(): number {
     return this.#log.shards.length;
+  }
+
+  /** Whether the log answers at this moment. */
+  get reachable(): boolean {
+    return this.#failure === undefined;
   }
 
   /** How many interests are attached at this moment. */
@@ -62,8 +72,9 @@ export class MemorySource implements Source {
   }
 
   async heads(): Promise<{ sequences: readonly number[]; time: number }> {
+    const heads = this.#log.heads(); // already old when the answer arrives, as over a network
     await this.#turn();
-    return this.#log.heads();
+    return heads;
   }
 
   async *read(
@@ -127,6 +138,17 @@ export class MemorySource implements Source {
     for (const on of this.#suspicious) on(suspicion);
   }
 
+  /** Cuts the connection: what was asked before and is asked from now on fails, until `restore`. */
+  cut(failure: Error): void {
+    this.#outages++;
+    this.#failure = failure;
+    this.suspect({ kind: 'connection_lost' });
+  }
+
+  restore(): void {
+    this.#failure = undefined;
+  }
+
   close(): void {
     this.#stopListening();
     this.#attached.clear();
@@ -146,8 +168,13 @@ export class MemorySource implements Source {
   }
 
   #turn(): Promise<void> {
+    const { reachable } = this;
+    const asked = this.#outages;
     return new Promise((resolve, reject) => {
-      this.#clock.after(0, () => (this.failure === undefined ? resolve() : reject(this.failure)));
+      this.#clock.after(this.#latency(), () => {
+        if (reachable && asked === this.#outages) resolve();
+        else reject(this.#failure ?? new Error('the connection was lost before the log answered'));
+      });
     });
   }
 }
