@@ -62,9 +62,13 @@ function readField(field: Field<unknown>, env: NodeJS.ProcessEnv): unknown {
 }
 
 const example = (field: Field<unknown>): string =>
-  field.example.includes('=') ? field.example : `${field.env}=${field.example}`;
+  field.example.startsWith('PUSHFLEET_') ? field.example : `${field.env}=${field.example}`;
 
-const clip = (text: string): string => (text.length > 120 ? `${text.slice(0, 120)}…` : text);
+/** A value as it may be shown: short, and a URL without its user and password. */
+function clip(text: string): string {
+  const open = text.replace(/\/\/[^@/]*@/g, '//…@');
+  return open.length > 120 ? `${open.slice(0, 120)}…` : open;
+}
 
 // Kubernetes gives every pod these for each Service of its namespace: a Service "pushfleet-edge-sse" makes
 // PUSHFLEET_EDGE_SSE_PORT=tcp://10.0.0.1:8081, …_SERVICE_HOST, …_SERVICE_PORT_HTTP, …_PORT_8081_TCP_ADDR.

@@ -1,9 +1,12 @@
-import type { Namespace, Topic, TopicFilter } from '@pushfleet/core';
+import { covers, type Namespace, PushfleetError, quote, type Topic, type TopicFilter } from '@pushfleet/core';
 
 export type Action = 'publish' | 'subscribe' | 'presence' | 'manage';
 
-/** What a verified token allows, and for how long. */
-export interface Grant {
+/** The filters a token grants, by what they allow. */
+export type Grants = Readonly<Record<Action, readonly TopicFilter[]>>;
+
+/** Whose token it is and how long it lasts. */
+export interface GrantFacts {
   readonly subject: string;
   readonly namespace: Namespace;
   /** Unix time in milliseconds. */
@@ -12,6 +15,10 @@ export interface Grant {
   readonly tokenId?: string;
   /** `iat`, Unix time in milliseconds. */
   readonly issuedAt?: number;
+}
+
+/** What a verified token allows, and for how long. */
+export interface Grant extends GrantFacts {
   mayPublish(topic: Topic): boolean;
   /** Covered by one of the filters granted, never narrowed. `$presence/<t>` needs presence on `t`. */
   maySubscribe(filter: TopicFilter): boolean;
@@ -19,4 +26,44 @@ export interface Grant {
   mayManage(filter: TopicFilter): boolean;
   /** @throws PushfleetError `forbidden`, naming the action, the filter and the claim that would allow it */
   require(action: Action, filter: TopicFilter | Topic): void;
+}
+
+const presencePrefix = '$presence/';
+
+/** The grant of a token whose claims have been checked. Frozen: it is shared by everyone who shows that token. */
+export function createGrant(facts: GrantFacts, grants: Grants): Grant {
+  const allows = (action: Action, filter: TopicFilter | Topic): boolean => {
+    // Every topic is a filter, and for a topic "covers" is "matches".
+    const asked = filter as TopicFilter;
+    if (action === 'subscribe' && asked.startsWith(presencePrefix)) {
+      return allows('presence', asked.slice(presencePrefix.length) as TopicFilter);
+    }
+    return grants[action].some((granted) => covers(granted, asked));
+  };
+  return Object.freeze({
+    ...facts,
+    mayPublish: (topic: Topic) => allows('publish', topic),
+    maySubscribe: (filter: TopicFilter) => allows('subscribe', filter),
+    mayPresence: (filter: TopicFilter) => allows('presence', filter),
+    mayManage: (filter: TopicFilter) => allows('manage', filter),
+    require: (action: Action, filter: TopicFilter | Topic) => {
+      if (!allows(action, filter)) throw forbidden(action, filter);
+    },
+  });
+}
+
+const verbs: Readonly<Record<Action, string>> = {
+  publish: 'publish to',
+  subscribe: 'subscribe to',
+  presence: 'see who is present on',
+  manage: 'manage',
+};
+
+function forbidden(action: Action, filter: TopicFilter | Topic): PushfleetError {
+  const claim = filter.startsWith(presencePrefix) && action === 'subscribe' ? 'presence' : action;
+  return new PushfleetError(
+    'forbidden',
+    `The token does not allow you to ${verbs[action]} ${quote(filter)}. It needs one filter under "${claim}" that covers all of it.`,
+    { detail: { action, filter } },
+  );
 }

@@ -14,7 +14,7 @@ const redacted = ['authorization', 'cookie', 'token', 'ticket', 'secret', 'passw
 /** A log for a service; tests pass `level: 'silent'` or a destination of their own. */
 export function createLog(o: { name: string; level?: string; destination?: pino.DestinationStream }): Log {
   const options: pino.LoggerOptions = {
-    name: o.name,
+    base: { service: o.name, pid: process.pid },
     level: o.level ?? 'info',
     redact: { paths: redacted, censor: '[redacted]' },
     timestamp: pino.stdTimeFunctions.isoTime,
@@ -24,11 +24,11 @@ export function createLog(o: { name: string; level?: string; destination?: pino.
 }
 
 /**
- * Writes the line by which the launcher and tests learn where a listener is reached:
- * `{"msg":"listening","listener":"http","address":"127.0.0.1:8081"}`. `name` tells a service's listeners apart.
+ * Writes the line by which the launcher and tests learn where a listener is reached, whatever port it got:
+ * `{"msg":"listening","name":"http","address":"127.0.0.1:8081"}`. `name` tells a service's listeners apart.
  */
 export function listening(log: Log, name: string, server: Server | { address: string }): void {
-  log.info({ listener: name, address: textOfAddress(server) }, 'listening');
+  log.info({ name, address: textOfAddress(server) }, 'listening');
 }
 
 function textOfAddress(server: Server | { address: string }): string {
