@@ -1,0 +1,73 @@
+import { jetstreamManager } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
+import { until } from '@pushfleet/contract';
+import type { Fleet } from './fleet.ts';
+
+/** What may happen to a fleet while it works. Each leaves a whole fleet behind. */
+export const faults = {
+  async 'kill -9 of an edge'(fleet: Fleet) {
+    await fleet.end(fleet.edges, 'SIGKILL');
+    await fleet.startEdge();
+  },
+  async 'SIGTERM of an edge'(fleet: Fleet) {
+    await fleet.end(fleet.edges, 'SIGTERM');
+    await fleet.startEdge();
+  },
+  async 'kill -9 of a publish service'(fleet: Fleet) {
+    await fleet.end(fleet.publishers, 'SIGKILL');
+    await fleet.startPublisher();
+  },
+  async 'SIGTERM of a publish service'(fleet: Fleet) {
+    await fleet.end(fleet.publishers, 'SIGTERM');
+    await fleet.startPublisher();
+  },
+  async 'kill -9 of a nats-server'(fleet: Fleet) {
+    const [server] = fleet.nats.servers;
+    await server?.kill('SIGKILL');
+    await server?.restart();
+  },
+  async "kill -9 of a stream leader's server"(fleet: Fleet) {
+    const leader = await leaderOf(fleet);
+    const server = fleet.nats.servers.find(({ name }) => name === leader);
+    await server?.kill('SIGKILL');
+    await server?.restart();
+  },
+  async 'graceful step-down of a stream leader'(fleet: Fleet) {
+    await onLogStream(fleet, async (request, stream) => {
+      await request(`$JS.API.STREAM.LEADER.STEPDOWN.${stream}`);
+    });
+  },
+} as const;
+
+export type Fault = keyof typeof faults;
+
+async function leaderOf(fleet: Fleet): Promise<string> {
+  return onLogStream(fleet, async (_request, _stream, leader) => leader);
+}
+
+async function onLogStream<T>(
+  fleet: Fleet,
+  use: (request: (subject: string) => Promise<unknown>, stream: string, leader: string) => Promise<T>,
+): Promise<T> {
+  const nc = await connect({ servers: fleet.nats.url.split(',') });
+  try {
+    const manager = await jetstreamManager(nc);
+    let leader = '';
+    let stream = '';
+    await until(
+      async () => {
+        for await (const info of manager.streams.list()) {
+          if (!info.config.subjects?.some((subject) => subject.includes('.log.'))) continue;
+          stream = info.config.name;
+          leader = info.cluster?.leader ?? '';
+        }
+        return leader !== '';
+      },
+      'the log to have a leader',
+      30_000,
+    );
+    return await use((subject) => nc.request(subject, '', { timeout: 5_000 }), stream, leader);
+  } finally {
+    await nc.close();
+  }
+}

@@ -1,0 +1,139 @@
+import { migrate } from '@pushfleet/bus';
+import {
+  type NatsCluster,
+  type RedisServer,
+  type ServiceProcess,
+  startNats,
+  startRedis,
+  startService,
+} from '@pushfleet/contract';
+import { SignJWT } from 'jose';
+import { type Door, openDoor } from './door.ts';
+
+const secret = 'a secret for tests alone, thirty-two bytes or more';
+
+export interface FleetOptions {
+  readonly natsServers?: 1 | 3;
+  readonly shards?: number;
+  readonly edges?: number;
+  readonly publishers?: number;
+  /** More variables for every service. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** What a token may do. */
+export interface Claims {
+  readonly sub?: string;
+  readonly ns?: string;
+  readonly publish?: readonly string[];
+  readonly subscribe?: readonly string[];
+  readonly manage?: true | readonly string[];
+  /** As jose reads it: '1h', '5s'. */
+  readonly expires?: string;
+}
+
+/** A token of the issuer that the fleets of these tests trust. */
+export function token(claims: Claims): Promise<string> {
+  const { sub = 'tester', ns, expires = '1h', ...grants } = claims;
+  return new SignJWT({ pushfleet: grants, ...(ns !== undefined && { ns }) })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setSubject(sub)
+    .setIssuedAt()
+    .setExpirationTime(expires)
+    .sign(new TextEncoder().encode(secret));
+}
+
+/** Real servers and the services as processes, with one address in front of the instances of each. */
+export class Fleet {
+  readonly nats: NatsCluster;
+  readonly redis: RedisServer;
+  readonly edges: ServiceProcess[] = [];
+  readonly publishers: ServiceProcess[] = [];
+  registry!: ServiceProcess;
+  /** host:port of the SSE edges. */
+  sse!: Door;
+  /** host:port of the publish services' HTTP. */
+  http!: Door;
+  /** host:port of the publish services' gRPC. */
+  grpc!: Door;
+  readonly #env: Record<string, string>;
+
+  private constructor(nats: NatsCluster, redis: RedisServer, env: Readonly<Record<string, string>>) {
+    this.nats = nats;
+    this.redis = redis;
+    this.#env = {
+      PUSHFLEET_NATS_URL: nats.url,
+      PUSHFLEET_REDIS_URL: redis.url,
+      PUSHFLEET_TOKEN_SECRET: secret,
+      PUSHFLEET_LOG_LEVEL: 'info',
+      ...env,
+    };
+  }
+
+  static async start(o: FleetOptions = {}): Promise<Fleet> {
+    const servers = o.natsServers ?? 1;
+    const [nats, redis] = await Promise.all([startNats({ servers }), startRedis()]);
+    const fleet = new Fleet(nats, redis, o.env ?? {});
+    try {
+      await migrate({
+        servers: nats.url,
+        shards: o.shards ?? 1,
+        replicas: servers,
+        maxAgeMs: 3_600_000,
+        maxBytes: 1024 ** 3,
+        duplicateWindowMs: 120_000,
+      });
+      await fleet.#startServices(o.edges ?? 1, o.publishers ?? 1);
+    } catch (error) {
+      await fleet.stop();
+      throw error;
+    }
+    return fleet;
+  }
+
+  async #startServices(edges: number, publishers: number): Promise<void> {
+    this.registry = await startService('registry', this.#env);
+    this.#env.PUSHFLEET_REGISTRY_URL = `http://${this.registry.addresses.grpc}`;
+    await Promise.all([
+      ...Array.from({ length: edges }, () => this.startEdge()),
+      ...Array.from({ length: publishers }, () => this.startPublisher()),
+    ]);
+    this.sse = await openDoor(() => this.edges.map(({ addresses }) => addresses.http as string));
+    this.http = await openDoor(() => this.publishers.map(({ addresses }) => addresses.http as string));
+    this.grpc = await openDoor(() => this.publishers.map(({ addresses }) => addresses.grpc as string));
+  }
+
+  async startEdge(): Promise<void> {
+    this.edges.push(await startService('edge-sse', this.#env));
+  }
+
+  async startPublisher(): Promise<void> {
+    this.publishers.push(await startService('publish', this.#env));
+  }
+
+  /** Takes an instance out as the signal does; resolves when its process is gone. */
+  async end(instances: ServiceProcess[], signal: NodeJS.Signals): Promise<void> {
+    const [instance] = instances;
+    if (instance === undefined) throw new Error('no instance lives that could be ended');
+    const ended = instance.kill(signal, 60_000);
+    instances.shift();
+    await ended;
+  }
+
+  /** What the services printed, for a failure's report. */
+  logs(): string {
+    const services = [this.registry, ...this.edges, ...this.publishers].filter(
+      (service) => service !== undefined,
+    );
+    return services.map((service) => `--- ${service.name} (${service.pid})\n${service.logs()}`).join('\n');
+  }
+
+  async stop(): Promise<void> {
+    for (const door of [this.sse, this.http, this.grpc]) door?.close();
+    const services = [this.registry, ...this.edges, ...this.publishers].filter(
+      (service) => service !== undefined,
+    );
+    await Promise.all(services.map((service) => service.kill('SIGKILL')));
+    await Promise.all([this.nats.stop(), this.redis.stop()]);
+  }
+}

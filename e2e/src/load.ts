@@ -1,0 +1,114 @@
+import type { ClientDuplexStream } from '@grpc/grpc-js';
+import { bearer, type PublishClient, publishClient } from './grpc.ts';
+
+/** The payload of one publication under load. */
+export interface Load {
+  readonly publisher: number;
+  /** Counts the publisher's publications, over all topics. */
+  readonly number: number;
+  readonly topic: string;
+}
+
+export interface PublisherOptions {
+  readonly address: string;
+  readonly token: string;
+  readonly publisher: number;
+  readonly topics: readonly string[];
+  readonly count: number;
+  /** Publications a second. */
+  readonly rate: number;
+}
+
+interface Answer {
+  readonly correlation: number;
+  readonly result: {
+    readonly receipt?: object;
+    readonly refusal?: { readonly code: string; readonly message: string };
+  };
+}
+
+/**
+ * A publisher that never gives up: it keeps what is not acknowledged and sends it again, in order and with the
+ * same ids, over a new stream whenever one breaks. Resolves when all is acknowledged.
+ */
+export class LoadPublisher {
+  readonly acknowledged: Load[] = [];
+  readonly refused: string[] = [];
+  readonly #options: PublisherOptions;
+  readonly #unanswered = new Map<number, Load>();
+  readonly #client: PublishClient;
+  #stream: ClientDuplexStream<object, Answer> | undefined;
+  #next = 1;
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    this.#client = publishClient(options.address);
+  }
+
+  async run(): Promise<void> {
+    const { count, rate } = this.#options;
+    const started = Date.now();
+    this.#open();
+    await new Promise<void>((resolve) => {
+      const timer = setInterval(() => {
+        const due = Math.min(count, Math.floor(((Date.now() - started) / 1_000) * rate));
+        // A bounded window, as any careful publisher has one.
+        while (this.#next <= due && this.#unanswered.size < 1_000) this.#publish(this.#next++);
+        if (this.#next > count && this.#unanswered.size === 0) {
+          clearInterval(timer);
+          resolve();
+        }
+      }, 10);
+    });
+    this.#stream?.end();
+    this.#client.close();
+  }
+
+  #publish(number: number): void {
+    const { publisher, topics } = this.#options;
+    const load = { publisher, number, topic: topics[(number * 7 + publisher) % topics.length] as string };
+    this.#unanswered.set(number, load);
+    this.#write(load);
+  }
+
+  #write(load: Load): void {
+    this.#stream?.write({
+      correlation: load.number,
+      draft: {
+        id: `${load.publisher}-${load.number}`,
+        source: `publisher-${load.publisher}`,
+        topic: load.topic,
+        contentType: 'application/json',
+        payload: Buffer.from(JSON.stringify(load)),
+      },
+    });
+  }
+
+  #open(): void {
+    const stream: ClientDuplexStream<object, Answer> = this.#client.publishStream(
+      bearer(this.#options.token),
+    );
+    this.#stream = stream;
+    stream.on('data', (answer: Answer) => this.#answered(answer));
+    stream.on('error', () => {});
+    stream.on('close', () => {
+      if (this.#stream !== stream || (this.#next > this.#options.count && this.#unanswered.size === 0))
+        return;
+      this.#stream = undefined;
+      setTimeout(() => this.#open(), 50);
+    });
+    for (const load of this.#unanswered.values()) this.#write(load);
+  }
+
+  #answered({ correlation, result }: Answer): void {
+    const load = this.#unanswered.get(correlation);
+    if (load === undefined) return;
+    if (result.receipt) {
+      this.#unanswered.delete(correlation);
+      this.acknowledged.push(load);
+      return;
+    }
+    this.refused.push(`${result.refusal?.code}: ${result.refusal?.message}`);
+    this.#stream?.cancel(); // start over, so that what follows on the topic does not overtake it
+  }
+}

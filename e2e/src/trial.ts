@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { until } from '@pushfleet/contract';
+import { matches, type Topic, type TopicFilter } from '@pushfleet/core';
+import { type Fleet, token } from './fleet.ts';
+import { Listener } from './listener.ts';
+import { type Load, LoadPublisher } from './load.ts';
+
+const areas = ['a', 'b', 'c', 'd'];
+const topics = areas.flatMap((area) => [0, 1, 2, 3, 4].map((item) => `load/${area}/${item}`));
+/** Twenty filters that overlap: every topic is matched by several. */
+export const filters = [
+  'load/#',
+  '#',
+  ...areas.map((area) => `load/${area}/#`),
+  ...areas.map((area) => `load/${area}/+`),
+  ...[0, 1, 2, 3, 4].map((item) => `load/+/${item}`),
+  '+/a/0',
+  '+/b/+',
+  'load/c/3',
+  'load/d/4',
+  '+/+/2',
+];
+
+export interface TrialOptions {
+  readonly publications: number;
+  readonly publishers: number;
+  readonly clients: number;
+  /** Publications a second of all publishers together. */
+  readonly rate: number;
+  /** What goes wrong; called once a quarter of the publications is acknowledged. */
+  readonly disturb: (fleet: Fleet) => Promise<void>;
+}
+
+/**
+ * Publishes under a disturbance to clients that resume by themselves, and checks what everybody was promised:
+ * all that was acknowledged arrives, in order per topic and publisher, and nobody is refused for good.
+ */
+export async function trial(fleet: Fleet, o: TrialOptions): Promise<void> {
+  const all = await token({ publish: ['load/#'], subscribe: ['#'] });
+  const listeners = Array.from({ length: o.clients }, (_, i) => {
+    const mine = Array.from(
+      { length: 1 + (i % 3) },
+      (_, k) => filters[(i + k * 7) % filters.length] as string,
+    );
+    return new Listener(fleet.sse.address, all, mine);
+  });
+  try {
+    await until(() => listeners.every((listener) => listener.open), 'every client to be connected', 30_000);
+    const publishers = Array.from({ length: o.publishers }, (_, publisher) => {
+      const count = Math.floor(o.publications / o.publishers);
+      const rate = o.rate / o.publishers;
+      return new LoadPublisher({ address: fleet.grpc.address, token: all, publisher, topics, count, rate });
+    });
+    const running = Promise.all(publishers.map((publisher) => publisher.run()));
+    const acknowledged = () => publishers.flatMap((publisher) => publisher.acknowledged);
+    await until(() => acknowledged().length >= o.publications / 4, 'a quarter to be acknowledged', 120_000);
+    await o.disturb(fleet);
+    await running;
+    await arrived(listeners, acknowledged());
+    for (const listener of listeners) assertPromises(listener);
+  } finally {
+    for (const listener of listeners) listener.close();
+  }
+}
+
+const identity = ({ publisher, number }: Load): string => `${publisher}-${number}`;
+
+async function arrived(listeners: readonly Listener[], acknowledged: readonly Load[]): Promise<void> {
+  const missing = () =>
+    listeners.flatMap((listener) => {
+      const got = new Set(listener.received.map(identity));
+      return acknowledged
+        .filter(({ topic }) =>
+          listener.filters.some((filter) => matches(filter as TopicFilter, topic as Topic)),
+        )
+        .filter((load) => !got.has(identity(load)))
+        .map((load) => `${identity(load)} on ${load.topic} for ${listener.filters.join(' ')}`);
+    });
+  let left: string[] = [];
+  const complete = () => {
+    left = missing();
+    return left.length === 0;
+  };
+  await until(complete, 'every acknowledged publication to arrive', 90_000).catch(() => {});
+  assert.deepEqual(left.slice(0, 10), [], `${left.length} acknowledged publications did not arrive`);
+}
+
+function assertPromises(listener: Listener): void {
+  assert.deepEqual(listener.troubles, [], `trouble of the client on ${listener.filters.join(' ')}`);
+  const newest = new Map<string, number>();
+  const seen = new Set<string>();
+  for (const load of listener.received) {
+    if (seen.has(identity(load))) continue; // at least once: a duplicate has the id of the first
+    seen.add(identity(load));
+    const lane = `${load.publisher} ${load.topic}`;
+    assert.ok(load.number > (newest.get(lane) ?? 0), `${identity(load)} on ${load.topic} came out of order`);
+    newest.set(lane, load.number);
+  }
+}
