@@ -1,0 +1,271 @@
+import {
+  type Metadata,
+  Server,
+  type ServerCredentials,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { ReflectionService } from '@grpc/reflection';
+import { PushfleetError, type Stored } from '@pushfleet/core';
+import type { Hubs } from '@pushfleet/hub';
+import type * as proto from '@pushfleet/proto/pushfleet/publish/v1/publish';
+import {
+  type PublishServiceServer,
+  PublishServiceService,
+} from '@pushfleet/proto/pushfleet/publish/v1/publish';
+import {
+  type Address,
+  bearer,
+  type Grant,
+  type Log,
+  listening,
+  type Part,
+  type TokenCheck,
+  toGrpc,
+} from '@pushfleet/runtime';
+import { HealthImplementation } from 'grpc-health-check';
+import type { Budget } from './budget.ts';
+import { fromProto, sizeOf, toResult } from './grpc-draft.ts';
+import { checkBatch, type Intake } from './intake.ts';
+import { PublishStream } from './publish-stream.ts';
+import { draining, type Sessions } from './sessions.ts';
+import { readFilters, type SubscribeOptions, Subscription } from './subscribe.ts';
+
+export interface GrpcOptions {
+  readonly address: Address;
+  readonly credentials: ServerCredentials;
+  readonly tokens: TokenCheck;
+  readonly intake: Intake;
+  readonly budget: Budget;
+  readonly hubs: Hubs;
+  readonly sessions: Sessions;
+  readonly log: Log;
+  /** Largest message, in bytes. */
+  readonly messageBytes: number;
+  /** Most unanswered drafts of one PublishStream. */
+  readonly streamDrafts: number;
+  readonly subscribe: SubscribeOptions;
+  /** Most Subscribe streams at once. */
+  readonly subscriptions: number;
+  /** Over how many milliseconds the ends of streams are spread at a drain. */
+  readonly drainWindowMs: number;
+  /** Whether the log is in reach. */
+  readonly serving: () => boolean;
+}
+
+const serviceName = 'pushfleet.publish.v1.PublishService';
+
+/** Calls of one connection at once; a publisher in a hurry opens a stream, not a thousand calls. */
+const callsPerConnection = 1_000;
+
+/** How often the health service learns whether the log is in reach. */
+const healthMs = 1_000;
+
+/** The gRPC publish API, with the standard health and reflection services beside it. */
+export class GrpcApi implements Part {
+  readonly name = 'grpc';
+  readonly #options: GrpcOptions;
+  readonly #server: Server;
+  readonly #health = new HealthImplementation({ '': 'NOT_SERVING', [serviceName]: 'NOT_SERVING' });
+  #port = 0;
+  #draining = false;
+  #stopReports = () => {};
+  readonly #subscriptions = new Set<Subscription>();
+
+  constructor(options: GrpcOptions) {
+    this.#options = options;
+    this.#server = new Server({
+      'grpc.max_receive_message_length': options.messageBytes,
+      'grpc.max_send_message_length': -1,
+      'grpc.max_concurrent_streams': callsPerConnection,
+      'grpc.keepalive_time_ms': options.subscribe.keepAliveMs,
+      'grpc.keepalive_timeout_ms': 20_000,
+      'grpc.enable_channelz': 0,
+    });
+    this.#server.addService(PublishServiceService, this.#handlers());
+    this.#health.addToServer(this.#server);
+    new ReflectionService(loadDefinition()).addToServer(this.#server);
+  }
+
+  /** The port that is listened on. */
+  get port(): number {
+    return this.#port;
+  }
+
+  /** Subscribe streams open at this moment. */
+  get subscriptions(): number {
+    return this.#subscriptions.size;
+  }
+
+  async start(): Promise<void> {
+    const { address, credentials, log } = this.#options;
+    const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+    this.#port = await new Promise<number>((resolve, reject) => {
+      this.#server.bindAsync(`${host}:${address.port}`, credentials, (error, port) =>
+        error === null ? resolve(port) : reject(error),
+      );
+    });
+    this.#reportHealth();
+    listening(log, 'grpc', { address: `${host}:${this.#port}` });
+  }
+
+  async drain(deadline: AbortSignal): Promise<void> {
+    this.#draining = true;
+    this.#reportHealth();
+    this.#options.sessions.drain(this.#options.drainWindowMs, deadline);
+    await new Promise<void>((resolve) => {
+      // Sends GOAWAY, and waits for the calls that were accepted.
+      this.#server.tryShutdown(() => resolve());
+      deadline.addEventListener('abort', () => resolve(), { once: true });
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#stopReports();
+    this.#options.sessions.close();
+    this.#server.forceShutdown();
+  }
+
+  #reportHealth(): void {
+    const status = this.#options.serving() && !this.#draining ? 'SERVING' : 'NOT_SERVING';
+    for (const name of ['', serviceName]) this.#health.setStatus(name, status);
+    this.#stopReports();
+    if (!this.#draining) {
+      this.#stopReports = this.#options.subscribe.wheel.after(healthMs, () => this.#reportHealth());
+    }
+  }
+
+  #handlers(): PublishServiceServer {
+    return {
+      publish: (call, callback) =>
+        this.#answer(call, callback, (grant) => this.#publish(grant, call.request)),
+      publishBatch: (call, callback) =>
+        this.#answer(call, callback, (grant) => this.#publishBatch(grant, call.request)),
+      publishStream: (call) => void this.#publishStream(call).catch((error) => this.#fail(call, error)),
+      subscribe: (call) => void this.#subscribe(call).catch((error) => this.#fail(call, error)),
+    };
+  }
+
+  #answer<Q, S>(
+    call: ServerUnaryCall<Q, S>,
+    callback: sendUnaryData<S>,
+    handle: (grant: Grant) => Promise<S>,
+  ): void {
+    this.#authenticate(call.metadata)
+      .then(handle)
+      .then(
+        (response) => callback(null, response),
+        (error: unknown) => callback(this.#statusOf(error)),
+      );
+  }
+
+  async #publish(grant: Grant, { draft }: proto.PublishRequest): Promise<proto.PublishResponse> {
+    const [answer] = await this.#store(grant, [draft]);
+    if (answer === undefined || answer instanceof PushfleetError) throw answer;
+    return { receipt: answer };
+  }
+
+  async #publishBatch(
+    grant: Grant,
+    { drafts }: proto.PublishBatchRequest,
+  ): Promise<proto.PublishBatchResponse> {
+    checkBatch(drafts.length);
+    return { results: (await this.#store(grant, drafts)).map(toResult) };
+  }
+
+  async #store(
+    grant: Grant,
+    drafts: readonly (proto.Draft | undefined)[],
+  ): Promise<readonly (Stored | PushfleetError)[]> {
+    const { budget, intake } = this.#options;
+    const bytes = drafts.reduce((sum, draft) => sum + sizeOf(draft), 0);
+    budget.hold(bytes);
+    try {
+      return await intake.publish(grant, drafts.map(fromProto));
+    } finally {
+      budget.release(bytes);
+    }
+  }
+
+  async #publishStream(
+    call: ServerDuplexStream<proto.PublishStreamRequest, proto.PublishStreamResponse>,
+  ): Promise<void> {
+    const grant = await this.#authenticate(call.metadata);
+    if (call.cancelled) return;
+    const { intake, budget, streamDrafts, messageBytes, sessions } = this.#options;
+    const stream = new PublishStream(call, grant, {
+      intake,
+      budget,
+      drafts: streamDrafts,
+      bytes: messageBytes,
+    });
+    const leave = sessions.open(grant, (reason) => stream.end(reason));
+    call.once('cancelled', leave).once('finish', leave);
+  }
+
+  async #subscribe(
+    call: ServerWritableStream<proto.SubscribeRequest, proto.SubscribeResponse>,
+  ): Promise<void> {
+    const grant = await this.#authenticate(call.metadata);
+    if (call.cancelled) return;
+    const filters = readFilters(grant, call.request.filters);
+    const subscription = this.#openSubscription(call, grant);
+    const leave = this.#options.sessions.open(grant, (reason) => subscription.end(reason));
+    const gone = () => {
+      leave();
+      subscription.end();
+      this.#subscriptions.delete(subscription);
+    };
+    call.once('cancelled', gone).once('finish', gone);
+    await subscription
+      .open(filters, call.request)
+      .catch((error) => subscription.end(PushfleetError.from(error)));
+  }
+
+  #openSubscription(
+    call: ServerWritableStream<proto.SubscribeRequest, proto.SubscribeResponse>,
+    grant: Grant,
+  ): Subscription {
+    const { hubs, subscribe, subscriptions } = this.#options;
+    if (this.#subscriptions.size >= subscriptions) {
+      throw new PushfleetError(
+        'too_many_connections',
+        `This instance has its ${subscriptions} Subscribe streams open; try again, and another may answer.`,
+        { retryAfterMs: 1_000, detail: { limit: subscriptions } },
+      );
+    }
+    const subscription = new Subscription(call, hubs.of(grant.namespace), subscribe);
+    this.#subscriptions.add(subscription);
+    return subscription;
+  }
+
+  async #authenticate(metadata: Metadata): Promise<Grant> {
+    if (this.#draining) throw draining();
+    const [authorization] = metadata.get('authorization');
+    const token = bearer({ authorization: authorization?.toString() });
+    if (token !== undefined) return this.#options.tokens.check(token);
+    throw new PushfleetError(
+      'unauthenticated',
+      'No token came with the call; send metadata "authorization: Bearer <token>".',
+    );
+  }
+
+  #fail(call: { emit(event: 'error', error: unknown): boolean }, error: unknown): void {
+    call.emit('error', this.#statusOf(error));
+  }
+
+  #statusOf(thrown: unknown): ReturnType<typeof toGrpc> {
+    const error = PushfleetError.from(thrown);
+    if (error.code === 'internal') this.#options.log.error({ err: error.cause ?? error }, 'a call failed');
+    return toGrpc(error);
+  }
+}
+
+function loadDefinition() {
+  const file = new URL(import.meta.resolve('@pushfleet/proto/pushfleet/publish/v1/publish.proto')).pathname;
+  const root = file.slice(0, -'pushfleet/publish/v1/publish.proto'.length);
+  return loadSync(file, { includeDirs: [root] });
+}

@@ -1,0 +1,100 @@
+import { connectJetStream } from '@pushfleet/bus';
+import type { Lifecycle } from '@pushfleet/core';
+import { createHubs } from '@pushfleet/hub';
+import {
+  type Config,
+  createRegistryClient,
+  createTokenCheck,
+  type Metrics,
+  type Part,
+  RateLimit,
+  runService,
+  type ServiceContext,
+  TimerWheel,
+} from '@pushfleet/runtime';
+import { Budget } from './budget.ts';
+import { fields } from './config.ts';
+import { Discovery } from './discovery.ts';
+import { GrpcApi } from './grpc.ts';
+import { grpcCredentials } from './grpc-credentials.ts';
+import { HttpApi } from './http.ts';
+import { Intake } from './intake.ts';
+import { readRoutes } from './routes.ts';
+import { Sessions } from './sessions.ts';
+
+await runService({ name: 'publish', fields, wire });
+
+function wire(config: Config<typeof fields>, context: ServiceContext): { readonly parts: readonly Part[] } {
+  const { log, metrics } = context;
+  const backbone = connectJetStream({
+    servers: config.natsUrl,
+    ...(config.natsCreds === undefined ? {} : { creds: config.natsCreds }),
+    name: 'publish',
+    log,
+  });
+  const registry = createRegistryClient(config, { name: 'publish', log });
+  const tokens = createTokenCheck(config, { revocations: registry.revocations });
+  const hubs = createHubs(backbone);
+  const wheel = new TimerWheel();
+  const rate = new RateLimit({ perSecond: config.ratePerSecond, burst: config.rateBurst });
+  const intake = new Intake({ backbone, rate, payloadBytes: config.payloadBytes });
+  const budget = new Budget(config.pendingBytes);
+  const sessions = new Sessions({ wheel, revocations: registry.revocations });
+  const http = new HttpApi({
+    address: config.listen,
+    discovery: new Discovery({
+      routes: readRoutes(),
+      publicUrl: config.publicUrl,
+      grpcUrl: config.grpcPublicUrl,
+    }),
+    payloadBytes: config.payloadBytes,
+    batchBytes: config.batchBytes,
+    bodyTimeoutMs: config.bodyTimeoutMs,
+    ...{ tokens, intake, budget, log },
+  });
+  const grpc = new GrpcApi({
+    address: config.grpcListen,
+    credentials: grpcCredentials(config),
+    messageBytes: Math.max(config.batchBytes, config.payloadBytes + 65_536),
+    streamDrafts: config.streamDrafts,
+    subscribe: {
+      wheel,
+      count: config.outboxCount,
+      bytes: config.outboxBytes,
+      keepAliveMs: config.keepAliveMs,
+    },
+    subscriptions: config.subscriptions,
+    drainWindowMs: config.drainMs / 2,
+    serving: () => backbone.ready,
+    ...{ tokens, intake, budget, hubs, sessions, log },
+  });
+  declareMetrics(metrics, { intake, budget, grpc });
+  const reason = () => (backbone.ready ? undefined : 'the log (NATS) is out of reach');
+  return { parts: [part('log', backbone, reason), registry, part('hubs', hubs), http, grpc] };
+}
+
+function part(name: string, of: Lifecycle, ready?: () => string | undefined): Part {
+  return {
+    name,
+    start: () => of.start(),
+    drain: (deadline) => of.drain(deadline),
+    close: () => of.close(),
+    ...(ready === undefined ? {} : { ready }),
+  };
+}
+
+function declareMetrics(metrics: Metrics, o: { intake: Intake; budget: Budget; grpc: GrpcApi }): void {
+  metrics.total('pushfleet_publish_publications', { description: 'Publications answered, by outcome.' }, () =>
+    Array.from(o.intake.outcomes, ([outcome, count]) => [count, { outcome }] as const),
+  );
+  metrics.gauge(
+    'pushfleet_publish_pending_bytes',
+    { description: 'Bytes of publications that are not answered yet.' },
+    () => o.budget.held,
+  );
+  metrics.gauge(
+    'pushfleet_publish_subscriptions',
+    { description: 'Subscribe streams open.' },
+    () => o.grpc.subscriptions,
+  );
+}

@@ -1,0 +1,91 @@
+import type { ServerDuplexStream } from '@grpc/grpc-js';
+import { PushfleetError, type Stored } from '@pushfleet/core';
+import type * as proto from '@pushfleet/proto/pushfleet/publish/v1/publish';
+import { type Grant, toGrpc } from '@pushfleet/runtime';
+import type { Budget } from './budget.ts';
+import { fromProto, sizeOf, toResult } from './grpc-draft.ts';
+import type { Intake } from './intake.ts';
+
+type Call = ServerDuplexStream<proto.PublishStreamRequest, proto.PublishStreamResponse>;
+
+export interface PublishStreamOptions {
+  readonly intake: Intake;
+  readonly budget: Budget;
+  /** Most drafts, and their most bytes, unanswered before reading stops. */
+  readonly drafts: number;
+  readonly bytes: number;
+}
+
+/**
+ * One PublishStream: drafts go to the intake in the order they come, answers go back as they settle. Nothing is
+ * read while too much is unanswered or the publisher does not read its answers.
+ */
+export class PublishStream {
+  readonly #call: Call;
+  readonly #grant: Grant;
+  readonly #options: PublishStreamOptions;
+  #drafts = 0;
+  #bytes = 0;
+  #congested = false;
+  #ended = false;
+  #reason: PushfleetError | undefined;
+
+  constructor(call: Call, grant: Grant, options: PublishStreamOptions) {
+    this.#call = call;
+    this.#grant = grant;
+    this.#options = options;
+    call.on('data', (request: proto.PublishStreamRequest) => void this.#accept(request));
+    call.on('end', () => this.end());
+    call.on('drain', () => {
+      this.#congested = false;
+      this.#regulate();
+    });
+  }
+
+  /** Reads no further, answers what was read, then ends the call: well, or with the reason given. */
+  end(reason?: PushfleetError): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#reason = reason;
+    this.#call.pause();
+    this.#finish();
+  }
+
+  async #accept({ correlation, draft }: proto.PublishStreamRequest): Promise<void> {
+    if (this.#ended) return;
+    const bytes = sizeOf(draft);
+    this.#drafts++;
+    this.#bytes += bytes;
+    this.#regulate();
+    const answer = await this.#store(draft, bytes);
+    this.#drafts--;
+    this.#bytes -= bytes;
+    if (!this.#call.write({ correlation, result: toResult(answer) })) this.#congested = true;
+    this.#regulate();
+    this.#finish();
+  }
+
+  async #store(draft: proto.Draft | undefined, bytes: number): Promise<Stored | PushfleetError> {
+    try {
+      this.#options.budget.hold(bytes);
+    } catch (error) {
+      return PushfleetError.from(error);
+    }
+    const [answer] = await this.#options.intake.publish(this.#grant, [fromProto(draft)]);
+    this.#options.budget.release(bytes);
+    return answer as Stored | PushfleetError;
+  }
+
+  #regulate(): void {
+    const { drafts, bytes } = this.#options;
+    const full = this.#drafts >= drafts || this.#bytes >= bytes || this.#congested;
+    if (full || this.#ended) this.#call.pause();
+    else if (this.#call.isPaused()) this.#call.resume();
+  }
+
+  #finish(): void {
+    if (!this.#ended || this.#drafts > 0) return;
+    if (this.#reason === undefined) this.#call.end();
+    else this.#call.emit('error', toGrpc(this.#reason));
+  }
+}

@@ -1,0 +1,139 @@
+import type { ServerWritableStream } from '@grpc/grpc-js';
+import {
+  type Cursor,
+  type Item,
+  limits,
+  PushfleetError,
+  parseCursor,
+  parseTopicFilter,
+  type TopicFilter,
+} from '@pushfleet/core';
+import type { CloseReason, Delivery, Feed, Hub } from '@pushfleet/hub';
+import type * as proto from '@pushfleet/proto/pushfleet/publish/v1/publish';
+import { type Grant, type TimerWheel, toGrpc } from '@pushfleet/runtime';
+import { toProto } from './grpc-draft.ts';
+import { draining } from './sessions.ts';
+
+type Call = ServerWritableStream<proto.SubscribeRequest, proto.SubscribeResponse>;
+
+export interface SubscribeOptions {
+  readonly wheel: TimerWheel;
+  /** Most publications, and their most bytes, that wait for the subscriber. */
+  readonly count: number;
+  readonly bytes: number;
+  readonly keepAliveMs: number;
+}
+
+/** What one turn takes from the feed, so that one subscriber does not hold up the others. */
+const turn = { count: 64, bytes: 262_144 };
+
+/** The filters of a request, each once. @throws PushfleetError `filter_invalid`, `too_many_filters` or `forbidden` */
+export function readFilters(grant: Grant, texts: readonly string[]): readonly TopicFilter[] {
+  const distinct = [...new Set(texts)];
+  if (distinct.length === 0) {
+    throw new PushfleetError(
+      'filter_invalid',
+      'Name at least one topic filter to subscribe to, such as "orders/#".',
+    );
+  }
+  if (distinct.length > limits.feedFilters) {
+    throw new PushfleetError(
+      'too_many_filters',
+      `One subscription has at most ${limits.feedFilters} filters; this one has ${distinct.length}. Open several.`,
+      { detail: { limit: limits.feedFilters } },
+    );
+  }
+  const filters = distinct.map(parseTopicFilter);
+  for (const filter of filters) grant.require('subscribe', filter);
+  return filters;
+}
+
+/** One Subscribe stream: a feed that is emptied as fast as the subscriber reads. */
+export class Subscription {
+  readonly #call: Call;
+  readonly #options: SubscribeOptions;
+  readonly #feed: Feed;
+  #stopKeepAlive = () => {};
+  #told: Cursor | undefined;
+  #congested = false;
+  #ended = false;
+
+  constructor(call: Call, hub: Hub, options: SubscribeOptions) {
+    this.#call = call;
+    this.#options = options;
+    this.#feed = hub.open({
+      overflow: 'close',
+      count: options.count,
+      bytes: options.bytes,
+      onReadable: () => this.#pump(),
+      onClose: (reason) => this.end(errorOf(reason)),
+    });
+    call.on('drain', () => {
+      this.#congested = false;
+      this.#pump();
+    });
+  }
+
+  /** Resolves once the subscription stands and its first response is on its way. @throws PushfleetError */
+  async open(filters: readonly TopicFilter[], { after, retained }: proto.SubscribeRequest): Promise<void> {
+    if (after !== '') parseCursor(after);
+    await this.#feed.add(filters, { retained, ...(after === '' ? {} : { after: after as Cursor }) });
+    this.#pump();
+    this.#keepAlive();
+  }
+
+  /** Ends the call with the reason; without one the subscriber has gone. */
+  end(reason?: PushfleetError): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#stopKeepAlive();
+    this.#feed.close();
+    if (reason !== undefined) this.#call.emit('error', toGrpc(reason));
+  }
+
+  #pump(): void {
+    if (this.#ended) return;
+    // The first response says that the subscription stands, and from where.
+    if (this.#told === undefined) this.#tell();
+    while (!this.#congested) {
+      const items = this.#feed.take(turn.count, turn.bytes);
+      if (items.length === 0) return;
+      for (const item of items) this.#write(toResponse(item));
+    }
+  }
+
+  #keepAlive(): void {
+    if (this.#ended) return;
+    this.#stopKeepAlive = this.#options.wheel.after(this.#options.keepAliveMs, () => {
+      if (!this.#congested && this.#feed.cursor !== this.#told) this.#tell();
+      this.#keepAlive();
+    });
+  }
+
+  #tell(): void {
+    this.#write({ cursor: this.#feed.cursor, event: undefined });
+  }
+
+  #write(response: proto.SubscribeResponse): void {
+    this.#told = response.cursor as Cursor;
+    if (!this.#call.write(response)) this.#congested = true;
+  }
+}
+
+function toResponse(item: Item<Delivery>): proto.SubscribeResponse {
+  if (item.kind === 'gap') {
+    return { cursor: item.to, event: { $case: 'gap', gap: { from: item.from, to: item.to } } };
+  }
+  const { publication, cursor, filters, retained } = item.value;
+  const delivery = { publication: toProto(publication), filters: [...filters], retained };
+  return { cursor, event: { $case: 'delivery', delivery } };
+}
+
+function errorOf(reason: CloseReason): PushfleetError {
+  if (reason.kind === 'draining') return draining();
+  if (reason.kind === 'failed') return reason.error;
+  return new PushfleetError(
+    'rate_limited',
+    'This subscriber reads more slowly than its filters publish. Call again with "after" set to the last cursor received; nothing is lost that the log still holds.',
+  );
+}
