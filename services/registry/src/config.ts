@@ -1,0 +1,89 @@
+import { commonFields, field, internalFields, natsFields, tokenFields } from '@pushfleet/runtime';
+import { parseRedisUrl, redisUrlRule } from './redis-url.ts';
+
+export const title = 'registry';
+
+export const fields = {
+  ...commonFields,
+  ...tokenFields,
+  ...natsFields,
+  ...internalFields,
+  listen: field.address({
+    env: 'PUSHFLEET_REGISTRY_LISTEN',
+    doc: 'Where the registry answers managers and browsers over HTTP.',
+    fallback: '127.0.0.1:8084',
+  }),
+  grpcListen: field.address({
+    env: 'PUSHFLEET_REGISTRY_GRPC_LISTEN',
+    doc: 'Where the registry answers the other services over gRPC. Never to be reached from outside the fleet.',
+    fallback: '127.0.0.1:50052',
+  }),
+  opsListen: field.address({
+    env: 'PUSHFLEET_REGISTRY_OPS_LISTEN',
+    doc: 'Where the registry answers /healthz, /readyz and /metrics.',
+    fallback: '127.0.0.1:9184',
+  }),
+  redis: field.parsed(
+    {
+      env: 'PUSHFLEET_REDIS_URL',
+      doc: "The registry's Redis: standalone, behind Sentinel, or a cluster; rediss speaks TLS.",
+      rule: redisUrlRule,
+      example: 'rediss://:password@redis.example.com:6379',
+      fallback: 'redis://127.0.0.1:6379',
+      secret: true,
+    },
+    parseRedisUrl,
+  ),
+  redisTlsCa: field.text({
+    env: 'PUSHFLEET_REDIS_TLS_CA',
+    doc: "The certificates (PEM) that sign Redis' own, where no public authority does.",
+    optional: true,
+    file: true,
+    example: 'PUSHFLEET_REDIS_TLS_CA_FILE=/run/secrets/redis-ca.pem',
+  }),
+  corsOrigins: field.list({
+    env: 'PUSHFLEET_CORS_ORIGINS',
+    doc: 'Origins whose pages may use the fleet from a browser, such as https://app.example.com; * is any, without cookies.',
+    fallback: '',
+    example: 'https://app.example.com',
+  }),
+  ticketMs: field.duration({
+    env: 'PUSHFLEET_TICKET_SECONDS',
+    doc: 'How long a ticket may wait to be used.',
+    fallback: 30,
+    min: 1,
+    max: 300,
+  }),
+  ticketRate: field.integer({
+    env: 'PUSHFLEET_TICKET_RATE',
+    doc: 'Tickets that each token subject may get per second from one instance, on average.',
+    fallback: 10,
+    min: 1,
+  }),
+  ticketBurst: field.integer({
+    env: 'PUSHFLEET_TICKET_BURST',
+    doc: 'Tickets that a token subject may get at once before PUSHFLEET_TICKET_RATE holds it back.',
+    fallback: 50,
+    min: 1,
+  }),
+  ticketsOutstanding: field.integer({
+    env: 'PUSHFLEET_TICKETS_OUTSTANDING',
+    doc: 'The most tickets of one token subject that may wait to be used, over all instances.',
+    fallback: 100,
+    min: 1,
+    max: 10_000,
+  }),
+  revocationMs: field.duration({
+    env: 'PUSHFLEET_REVOCATION_LIFETIME',
+    doc: 'How long a revocation holds that names no end. Set it to the longest life of any token your issuers make: a token that outlives its revocation is good again.',
+    fallback: '30d',
+    min: 60,
+    max: 10 * 366 * 86_400,
+  }),
+  revocations: field.integer({
+    env: 'PUSHFLEET_REVOCATIONS',
+    doc: 'The most revocations of one namespace. Every service that checks tokens holds all of them in memory.',
+    fallback: 100_000,
+    min: 1,
+  }),
+};

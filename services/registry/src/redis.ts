@@ -1,0 +1,154 @@
+import { randomUUID } from 'node:crypto';
+import { PushfleetError } from '@pushfleet/core';
+import type { Log, Part } from '@pushfleet/runtime';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import type { RedisAddress } from './redis-url.ts';
+
+export interface RedisConfig {
+  readonly redis: RedisAddress;
+  /** PEM. */
+  readonly redisTlsCa: string | undefined;
+}
+
+/** The registry's index: commands that fail fast while Redis is away, and the news of its return. */
+export interface Store {
+  /** @throws PushfleetError `unavailable` */
+  command(name: string, ...args: (string | number)[]): Promise<unknown>;
+  /** Calls `on` whenever Redis answers again, or answers but has lost what was in it. */
+  onReturn(on: () => void): void;
+}
+
+/** A command that has no answer by then has failed; a healthy Redis answers in well under a millisecond. */
+const commandMs = 2_000;
+const probeMs = 1_000;
+const probeKeySeconds = 600;
+
+/** The connection to Redis. Starting does not wait for it: the registry can do half its work without. */
+export class RedisStore implements Store, Part {
+  readonly name = 'redis';
+  readonly #client: Redis | Cluster;
+  readonly #log: Log;
+  // No namespace begins with "$". Each instance has a probe of its own, so that each learns of an emptied Redis.
+  readonly #probeKey = `$:probe:${randomUUID()}`;
+  readonly #listeners: (() => void)[] = [];
+  #away: string | undefined = 'Redis has not answered yet';
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(config: RedisConfig, log: Log) {
+    this.#client = createClient(config);
+    this.#log = log;
+    // Without a listener the client writes to the console itself; the probe reports in our words.
+    this.#client.on('error', () => {});
+  }
+
+  async start(): Promise<void> {
+    this.#client.connect().catch(() => {}); // it retries for as long as it takes; the probe tells
+    await this.#probe();
+  }
+
+  async drain(): Promise<void> {}
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#client.disconnect();
+  }
+
+  ready(): string | undefined {
+    return this.#away;
+  }
+
+  onReturn(on: () => void): void {
+    this.#listeners.push(on);
+  }
+
+  async command(name: string, ...args: (string | number)[]): Promise<unknown> {
+    try {
+      return await this.#client.call(name, ...args);
+    } catch (cause) {
+      throw new PushfleetError('unavailable', 'The registry cannot reach its Redis. Try again in a moment.', {
+        cause,
+        retryAfterMs: probeMs,
+      });
+    }
+  }
+
+  async #probe(): Promise<void> {
+    try {
+      // Writing tells more than PING: a replica left behind by a failover answers PING and can do nothing else.
+      const held = await this.command('SET', this.#probeKey, '1', 'EX', probeKeySeconds, 'GET');
+      this.#answered(held === null);
+    } catch (error) {
+      this.#failed(error as PushfleetError);
+    }
+    if (!this.#closed) this.#timer = setTimeout(() => void this.#probe(), probeMs);
+  }
+
+  #answered(empty: boolean): void {
+    const back = this.#away !== undefined;
+    this.#away = undefined;
+    if (back) this.#log.info('Redis answers');
+    else if (empty) this.#log.warn('Redis was emptied; its index is being rebuilt from the log');
+    if (back || empty) for (const listener of this.#listeners) listener();
+  }
+
+  #failed(error: PushfleetError): void {
+    const reason = `Redis does not answer: ${(error.cause as Error).message}`;
+    if (this.#away === undefined) this.#log.warn({ err: error.cause }, 'Redis does not answer');
+    this.#away = reason;
+  }
+}
+
+function createClient(config: RedisConfig): Redis | Cluster {
+  const address = config.redis;
+  const tls = config.redisTlsCa === undefined ? {} : { ca: config.redisTlsCa };
+  const options: RedisOptions = {
+    lazyConnect: true,
+    username: address.username,
+    password: address.password,
+    db: address.database,
+    tls: address.tls ? tls : undefined,
+    connectionName: 'pushfleet-registry',
+    connectTimeout: commandMs,
+    commandTimeout: commandMs,
+    // Fail fast: a caller that is told can try again, one that waits in a queue cannot.
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    retryStrategy: reconnectDelay,
+    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+  };
+  if (address.kind === 'cluster') return createCluster(address.nodes, options);
+  if (address.kind === 'sentinel') {
+    return new Redis({
+      ...options,
+      sentinels: [...address.nodes],
+      name: address.master as string,
+      sentinelRetryStrategy: reconnectDelay,
+      enableTLSForSentinelMode: address.tls,
+    });
+  }
+  return new Redis({ ...options, ...address.nodes[0] });
+}
+
+function createCluster(nodes: readonly { host: string; port: number }[], options: RedisOptions): Cluster {
+  const {
+    lazyConnect: _lazy,
+    retryStrategy: _retry,
+    enableOfflineQueue: _queue,
+    db: _db,
+    ...redisOptions
+  } = options;
+  return new Cluster([...nodes], {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    clusterRetryStrategy: reconnectDelay,
+    redisOptions,
+  });
+}
+
+/** Soon, and jittered, so that the instances of a fleet do not come back in step. */
+function reconnectDelay(attempt: number): number {
+  return Math.min(50 * attempt, 1_000) * (0.5 + Math.random() / 2);
+}
