@@ -25,10 +25,10 @@ export function createLog(o: { name: string; level?: string; destination?: pino.
 
 /**
  * Writes the line by which the launcher and tests learn where a listener is reached, whatever port it got:
- * `{"msg":"listening","name":"http","address":"127.0.0.1:8081"}`. `name` tells a service's listeners apart.
+ * `{"msg":"listening","listener":"http","address":"127.0.0.1:8081"}`. `name` tells a service's listeners apart.
  */
 export function listening(log: Log, name: string, server: Server | { address: string }): void {
-  log.info({ name, address: textOfAddress(server) }, 'listening');
+  log.info({ listener: name, address: textOfAddress(server) }, 'listening');
 }
 
 function textOfAddress(server: Server | { address: string }): string {

@@ -16,6 +16,9 @@ interface Bucket {
   at: number;
 }
 
+// Whoever waits as long as told finds a token, whatever the sums of fractions came to.
+const rounding = 1e-6;
+
 /** Token buckets, one per key: a namespace, a subject, an address. */
 export class RateLimit {
   readonly #options: RateOptions;
@@ -38,11 +41,11 @@ export class RateLimit {
     const { perSecond, burst } = this.#options;
     if (count > burst) return Number.POSITIVE_INFINITY;
     const bucket = this.#refilled(key);
-    if (bucket.tokens >= count) {
-      bucket.tokens -= count;
+    if (bucket.tokens + rounding >= count) {
+      bucket.tokens = Math.max(0, bucket.tokens - count);
       return 0;
     }
-    return Math.ceil(((count - bucket.tokens) / perSecond) * 1_000);
+    return Math.ceil(((count - rounding - bucket.tokens) / perSecond) * 1_000);
   }
 
   /** As `take`. @throws PushfleetError `rate_limited` with `retryAfterMs` */
