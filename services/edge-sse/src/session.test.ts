@@ -1,0 +1,356 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import {
+  type Cursor,
+  formatCursor,
+  type Item,
+  type Publication,
+  PushfleetError,
+  parseTopic,
+  type TopicFilter,
+} from '@pushfleet/core';
+import type { Delivery, Encoder, FeedOptions, Hub } from '@pushfleet/hub';
+import type { Grant } from '@pushfleet/runtime';
+import type { CloseCode } from './close-code.ts';
+import type { Framing } from './codec.ts';
+import { FlushQueue } from './flush.ts';
+import type { Ask } from './request.ts';
+import { type Deadline, Session } from './session.ts';
+
+const at = (position: number): Cursor =>
+  formatCursor({ generation: 'g', time: position, positions: [position] });
+
+function delivery(sequence: number, payload = `p${sequence}`): Item<Delivery> {
+  const publication: Publication = {
+    id: String(sequence),
+    source: 's',
+    topic: parseTopic('t'),
+    contentType: 'text/plain',
+    payload: Buffer.from(payload),
+    time: sequence,
+    shard: 0,
+    sequence,
+  };
+  const made = new Map<unknown, unknown>();
+  const value: Delivery = {
+    publication,
+    cursor: at(sequence),
+    filters: ['t' as TopicFilter],
+    retained: false,
+    encoded<T>(encoder: Encoder<T>): T {
+      if (!made.has(encoder)) made.set(encoder, encoder(value));
+      return made.get(encoder) as T;
+    },
+  };
+  return { kind: 'publication', value };
+}
+
+/** A hub with one feed that is filled by hand. */
+class FakeHub {
+  items: Item<Delivery>[] = [];
+  cursor = at(0);
+  closed = false;
+  options: FeedOptions | undefined;
+  added: unknown[] = [];
+  readonly adding = Promise.withResolvers<void>();
+
+  open(options: FeedOptions) {
+    this.options = options;
+    const hub = this;
+    return {
+      add: (...request: unknown[]) => {
+        this.added.push(request);
+        return this.adding.promise;
+      },
+      remove: () => {},
+      take: (count: number) => {
+        const taken = this.items.splice(0, count);
+        for (const item of taken) this.cursor = item.kind === 'publication' ? item.value.cursor : item.to;
+        return taken;
+      },
+      get cursor() {
+        return hub.cursor;
+      },
+      close: () => {
+        this.closed = true;
+      },
+    };
+  }
+
+  give(...items: Item<Delivery>[]): void {
+    this.items.push(...items);
+    this.options?.onReadable();
+  }
+}
+
+/** Time that stands still until it is told to go on. */
+class FakeWheel {
+  now = 1_000_000;
+  armed = new Set<{ at: number; fire: () => void }>();
+
+  after(ms: number, fire: () => void): () => void {
+    const entry = { at: this.now + ms, fire };
+    this.armed.add(entry);
+    return () => this.armed.delete(entry);
+  }
+
+  pass(ms: number): void {
+    const end = this.now + ms;
+    for (;;) {
+      const [next] = [...this.armed].sort((a, b) => a.at - b.at);
+      if (next === undefined || next.at > end) break;
+      this.now = next.at;
+      this.armed.delete(next);
+      next.fire();
+    }
+    this.now = end;
+  }
+}
+
+class FakeWire {
+  writes: string[] = [];
+  full = false;
+  ended: string | undefined;
+  destroyed = false;
+
+  write(bytes: Buffer): boolean {
+    this.writes.push(bytes.toString());
+    return !this.full;
+  }
+
+  end(bytes: Buffer): void {
+    this.ended = bytes.toString();
+  }
+
+  destroy(): void {
+    this.destroyed = true;
+  }
+
+  /** What was written since the last call. */
+  get news(): string {
+    return this.writes.splice(0).join('');
+  }
+}
+
+function open(o: { ask?: Partial<Ask>; deadline?: Partial<Deadline>; framing?: Framing } = {}) {
+  const hub = new FakeHub();
+  const wheel = new FakeWheel();
+  const wire = new FakeWire();
+  const ends: CloseCode[] = [];
+  const errors: unknown[] = [];
+  const shared = {
+    flushes: new FlushQueue(),
+    wheel,
+    outbox: { count: 10, bytes: 1_000 },
+    now: () => wheel.now,
+    written: { deliveries: 0, bytes: 0 },
+    onEnd: (code: CloseCode) => ends.push(code),
+    onError: (error: unknown) => errors.push(error),
+  };
+  const session = new Session(shared, {
+    wire,
+    framing: o.framing ?? 'plain',
+    hub: hub as unknown as Hub,
+    ask: {
+      filters: ['t' as TopicFilter],
+      after: undefined,
+      retained: false,
+      format: 'payload',
+      ticket: undefined,
+      ...o.ask,
+    },
+    grant: {} as Grant,
+    deadline: { at: Number.POSITIVE_INFINITY, code: 'token_expired', ...o.deadline },
+  });
+  return { hub, wheel, wire, session, shared, ends, errors };
+}
+
+test('a comment and a retry go out at once, the opening when the subscription stands', async () => {
+  const { hub, wire } = open({ ask: { after: at(5), retained: true } });
+  assert.match(wire.news, /^: pushfleet\nretry: \d+\n\n$/);
+  assert.deepEqual(hub.added, [[['t'], { retained: true, after: at(5) }]]);
+  hub.cursor = at(7);
+  hub.adding.resolve();
+  await turn();
+  assert.equal(wire.news, `id: ${at(7)}\nevent: pushfleet.open\ndata: {"cursor":"${at(7)}"}\n\n`);
+});
+
+test('what is pending goes out in one write, before the subscription stands too', async () => {
+  const { hub, wire, shared } = open();
+  wire.writes = [];
+  hub.give(delivery(1), delivery(2));
+  hub.give(delivery(3));
+  await turn();
+  assert.deepEqual(wire.writes, [[1, 2, 3].map((n) => `id: ${at(n)}\ndata: p${n}\n\n`).join('')]);
+  assert.equal(shared.written.deliveries, 3);
+});
+
+test('a gap is told in its place', async () => {
+  const { hub, wire } = open();
+  wire.writes = [];
+  hub.give(delivery(1), { kind: 'gap', from: at(1), to: at(4) }, delivery(5));
+  await turn();
+  assert.equal(
+    wire.news,
+    `id: ${at(1)}\ndata: p1\n\n` +
+      `id: ${at(4)}\nevent: pushfleet.gap\ndata: {"from":"${at(1)}","to":"${at(4)}"}\n\n` +
+      `id: ${at(5)}\ndata: p5\n\n`,
+  );
+});
+
+test('a full wire takes nothing until it has drained', async () => {
+  const { hub, wire, session } = open();
+  wire.full = true;
+  hub.give(delivery(1));
+  await turn();
+  wire.writes = [];
+  hub.give(delivery(2));
+  await turn();
+  assert.deepEqual([wire.writes, hub.items.length], [[], 1]);
+  wire.full = false;
+  session.drained();
+  await turn();
+  assert.equal(wire.news, `id: ${at(2)}\ndata: p2\n\n`);
+});
+
+test('quiet: a comment every 15 to 25 seconds, and the cursor alone once it has moved', async () => {
+  const { hub, wire, wheel } = open();
+  hub.adding.resolve();
+  await turn();
+  wire.writes = [];
+  wheel.pass(14_999);
+  assert.equal(wire.news, '');
+  wheel.pass(10_001);
+  assert.equal(wire.news, ':\n\n');
+  hub.cursor = at(9);
+  wheel.pass(25_000);
+  assert.match(wire.news, new RegExp(`^id: ${at(9)}\n\n(:\n\n)?$`));
+  assert.equal(wheel.armed.size, 1);
+});
+
+test('a full wire gets no heartbeat', async () => {
+  const { hub, wire, wheel } = open();
+  wire.full = true;
+  hub.give(delivery(1));
+  await turn();
+  wire.writes = [];
+  wheel.pass(60_000);
+  assert.deepEqual(wire.writes, []);
+});
+
+const ends: readonly [CloseCode, boolean][] = [
+  ['draining', true],
+  ['connection_age', true],
+  ['slow_consumer', true],
+  ['unavailable', true],
+  ['internal', true],
+  ['token_expired', false],
+  ['token_revoked', false],
+];
+for (const [code, reconnect] of ends) {
+  test(`the end by ${code} is told with the place${reconnect ? ' and when to come back' : ''}`, async () => {
+    const { hub, wire, wheel, session, ends } = open({ framing: 'chunked' });
+    hub.cursor = at(3);
+    session.end(code);
+    session.end('draining');
+    const retry = reconnect ? 'retry: \\d+\n' : '';
+    assert.match(
+      wire.ended ?? '',
+      new RegExp(
+        `^[0-9a-f]+\r\n${retry}id: ${at(3)}\nevent: pushfleet.close\ndata: {"code":"${code}",.*"reconnect":${reconnect}}\n\n\r\n0\r\n\r\n$`,
+      ),
+    );
+    assert.deepEqual([ends, hub.closed, wire.destroyed], [[code], true, false]);
+    wheel.pass(5_000);
+    assert.equal(wire.destroyed, true, 'a client that does not close is cut');
+    assert.equal(wheel.armed.size, 0);
+  });
+}
+
+test('the feed ends the session', () => {
+  for (const [reason, code] of [
+    [{ kind: 'draining' }, 'draining'],
+    [{ kind: 'slow_consumer' }, 'slow_consumer'],
+    [{ kind: 'failed', error: new PushfleetError('unavailable', '') }, 'unavailable'],
+  ] as const) {
+    const { hub, ends } = open();
+    hub.options?.onClose(reason);
+    assert.deepEqual(ends, [code]);
+  }
+});
+
+test('a slow consumer whose wire is full is cut without a word', async () => {
+  const { hub, wire, session } = open();
+  wire.full = true;
+  hub.give(delivery(1));
+  await turn();
+  session.end('slow_consumer');
+  assert.deepEqual([wire.ended, wire.destroyed], [undefined, true]);
+});
+
+test('the deadline ends the session to the moment', () => {
+  for (const code of ['token_expired', 'connection_age'] as const) {
+    const { wheel, ends } = open({ deadline: { at: 1_000_000 + 61_000, code } });
+    wheel.pass(60_999);
+    assert.deepEqual(ends, []);
+    wheel.pass(1);
+    assert.deepEqual(ends, [code]);
+  }
+});
+
+test('a subscription that fails asks to come back', async () => {
+  const { hub, ends, wire } = open();
+  hub.adding.reject(new PushfleetError('unavailable', 'The log is away.'));
+  await turn();
+  assert.deepEqual(ends, ['unavailable']);
+  assert.match(wire.ended ?? '', /^retry: \d+\n/);
+});
+
+test('an error of ours is reported and ends the session only', async () => {
+  const { hub, ends, errors } = open();
+  const broken = delivery(1);
+  if (broken.kind === 'publication') {
+    broken.value.encoded = () => {
+      throw new TypeError('bad');
+    };
+  }
+  hub.give(broken);
+  await turn();
+  assert.deepEqual(ends, ['internal']);
+  assert.match(String(errors), /TypeError: bad/);
+});
+
+test('a client that goes leaves nothing behind', async () => {
+  const { hub, wheel, session, wire, ends } = open();
+  wire.writes = [];
+  hub.give(delivery(1));
+  session.gone();
+  hub.adding.resolve();
+  await turn();
+  session.end('draining');
+  assert.deepEqual([wire.writes, wire.ended, ends], [[], undefined, []]);
+  assert.deepEqual([hub.closed, wheel.armed.size], [true, 0]);
+});
+
+test('connections with the same pending run share one buffer', async () => {
+  const { hub, shared, wire } = open();
+  const items = [delivery(1), delivery(2)];
+  const buffers: Buffer[] = [];
+  wire.write = (bytes: Buffer) => buffers.push(bytes) > 0;
+  const twin = new FakeHub();
+  new Session(shared, {
+    wire,
+    framing: 'plain',
+    hub: twin as unknown as Hub,
+    ask: { filters: [], after: undefined, retained: false, format: 'payload', ticket: undefined },
+    grant: {} as Grant,
+    deadline: { at: Number.POSITIVE_INFINITY, code: 'token_expired' },
+  });
+  buffers.length = 0;
+  hub.give(...items);
+  twin.give(...items);
+  await turn();
+  assert.equal(buffers.length, 2);
+  assert.equal(buffers[0], buffers[1]);
+});

@@ -1,0 +1,215 @@
+import { type Cursor, type Item, PushfleetError } from '@pushfleet/core';
+import type { Delivery, Encoder, Feed, Hub } from '@pushfleet/hub';
+import type { Grant, TimerWheel } from '@pushfleet/runtime';
+import { brokenRetry, type CloseCode, closeDetail, jitter, type Range, retryMs } from './close-code.ts';
+import {
+  closing,
+  type Format,
+  type Framing,
+  frame,
+  gap,
+  greeting,
+  heartbeat,
+  lastFrame,
+  opened,
+  place,
+  publicationEvent,
+} from './codec.ts';
+import type { Flushable, FlushQueue } from './flush.ts';
+import type { Ask } from './request.ts';
+
+/** The way to the client; a socket is one. */
+export interface Wire {
+  /** False: it is full, and `Session.drained` has to be called once it is not. */
+  write(bytes: Buffer): boolean;
+  end(bytes: Buffer): void;
+  destroy(): void;
+}
+
+/** What the sessions of one edge share. */
+export interface Shared {
+  readonly flushes: FlushQueue;
+  readonly wheel: Pick<TimerWheel, 'after'>;
+  /** Most publications a feed holds back for a slow client, and their bytes. */
+  readonly outbox: { readonly count: number; readonly bytes: number };
+  /** Unix time in milliseconds. */
+  readonly now: () => number;
+  /** Counted up by every session. */
+  readonly written: { deliveries: number; bytes: number };
+  onEnd(code: CloseCode): void;
+  onError(error: unknown): void;
+}
+
+/** When a session ends by itself. */
+export interface Deadline {
+  /** Unix time in milliseconds. */
+  readonly at: number;
+  readonly code: 'token_expired' | 'connection_age';
+}
+
+// Intermediaries cut idle connections after 30 s and more; spread, so that no second carries all heartbeats.
+const beat: Range = [15_000, 25_000];
+// What one write carries at most: enough to make the system call cheap, little enough that a slow client holds
+// little outside its bounded outbox.
+const flushCount = 512;
+const flushBytes = 64 * 1_024;
+// How long a client may take to receive the last bytes and close.
+const lingerMs = 5_000;
+
+/** The bytes of one item; the same function for every session whose bytes are the same. */
+type Encode = (item: Item<Delivery>) => Buffer;
+
+const encoders = {
+  payload: { chunked: encoder('payload', 'chunked'), plain: encoder('payload', 'plain') },
+  cloudevents: { chunked: encoder('cloudevents', 'chunked'), plain: encoder('cloudevents', 'plain') },
+} as const;
+
+function encoder(format: Format, framing: Framing): Encode {
+  const encode: Encoder<Buffer> = ({ publication, cursor }) =>
+    frame(framing, publicationEvent(format, publication, cursor));
+  return (item) =>
+    item.kind === 'publication' ? item.value.encoded(encode) : frame(framing, gap(item.from, item.to));
+}
+
+/**
+ * One event stream: what goes out, when, and when it ends. It owns its feed and its timer, and no socket.
+ *
+ * opening → live → ended: publications are written in both of the first two, since a resume replays long before
+ * it is live.
+ */
+export class Session implements Flushable {
+  readonly grant: Grant;
+  readonly #shared: Shared;
+  readonly #wire: Wire;
+  readonly #framing: Framing;
+  readonly #encode: Encode;
+  readonly #deadline: Deadline;
+  readonly #feed: Feed;
+  #cancelTimer: () => void = () => {};
+  #told: Cursor | undefined;
+  #queued = false;
+  #writable = true;
+  #ended = false;
+
+  /** Greets the client and subscribes. */
+  constructor(
+    shared: Shared,
+    o: { wire: Wire; framing: Framing; hub: Hub; ask: Ask; grant: Grant; deadline: Deadline },
+  ) {
+    this.grant = o.grant;
+    this.#shared = shared;
+    this.#wire = o.wire;
+    this.#framing = o.framing;
+    this.#encode = encoders[o.ask.format][o.framing];
+    this.#deadline = o.deadline;
+    this.#feed = o.hub.open({
+      overflow: 'close',
+      ...shared.outbox,
+      onReadable: () => this.#queue(),
+      onClose: (reason) => this.end(reason.kind === 'failed' ? reason.error.code : reason.kind),
+    });
+    this.#say(greeting(jitter(brokenRetry)));
+    this.#arm();
+    void this.#subscribe(o.ask);
+  }
+
+  async #subscribe({ filters, after, retained }: Ask): Promise<void> {
+    try {
+      await this.#feed.add(filters, { retained, ...(after !== undefined && { after }) });
+      if (this.#ended) return;
+      this.#told = this.#feed.cursor;
+      this.#say(opened(this.#told));
+    } catch (thrown) {
+      this.failed(thrown);
+    }
+  }
+
+  /** Writes what the feed holds, as far as the wire takes it: the hot path of the product. */
+  flush(): void {
+    this.#queued = false;
+    while (this.#writable && !this.#ended) {
+      const items = this.#feed.take(flushCount, flushBytes);
+      if (items.length === 0) return;
+      const bytes = this.#shared.flushes.runs.bytes(items.map(this.#encode));
+      this.#writable = this.#wire.write(bytes);
+      this.#told = cursorOf(items[items.length - 1] as Item<Delivery>);
+      this.#shared.written.deliveries += items.length;
+      this.#shared.written.bytes += bytes.length;
+    }
+  }
+
+  /** The wire takes bytes again. */
+  drained(): void {
+    this.#writable = true;
+    this.#queue();
+  }
+
+  /** Tells the client why, as far as it can be told, and ends the stream. What is still held back, a resume gives. */
+  end(code: CloseCode): void {
+    if (this.#ended) return;
+    const { cursor } = this.#feed;
+    this.gone();
+    this.#shared.onEnd(code);
+    // A full wire would deliver the news after everything that it is late with.
+    if (code === 'slow_consumer' && !this.#writable) {
+      this.#wire.destroy();
+      return;
+    }
+    this.#wire.end(lastFrame(this.#framing, closing(code, closeDetail(code), retryMs(code), cursor)));
+    this.#cancelTimer = this.#shared.wheel.after(lingerMs, () => this.#wire.destroy());
+  }
+
+  failed(thrown: unknown): void {
+    const error = PushfleetError.from(thrown);
+    if (error.code === 'internal') this.#shared.onError(thrown);
+    this.end(error.code);
+  }
+
+  /** The client has gone: lets go of everything. */
+  gone(): void {
+    this.#ended = true;
+    this.#feed.close();
+    this.#cancelTimer();
+  }
+
+  /** Ends the stream without a word. */
+  cut(): void {
+    this.gone();
+    this.#wire.destroy();
+  }
+
+  #queue(): void {
+    if (this.#queued || !this.#writable || this.#ended) return;
+    this.#queued = true;
+    this.#shared.flushes.add(this);
+  }
+
+  #say(text: string): void {
+    this.#writable = this.#wire.write(frame(this.#framing, text));
+  }
+
+  #arm(): void {
+    const left = this.#deadline.at - this.#shared.now();
+    this.#cancelTimer = this.#shared.wheel.after(Math.min(left, jitter(beat)), this.#onTimer);
+  }
+
+  // One timer for heartbeat and deadline.
+  readonly #onTimer = (): void => {
+    if (this.#shared.now() >= this.#deadline.at) {
+      this.end(this.#deadline.code);
+      return;
+    }
+    if (this.#writable) this.#beat();
+    this.#arm();
+  };
+
+  // A quiet stream's cursor moves on all the same: from the old one a resume would one day meet a gap.
+  #beat(): void {
+    const { cursor } = this.#feed;
+    this.#say(cursor === this.#told ? heartbeat : place(cursor));
+    this.#told = cursor;
+  }
+}
+
+const cursorOf = (item: Item<Delivery>): Cursor =>
+  item.kind === 'publication' ? item.value.cursor : item.to;
