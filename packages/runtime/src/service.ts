@@ -35,7 +35,7 @@ export async function runService<F extends ServiceFields>(options: ServiceOption
   try {
     await run(options);
   } catch (error) {
-    // For a person at a terminal, so no JSON; the stack says nothing to whoever set a variable wrong.
+    // For a person at a terminal, so no JSON.
     process.stderr.write(`${options.name}: ${messageOf(error)}\n`);
     process.exit(error instanceof ConfigError ? badConfiguration : 1);
   }
@@ -43,11 +43,10 @@ export async function runService<F extends ServiceFields>(options: ServiceOption
 
 function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error &&
-    error.cause.message !== '' &&
-    !error.message.includes(error.cause.message)
-    ? `${error.message} (${error.cause.message})`
-    : error.message;
+  const origin = error.cause instanceof Error ? error.cause : error;
+  // A bug is for whoever wrote it, and they need to know where.
+  const bug = origin instanceof TypeError || origin instanceof ReferenceError;
+  return bug ? `${error.message}\n${origin.stack}` : error.message;
 }
 
 async function run<F extends ServiceFields>(options: ServiceOptions<F>): Promise<void> {

@@ -63,7 +63,7 @@ describe('a token under PUSHFLEET_TOKEN_SECRET', () => {
       'expired',
       () => sign({ exp: seconds(-12) }, secret),
       'token_expired',
-      /expired 12 s ago; get a new one/,
+      /expired \d+ s ago; get a new one/,
     ],
     ['expired long ago', () => sign({ exp: seconds(-7_300) }, secret), 'token_expired', /expired 2 h ago/],
     ['without expiry', () => sign({ exp: undefined }, secret), 'unauthenticated', /does not expire/],
@@ -130,6 +130,22 @@ describe('a token under PUSHFLEET_TOKEN_SECRET', () => {
         assert.ok(part.length < 8 || !error.message.includes(part), 'echoes the token');
     });
   }
+
+  it('is told how long ago it expired', async () => {
+    const exp = 1_800_000_000;
+    const token = await sign({ exp }, secret);
+    for (const [late, says] of [
+      [12, '12 s'],
+      [119, '119 s'],
+      [120, '2 min'],
+      [7_200, '2 h'],
+      [864_000, '10 days'],
+    ] as const) {
+      const now = (): number => (exp + late) * 1_000;
+      const { check } = createTokenCheck(tokenConfig({ PUSHFLEET_TOKEN_SECRET: secret }), { now });
+      assert.equal((await refusal(check(token))).message, `The token expired ${says} ago; get a new one.`);
+    }
+  });
 
   it('is refused after any change of its claims', async () => {
     const [header, , signature] = (await sign({}, secret)).split('.');
