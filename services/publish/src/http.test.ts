@@ -370,8 +370,9 @@ describe('POST /v1/topics/<topic>', () => {
 });
 
 describe('bodies', () => {
-  test('one that grows too large is refused before it ends, and the answer arrives', async () => {
+  test('one that grows too large is refused before it ends, and the answer arrives', async (t) => {
     const api = await startHttp({ payloadBytes: 1_000 });
+    t.after(() => api.stop());
     const request = httpRequest({
       port: api.api.port,
       method: 'POST',
@@ -385,11 +386,11 @@ describe('bodies', () => {
     assert.equal(response.statusCode, 413);
     assert.equal(response.headers.connection, 'close');
     request.destroy();
-    await api.stop();
   });
 
-  test('a client that waits for 100 Continue is refused without sending', async () => {
+  test('a client that waits for 100 Continue is refused without sending', async (t) => {
     const api = await startHttp();
+    t.after(() => api.stop());
     const request = httpRequest({
       port: api.api.port,
       method: 'POST',
@@ -401,11 +402,11 @@ describe('bodies', () => {
     const [response] = (await once(request, 'response')) as [IncomingMessage];
     assert.equal(response.statusCode, 413);
     request.destroy();
-    await api.stop();
   });
 
-  test('a client that waits for 100 Continue is asked for a body that fits', async () => {
+  test('a client that waits for 100 Continue is asked for a body that fits', async (t) => {
     const api = await startHttp();
+    t.after(() => api.stop());
     const request = httpRequest({
       port: api.api.port,
       method: 'POST',
@@ -417,11 +418,11 @@ describe('bodies', () => {
     const [response] = (await once(request, 'response')) as [IncomingMessage];
     assert.equal(response.statusCode, 201);
     response.resume();
-    await api.stop();
   });
 
-  test('a slow one is given up on', async () => {
+  test('a slow one is given up on', async (t) => {
     const api = await startHttp({ bodyTimeoutMs: 50 });
+    t.after(() => api.stop());
     const request = httpRequest({
       port: api.api.port,
       method: 'POST',
@@ -434,11 +435,11 @@ describe('bodies', () => {
     assert.equal(response.statusCode, 400);
     assert.match(((await json(response)) as { detail: string }).detail, /within 0.05 s/);
     request.destroy();
-    await api.stop();
   });
 
-  test('bytes held are given back, whatever became of the request', async () => {
+  test('bytes held are given back, whatever became of the request', async (t) => {
     const api = await startHttp({ payloadBytes: 1_000 });
+    t.after(() => api.stop());
     await send(`${api.url}/v1/topics/a`, { body: 'x'.repeat(1_000), headers: authorized() });
     await send(`${api.url}/v1/topics/a`, { body: 'x'.repeat(1_001), headers: authorized() });
     const request = httpRequest({
@@ -452,11 +453,11 @@ describe('bodies', () => {
     while (api.budget.held === 0) await sleep(1);
     request.destroy();
     while (api.budget.held !== 0) await sleep(1);
-    await api.stop();
   });
 
-  test('more of them than there is room for get 503', async () => {
+  test('more of them than there is room for get 503', async (t) => {
     const api = await startHttp({ pendingBytes: 100 });
+    t.after(() => api.stop());
     const { status, headers } = await send(`${api.url}/v1/topics/a`, {
       body: 'x'.repeat(101),
       headers: authorized(),
@@ -464,7 +465,6 @@ describe('bodies', () => {
     assert.equal(status, 503);
     assert.equal(headers.get('retry-after'), '1');
     assert.equal(api.budget.held, 0);
-    await api.stop();
   });
 });
 
@@ -573,20 +573,21 @@ describe('refusals of the log', () => {
     { code: 'storage_full', status: 507 },
   ] as const;
   for (const { code, status } of cases) {
-    test(`${code} is ${status}, with Retry-After, and nothing is stored`, async () => {
+    test(`${code} is ${status}, with Retry-After, and nothing is stored`, async (t) => {
       const api = await startHttp();
+      t.after(() => api.stop());
       api.backbone.log.refusal = new PushfleetError(code, 'refused', { retryAfterMs: 2_500 });
       const answer = await send(`${api.url}/v1/topics/a`, { body: 'x', headers: authorized() });
       assert.equal(answer.status, status);
       assert.equal(answer.body.code, code);
       assert.equal(answer.headers.get('retry-after'), '3');
       assert.deepEqual(stored(api), []);
-      await api.stop();
     });
   }
 
-  test('a subject over its rate gets 429, others do not', async () => {
+  test('a subject over its rate gets 429, others do not', async (t) => {
     const api = await startHttp({ ratePerSecond: 0.001, rateBurst: 2 });
+    t.after(() => api.stop());
     const publish = (headers: Record<string, string>) =>
       send(`${api.url}/v1/topics/a`, { body: 'x', headers });
     assert.equal((await publish(authorized())).status, 201);
@@ -595,13 +596,13 @@ describe('refusals of the log', () => {
     assert.equal(third.status, 429);
     assert.ok(Number(third.headers.get('retry-after')) >= 1);
     assert.equal((await publish({ authorization: `Bearer ${token({ sub: 'other' })}` })).status, 201);
-    await api.stop();
   });
 });
 
 describe('discovery', () => {
-  test('names what works', async () => {
+  test('names what works', async (t) => {
     const api = await startHttp();
+    t.after(() => api.stop());
     const fleet = await send(`${api.url}/.well-known/pushfleet`, { method: 'GET' });
     assert.equal(fleet.status, 200);
     assert.deepEqual(fleet.body.channels, [{ protocol: 'sse', url: '/sse{?topic*}' }]);
@@ -611,13 +612,13 @@ describe('discovery', () => {
     const head = await fetch(`${api.url}/v1/topics/a`, { method: 'HEAD' });
     assert.equal(head.status, 200);
     assert.equal((await send(`${api.url}/v1/topics/a+`, { method: 'GET' })).body.code, 'topic_invalid');
-    await api.stop();
   });
 });
 
 describe('drain', () => {
-  test('finishes what was accepted and refuses what is new', async () => {
+  test('finishes what was accepted and refuses what is new', async (t) => {
     const api = await startHttp();
+    t.after(() => api.stop());
     const request = httpRequest({
       port: api.api.port,
       method: 'POST',
@@ -637,7 +638,6 @@ describe('drain', () => {
     response.resume();
     await drained;
     assert.equal(stored(api).length, 1);
-    await api.stop();
   });
 });
 
@@ -647,8 +647,9 @@ describe('what is no HTTP', () => {
     ['a request line too much', 'POST /v1/topics/a b HTTP/1.1\r\n\r\n'],
     ['headers too large', `GET / HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(70_000)}\r\n\r\n`],
   ] as const) {
-    test(`${name} gets a problem document`, async () => {
+    test(`${name} gets a problem document`, async (t) => {
       const api = await startHttp();
+      t.after(() => api.stop());
       const socket = connect(api.api.port, '127.0.0.1');
       socket.write(text);
       let answer = '';
@@ -657,7 +658,6 @@ describe('what is no HTTP', () => {
         answer,
         /^HTTP\/1\.1 400 [\s\S]*content-type: application\/problem\+json[\s\S]*request_invalid/,
       );
-      await api.stop();
     });
   }
 });
