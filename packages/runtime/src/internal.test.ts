@@ -5,7 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import { Metadata, Server, type ServiceError, status } from '@grpc/grpc-js';
-import { TicketServiceClient, TicketServiceService } from '@pushfleet/proto/pushfleet/registry/v1/tickets';
+import {
+  TicketServiceClient,
+  type TicketServiceServer,
+  TicketServiceService,
+} from '@pushfleet/proto/pushfleet/registry/v1/tickets';
 import { type Config, readConfig } from './config.ts';
 import { checkInternal, internalClient, internalServer } from './internal.ts';
 import { internalFields } from './shared-fields.ts';
@@ -18,9 +22,10 @@ const configOf = (env: NodeJS.ProcessEnv): Config<typeof internalFields> => read
 async function fleet(t: TestContext, env: NodeJS.ProcessEnv) {
   const { credentials, options } = internalServer(configOf(env));
   const server = new Server(options);
-  server.addService(TicketServiceService, {
+  const tickets: TicketServiceServer = {
     redeemTicket: (call, callback) => callback(null, { token: `token of ${call.request.ticket}` }),
-  });
+  };
+  server.addService(TicketServiceService, tickets);
   const port = await new Promise<number>((resolve, reject) =>
     server.bindAsync('127.0.0.1:0', credentials, (error, bound) =>
       error === null ? resolve(bound) : reject(error),

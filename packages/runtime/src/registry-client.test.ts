@@ -10,6 +10,7 @@ import {
 } from '@pushfleet/proto/pushfleet/registry/v1/revocations';
 import {
   type RedeemTicketResponse,
+  type TicketServiceServer,
   TicketServiceService,
 } from '@pushfleet/proto/pushfleet/registry/v1/tickets';
 import { readConfig } from './config.ts';
@@ -38,9 +39,10 @@ async function registry(o: { port?: number; redeem?: Redeem } = {}) {
   server.addService(RevocationServiceService, {
     watchRevocations: (call: Watcher) => void watchers.push(call),
   });
-  server.addService(TicketServiceService, {
+  const tickets: TicketServiceServer = {
     redeemTicket: (call, callback) => o.redeem?.(call.request.ticket, callback),
-  });
+  };
+  server.addService(TicketServiceService, tickets);
   const port = await new Promise<number>((resolve, reject) =>
     server.bindAsync(`127.0.0.1:${o.port ?? 0}`, credentials, (error, bound) =>
       error === null ? resolve(bound) : reject(error),

@@ -122,10 +122,21 @@ export const registryFields = {
   }),
 };
 
+/** What a service reads that answers pages of browsers. */
+export const browserFields = {
+  corsOrigins: field.list({
+    env: 'PUSHFLEET_CORS_ORIGINS',
+    doc: 'Origins of pages that may use the fleet with cookies and tickets. "*" adds every other page, without either. Pages of the same origin need no entry, provided that the front hands the Host header on.',
+    fallback: '',
+    example: 'https://app.example.com,https://admin.example.com',
+  }),
+};
+
 /** The shared declarations with the headings they stand under in docs/configuration.md. */
 export const sharedFields = [
   { title: 'Every service', fields: commonFields },
   { title: 'Token checks', fields: tokenFields },
   { title: 'The log', fields: natsFields },
   { title: 'Inside the fleet', fields: registryFields },
+  { title: 'Browsers', fields: browserFields },
 ] as const;

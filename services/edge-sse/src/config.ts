@@ -1,5 +1,6 @@
 import { limits } from '@pushfleet/core';
 import {
+  browserFields,
   type Config,
   commonFields,
   field,
@@ -11,6 +12,7 @@ import {
 export const title = 'edge-sse';
 
 const own = {
+  ...browserFields,
   listen: field.address({
     env: 'PUSHFLEET_EDGE_SSE_LISTEN',
     doc: 'Where clients connect, in cleartext HTTP/1.1: TLS and HTTP/2 are the business of the front.',
@@ -20,12 +22,6 @@ const own = {
     env: 'PUSHFLEET_EDGE_SSE_OPS_LISTEN',
     doc: 'Where /healthz, /readyz and /metrics are served.',
     fallback: '127.0.0.1:9181',
-  }),
-  corsOrigins: field.list({
-    env: 'PUSHFLEET_CORS_ORIGINS',
-    doc: 'Origins of pages that may read the answers with cookies and tickets. "*" adds every other page, without either. Pages of the same origin need no entry, provided that the front hands the Host header on.',
-    fallback: '',
-    example: 'https://app.example.com,https://admin.example.com',
   }),
   cookieSameSite: field.choice({
     env: 'PUSHFLEET_COOKIE_SAME_SITE',

@@ -1,10 +1,18 @@
-import { commonFields, field, internalFields, natsFields, tokenFields } from '@pushfleet/runtime';
+import {
+  browserFields,
+  commonFields,
+  field,
+  internalFields,
+  natsFields,
+  tokenFields,
+} from '@pushfleet/runtime';
 import { parseRedisUrl, redisUrlRule } from './redis-url.ts';
 
 export const title = 'registry';
 
 export const fields = {
   ...commonFields,
+  ...browserFields,
   ...tokenFields,
   ...natsFields,
   ...internalFields,
@@ -40,12 +48,6 @@ export const fields = {
     optional: true,
     file: true,
     example: 'PUSHFLEET_REDIS_TLS_CA_FILE=/run/secrets/redis-ca.pem',
-  }),
-  corsOrigins: field.list({
-    env: 'PUSHFLEET_CORS_ORIGINS',
-    doc: 'Origins whose pages may use the fleet from a browser, such as https://app.example.com; * is any, without cookies.',
-    fallback: '',
-    example: 'https://app.example.com',
   }),
   ticketMs: field.duration({
     env: 'PUSHFLEET_TICKET_SECONDS',
