@@ -20,8 +20,9 @@ if (files.length > 0) {
   stream.on('test:summary', (summary) => {
     if (summary.file === undefined) return;
     unfinished.delete(summary.file);
-    const failed = summary.counts.failed + summary.counts.cancelled;
-    counts.passed += summary.counts.passed;
+    const { tests, passed, skipped, todo } = summary.counts;
+    const failed = tests - passed - skipped - todo;
+    counts.passed += passed;
     // A suite's hook or body that throws fails no test, only the file.
     counts.failed += failed === 0 && !summary.success ? 1 : failed;
   });

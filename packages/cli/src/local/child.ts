@@ -15,6 +15,8 @@ export interface ChildOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** File that everything the child prints is appended to. */
   readonly log: string;
+  /** Hears of the child before anything is waited for, so that no moment leaves it unrecorded. */
+  readonly onStart?: ((child: Child) => void) | undefined;
 }
 
 /** A process that writes to a log file, and whose end is a promise. */
@@ -43,23 +45,25 @@ export async function startChild(o: ChildOptions): Promise<Child> {
     ...(o.env !== undefined && { env: o.env }),
   });
   closeSync(file);
-  await started(process, o.command);
-  return watch(process, () => readFileSync(o.log).subarray(from).toString());
+  const pid = process.pid;
+  if (pid === undefined) throw await failure(process, o.command);
+  const child = watch(process, pid, () => readFileSync(o.log).subarray(from).toString());
+  o.onStart?.(child);
+  return child;
 }
 
-function started(process: ChildProcess, command: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    process.once('spawn', resolve);
-    process.once('error', (error) => reject(new Error(`"${command}" does not start: ${error.message}`)));
+function failure(process: ChildProcess, command: string): Promise<Error> {
+  return new Promise((resolve) => {
+    process.once('error', ({ message }) => resolve(new Error(`"${command}" does not start: ${message}`)));
   });
 }
 
-function watch(process: ChildProcess, output: () => string): Child {
+function watch(process: ChildProcess, pid: number, output: () => string): Child {
   const exited = new Promise<Exit>((resolve) =>
     process.once('exit', (code, signal) => resolve({ code, signal })),
   );
   return {
-    pid: process.pid as number,
+    pid,
     exited,
     get running() {
       return process.exitCode === null && process.signalCode === null;

@@ -29,7 +29,8 @@ export async function poll(condition: () => boolean | Promise<boolean>, o: PollO
     await sleep(20);
   }
   const words = o.child === undefined ? '' : `\n${lastLines(o.child.output())}`;
-  throw new Error(`Waited ${o.ms / 1000} s for ${o.what}, in vain.${words}`, { cause: last });
+  const reason = last instanceof Error ? ` ${last.message}` : '';
+  throw new Error(`Waited ${o.ms / 1000} s for ${o.what}, in vain.${reason}${words}`, { cause: last });
 }
 
 /** The end of a log, enough to see why a process died. */

@@ -1,12 +1,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Child, startChild } from '../local/child.ts';
+import { type Child, type ChildOptions, startChild } from '../local/child.ts';
 import { poll } from '../local/poll.ts';
 
-export interface NatsOptions {
+export interface NatsOptions extends Pick<ChildOptions, 'onStart'> {
   readonly binary: string;
   /** Holds configuration, log and JetStream's store; kept between runs. */
   readonly directory: string;
+  /** Where what it prints goes; inside `directory` unless it is named. */
+  readonly log?: string;
   readonly name: string;
   readonly port: number;
   /** For the monitoring pages, which tell when the server is ready. */
@@ -36,7 +38,8 @@ export async function runNats(o: NatsOptions): Promise<NatsInstance> {
     command: o.binary,
     args: ['--config', file],
     cwd: o.directory,
-    log: join(o.directory, 'nats.log'),
+    log: o.log ?? join(o.directory, 'nats.log'),
+    onStart: o.onStart,
   });
   const url = `nats://127.0.0.1:${o.port}`;
   const monitorUrl = `http://127.0.0.1:${o.monitorPort}`;

@@ -1,12 +1,14 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Child, startChild } from '../local/child.ts';
+import { type Child, type ChildOptions, startChild } from '../local/child.ts';
 import { poll } from '../local/poll.ts';
 
-export interface RedisOptions {
+export interface RedisOptions extends Pick<ChildOptions, 'onStart'> {
   readonly binary: string;
   /** Holds the log and the append-only file; kept between runs. */
   readonly directory: string;
+  /** Where what it prints goes; inside `directory` unless it is named. */
+  readonly log?: string;
   readonly port: number;
 }
 
@@ -27,7 +29,8 @@ export async function runRedis(o: RedisOptions): Promise<RedisInstance> {
     command: o.binary,
     args: Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]),
     cwd: o.directory,
-    log: join(o.directory, 'redis.log'),
+    log: o.log ?? join(o.directory, 'redis.log'),
+    onStart: o.onStart,
   });
   try {
     // Whoever listens on the port may be somebody else: the server's own word counts.

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { type Child, startChild } from '../local/child.ts';
+import { type Child, type ChildOptions, startChild } from '../local/child.ts';
 import { poll } from '../local/poll.ts';
 
-export interface ServiceOptions {
+export interface ServiceOptions extends Pick<ChildOptions, 'onStart'> {
   /** The checkout. */
   readonly root: string;
   /** The folder below `services/`. */
@@ -26,6 +26,7 @@ export async function runService(o: ServiceOptions): Promise<ServiceInstance> {
     cwd: o.root,
     env: { ...process.env, ...freeListeners(o.name), ...o.env },
     log: o.log,
+    onStart: o.onStart,
   });
   try {
     await poll(() => 'ops' in listeners(child.output()), { child, what: `${o.name} to listen`, ms: 30_000 });

@@ -1,0 +1,112 @@
+import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { PushfleetError, quote } from '@pushfleet/core';
+import { sendProblem } from '@pushfleet/runtime';
+import { createProxyServer } from 'http-proxy-3';
+import { type Route, serviceFor } from './routes.ts';
+
+export interface FrontOptions {
+  readonly routes: readonly Route[];
+  /** host:port of a service's HTTP listener; undefined while it does not run. */
+  readonly addressOf: (service: string) => string | undefined;
+}
+
+/** One origin for every service: http://127.0.0.1:8000 by default. */
+export interface Front {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** How many ports above the usual one are tried when that is taken. */
+const portsTried = 10;
+
+/**
+ * Listens on 127.0.0.1. A port that was asked for is the only one tried; without one it is 8000 or the next free.
+ *
+ * @throws Error that says what to do about a taken port
+ */
+export async function openFront(o: FrontOptions, port: number | undefined): Promise<Front> {
+  const server = createFrontServer(o);
+  const first = port ?? 8000;
+  const last = port ?? first + portsTried;
+  for (let candidate = first; ; candidate++) {
+    try {
+      await listen(server, candidate);
+      break;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+      if (candidate === last) throw new Error(taken(first, last));
+    }
+  }
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('The front has no port.');
+  return {
+    url: `http://127.0.0.1:${address.port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+const taken = (first: number, last: number): string =>
+  first === last
+    ? `Port ${first} is taken by another program. Stop that program, or choose another port: npm start -- --port ${first + 1}`
+    : `The ports ${first} to ${last} are all taken. Choose a free one: npm start -- --port 9000`;
+
+function listen(server: Server, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, '127.0.0.1', () => {
+      server.removeListener('error', reject);
+      resolve();
+    });
+  });
+}
+
+function createFrontServer(o: FrontOptions): Server {
+  const proxy = createProxyServer({ xfwd: true });
+  proxy.on('error', (_error, _request, answer) => {
+    // A WebSocket has no answer to write to.
+    if (answer instanceof ServerResponse) sendProblem(answer, unavailable('The service does not answer.'));
+    else answer?.destroy();
+  });
+  // Where a service dies in the middle of a stream its reader has to learn of it.
+  proxy.on('proxyRes', (incoming, _request, answer) => {
+    incoming.once('close', () => {
+      if (!incoming.complete) answer.destroy();
+    });
+  });
+  const server = createServer((request, answer) => {
+    const { service, url } = targetOf(o, request);
+    if (service === undefined) sendProblem(answer, notFound(request));
+    else if (url === undefined) sendProblem(answer, unavailable(`${service} does not run.`));
+    else proxy.web(request, answer, { target: url });
+  });
+  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    const { url } = targetOf(o, request);
+    if (url === undefined) socket.destroy();
+    else proxy.ws(request, socket, head, { target: url });
+  });
+  // Streams last as long as they like; each service bounds its own requests.
+  server.requestTimeout = 0;
+  server.timeout = 0;
+  return server;
+}
+
+function targetOf(o: FrontOptions, request: IncomingMessage): { service?: string; url?: string } {
+  const service = serviceFor(o.routes, request.url ?? '/');
+  if (service === undefined) return {};
+  const address = o.addressOf(service);
+  return address === undefined ? { service } : { service, url: `http://${address}` };
+}
+
+const unavailable = (message: string): PushfleetError =>
+  new PushfleetError('unavailable', message, { retryAfterMs: 1_000 });
+
+const notFound = ({ url = '/' }: IncomingMessage): PushfleetError =>
+  new PushfleetError(
+    'not_found',
+    `No service answers at ${quote(url.split('?', 1)[0] ?? '')}; GET /.well-known/pushfleet lists what there is.`,
+  );
