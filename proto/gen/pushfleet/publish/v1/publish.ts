@@ -37,7 +37,7 @@ export const protobufFileName = "pushfleet/publish/v1/publish.proto";
  *
  * A refused call ends with a gRPC status whose message says what to do. Its trailing metadata has
  * `pushfleet-code` (the same word as `code` in the HTTP API's problem documents) and, where trying again later
- * helps, `retry-after-ms`.
+ * helps, `pushfleet-retry-after-ms`.
  */
 
 /** A name with a value that travels with a publication. */
