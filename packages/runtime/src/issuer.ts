@@ -28,6 +28,10 @@ export const publicAlgorithms: readonly string[] = [
 const members = ['issuer', 'audience', 'secret', 'keys', 'jwksUrl', 'algorithms', 'claim'];
 
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
+const isObjects = (value: unknown): boolean =>
+  Array.isArray(value) &&
+  value.length > 0 &&
+  value.every((entry) => typeof entry === 'object' && entry !== null);
 const isTexts = (value: unknown): boolean => Array.isArray(value) && value.length > 0 && value.every(isText);
 
 /** @throws Error naming the entry and the rule it breaks, never a value: the list may hold secrets */
@@ -63,8 +67,7 @@ function complaintAboutKeys(issuer: Readonly<Record<string, unknown>>): string |
   if (secret !== undefined && !(isText(secret) && Buffer.byteLength(secret) >= 32)) {
     return 'has a "secret" that is no text of at least 32 bytes';
   }
-  if (keys !== undefined && !(Array.isArray(keys) && keys.length > 0))
-    return 'has "keys" that are no list of JWKs';
+  if (keys !== undefined && !isObjects(keys)) return 'has "keys" that are no list of JWKs';
   if (jwksUrl !== undefined && !(isText(jwksUrl) && /^https?:$/.test(URL.parse(jwksUrl)?.protocol ?? ''))) {
     return 'has a "jwksUrl" that is no http or https URL';
   }
