@@ -1,4 +1,7 @@
 export * from './clock.ts';
+export { connectJetStream, type JetStreamBackbone, type JetStreamOptions } from './jetstream/backbone.ts';
+export { type MigrateOptions, type MigrateReport, migrate } from './jetstream/migrate.ts';
+export { ledgerNames } from './jetstream/streams.ts';
 export * from './ledger.ts';
 export * from './memory/backbone.ts';
 export type { Latency, Network } from './memory/source.ts';

@@ -1,0 +1,147 @@
+import {
+  type Draft,
+  matches,
+  type Namespace,
+  type Publication,
+  PushfleetError,
+  type TopicFilter,
+} from '@pushfleet/core';
+import { filterOf, keptScope, subjectOf, topicOf } from '../subject.ts';
+import { type ApiFailure, apiError, leaderMessage, refusal, type StoredMessage, streamInfo } from './api.ts';
+import type { Broker } from './broker.ts';
+import { Block, BrokerLines, decodePublication, draftLines, headerLine, ttlLine } from './headers.ts';
+import { unavailable } from './link.ts';
+import { patiently } from './retry.ts';
+import { StreamReader } from './stream-reader.ts';
+import { keptStream } from './streams.ts';
+
+/** A cleared topic keeps its tombstone for so long, in milliseconds: longer than any publish is retried. */
+const tombstoneMs = 3_600_000;
+
+/** A topic that so many instances change at once is not kept in step; the caller tries again. */
+const mostAttempts = 50;
+
+/** Where the log holds what a retained copy was made of. */
+interface Origin {
+  readonly generation: string;
+  readonly shard: number;
+  readonly sequence: number;
+}
+
+const formatOrigin = ({ generation, shard, sequence }: Origin): string =>
+  `${generation}-${shard}-${sequence}`;
+
+function originOf(block: Uint8Array): Origin | undefined {
+  const [generation, shard, sequence] = new BrokerLines(block).get('Pf-Place')?.split('-') ?? [];
+  const origin = { generation: generation ?? '', shard: Number(shard), sequence: Number(sequence) };
+  return Number.isSafeInteger(origin.shard) && Number.isSafeInteger(origin.sequence) ? origin : undefined;
+}
+
+/** Generations rise with time, and a topic stays in its shard within one. */
+function isNewer(one: Origin, other: Origin): boolean {
+  if (one.generation !== other.generation) return one.generation > other.generation;
+  return one.sequence > other.sequence;
+}
+
+/**
+ * Makes the draft the topic's retained publication, unless a newer one is. Compare-and-set by the subject's last
+ * sequence: however writes and retries overtake each other, the newest of the log wins.
+ *
+ * @throws PushfleetError `unavailable`, `storage_full`
+ */
+export async function keep(
+  broker: Broker,
+  namespace: Namespace,
+  draft: Draft,
+  sequence: number,
+  shard: number,
+) {
+  const subject = subjectOf(keptScope(namespace), draft.topic);
+  const origin = { generation: broker.layout.generation, shard, sequence };
+  const lines = keptLines(draft, origin);
+  for (let attempt = 0; attempt < mostAttempts; attempt++) {
+    const written = await patiently(async () => {
+      const held = await leaderMessage(broker.bulk, keptStream, { last_by_subj: subject });
+      const heldOrigin = held === undefined ? undefined : originOf(held.block);
+      if (heldOrigin !== undefined && !isNewer(origin, heldOrigin)) return true;
+      const condition = headerLine('Nats-Expected-Last-Subject-Sequence', held?.sequence ?? 0);
+      return write(broker, subject, draft.payload, lines + condition);
+    });
+    if (written) return;
+  }
+  throw unavailable('The retained publication of this topic changes too fast.');
+}
+
+function keptLines(draft: Draft, origin: Origin): string {
+  const place = headerLine('Pf-Place', formatOrigin(origin));
+  const clears = draft.payload.length === 0;
+  const { expiresAt: _, ...forGood } = draft;
+  return clears
+    ? place + ttlLine(tombstoneMs) + draftLines(forGood, 0)
+    : place + draftLines(draft, Date.now());
+}
+
+/** Whether it was written; not where somebody wrote first. */
+async function write(broker: Broker, subject: string, payload: Uint8Array, lines: string): Promise<boolean> {
+  const answer = await broker.bulk.request(subject, payload, new Block(lines));
+  const { error } = answer.json<{ error?: ApiFailure }>();
+  if (error === undefined) return true;
+  if (error.err_code === apiError.wrongLastSequence) return false;
+  if (isFull(error)) throw storageFull('retained publications');
+  throw refusal(keptStream, error);
+}
+
+/** Whether a stream or the server has no room. The broker tells a full stream by its words alone. */
+export function isFull({ err_code, description = '' }: ApiFailure): boolean {
+  if (err_code === apiError.insufficientResources || err_code === apiError.storageExceeded) return true;
+  return (
+    err_code === apiError.storeFailed && /maximum (bytes|messages)|resource limit|no space/.test(description)
+  );
+}
+
+export function storageFull(what: string): PushfleetError {
+  return new PushfleetError(
+    'storage_full',
+    `The log has no room for more ${what}. Nothing was stored. An operator must raise PUSHFLEET_STREAM_MAX_BYTES or shorten PUSHFLEET_STREAM_MAX_AGE.`,
+    { retryAfterMs: 30_000 },
+  );
+}
+
+/** The retained publications that match, page by page. */
+export async function* retained(
+  broker: Broker,
+  namespace: Namespace,
+  filter: TopicFilter,
+  signal: AbortSignal,
+): AsyncIterable<readonly Publication[]> {
+  const scope = keptScope(namespace);
+  const { replicas } = await patiently(() => streamInfo(broker.bulk, keptStream), signal);
+  // Each message of this stream is its subject's last; one that is replaced meanwhile moves to the end.
+  const reader = new StreamReader({
+    link: broker.bulk,
+    gate: broker.gate,
+    stream: keptStream,
+    filter: filterOf(scope, filter),
+    after: 0,
+    until: Number.MAX_SAFE_INTEGER,
+    replicated: replicas > 1,
+    count: 256,
+    bytes: 1_048_576,
+    signal,
+  });
+  for (let page = await reader.next(); page !== undefined; page = await reader.next()) {
+    const found = page.flatMap((message) => publicationOf(scope, filter, message));
+    if (found.length > 0) yield found;
+  }
+}
+
+function publicationOf(scope: string, filter: TopicFilter, message: StoredMessage): Publication[] {
+  const { block, payload, time } = message;
+  const topic = topicOf(scope, message.subject);
+  const origin = originOf(block);
+  if (topic === undefined || origin === undefined || !matches(filter, topic)) return [];
+  const { shard, sequence } = origin;
+  const publication = decodePublication(block, payload, topic, { time, shard, sequence });
+  const expired = publication.expiresAt !== undefined && publication.expiresAt <= Date.now();
+  return expired || payload.length === 0 ? [] : [publication];
+}

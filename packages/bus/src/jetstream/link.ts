@@ -1,0 +1,156 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  type ConnectionOptions,
+  connect,
+  credsAuthenticator,
+  type Msg,
+  type MsgHdrs,
+  type NatsConnection,
+} from '@nats-io/transport-node';
+import { PushfleetError } from '@pushfleet/core';
+import type { Block } from './headers.ts';
+import type { Log } from './log.ts';
+import { Replies } from './replies.ts';
+
+export interface LinkOptions {
+  /** Addresses of the servers, comma-separated; a user and a password may stand in the first. */
+  readonly servers: string;
+  /** The contents of a NATS credentials file. */
+  readonly creds?: string;
+  /** Shown in the server's list of connections. */
+  readonly name: string;
+  readonly log: Log;
+}
+
+/** A half-open connection is found after two pings. */
+const pingMs = 5_000;
+const connectTimeoutMs = 5_000;
+const requestTimeoutMs = 2_000;
+
+// Spread, so that a restarted server is not met by every instance at once.
+const reconnectDelay = (): number => 200 + Math.random() * 1_300;
+
+export function connectionOptions(o: LinkOptions): ConnectionOptions {
+  const servers = o.servers.split(',').map((text) => text.trim());
+  const first = URL.parse(servers[0]?.includes('://') ? servers[0] : `nats://${servers[0]}`);
+  const user = first === null || first.username === '' ? {} : credentials(first);
+  return {
+    name: o.name,
+    servers: servers.map((server) => server.replace(/^([a-z]+:\/\/)?[^@/]*@/, '$1')),
+    timeout: connectTimeoutMs,
+    pingInterval: pingMs,
+    maxPingOut: 2,
+    maxReconnectAttempts: -1,
+    reconnectDelayHandler: reconnectDelay,
+    ignoreAuthErrorAbort: true,
+    ...user,
+    ...(o.creds === undefined
+      ? {}
+      : { authenticator: credsAuthenticator(new TextEncoder().encode(o.creds)) }),
+  } as ConnectionOptions;
+}
+
+function credentials(url: URL): { user: string; pass: string } {
+  return { user: decodeURIComponent(url.username), pass: decodeURIComponent(url.password) };
+}
+
+/** What the bus says while the broker cannot be asked. */
+export function unavailable(what: string, cause?: unknown): PushfleetError {
+  return new PushfleetError('unavailable', `${what} Try again in a moment.`, { cause, retryAfterMs: 1_000 });
+}
+
+/** One NATS connection that is kept for good: lost, it comes back; absent at the start, it is waited for. */
+export class Link {
+  readonly #options: LinkOptions;
+  readonly #watchers = new Set<(up: boolean) => void>();
+  #connection: NatsConnection | undefined;
+  #replies: Replies | undefined;
+  #up = false;
+  #closed = false;
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+  }
+
+  /** Whether the connection stands at this moment. */
+  get up(): boolean {
+    return this.#up;
+  }
+
+  /** @throws PushfleetError `unavailable` where the broker was never reached */
+  get connection(): NatsConnection {
+    if (this.#connection === undefined || this.#closed) throw unavailable('The log is out of reach.');
+    return this.#connection;
+  }
+
+  /** Answers to requests that want more than nats-core's own one answer each. */
+  get replies(): Replies {
+    if (this.#replies === undefined || this.#closed) throw unavailable('The log is out of reach.');
+    return this.#replies;
+  }
+
+  /** Calls `on` at each loss and each return of the connection. */
+  watch(on: (up: boolean) => void): void {
+    this.#watchers.add(on);
+  }
+
+  /** Resolves once connected, or closed meanwhile. */
+  async connect(): Promise<void> {
+    let warned = false;
+    while (!this.#closed && this.#connection === undefined) {
+      try {
+        await this.connectOnce();
+      } catch (error) {
+        if (!warned) this.#options.log.warn({ err: error }, 'NATS is out of reach; trying on');
+        warned = true;
+        await sleep(reconnectDelay(), undefined, { ref: false });
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#set(false);
+    await this.#connection?.close();
+  }
+
+  /**
+   * One question with one answer.
+   *
+   * @throws PushfleetError `unavailable` without an answer in time
+   */
+  async request(subject: string, body: string | Uint8Array = '', block?: Block): Promise<Msg> {
+    if (!this.#up) throw unavailable('The log is out of reach.');
+    try {
+      const headers = block === undefined ? {} : { headers: block as unknown as MsgHdrs };
+      return await this.connection.request(subject, body, { timeout: requestTimeoutMs, ...headers });
+    } catch (error) {
+      throw unavailable('The log does not answer.', error);
+    }
+  }
+
+  /** @throws Error where no server can be reached now */
+  async connectOnce(): Promise<void> {
+    const connection = await connect(connectionOptions(this.#options));
+    if (this.#closed) return connection.close();
+    this.#connection = connection;
+    this.#replies = new Replies(connection);
+    void this.#follow(connection);
+    this.#set(true);
+  }
+
+  async #follow(connection: NatsConnection): Promise<void> {
+    for await (const status of connection.status()) {
+      if (status.type === 'disconnect') this.#set(false);
+      else if (status.type === 'reconnect') this.#set(true);
+      else if (status.type === 'error')
+        this.#options.log.warn({ err: status.error }, 'NATS reports an error');
+    }
+  }
+
+  #set(up: boolean): void {
+    if (this.#up === up) return;
+    this.#up = up;
+    for (const on of this.#watchers) on(up);
+  }
+}

@@ -1,0 +1,73 @@
+import { type Cursor, formatCursor, type Place, parseCursor } from '@pushfleet/core';
+import { leaderMessage, type StreamView } from './api.ts';
+import type { Broker } from './broker.ts';
+import { patiently } from './retry.ts';
+
+/**
+ * Republishing loses publications around a leader change, and a live reader's position may already lie behind
+ * them. A position whose time is within this of the change is not trusted: it goes back so far, in milliseconds.
+ */
+const mistrustMs = 10_000;
+
+/** Latest time that JavaScript's dates, and so RFC 3339 texts, can hold. */
+const latestTime = 8_640_000_000_000_000;
+
+export interface Start {
+  readonly positions: readonly number[];
+  /** Where the cursor named what this log does not have: up to where it is given up. */
+  readonly gapTo: Cursor | undefined;
+}
+
+/**
+ * Positions to read on from. A shard without a position, beyond the head, or of another generation resumes by
+ * the cursor's time; the last two are gaps.
+ *
+ * @throws PushfleetError `cursor_invalid`, `unavailable`
+ */
+export async function startOf(broker: Broker, cursor: Cursor): Promise<Start> {
+  const place = parseCursor(cursor);
+  const views = await broker.views();
+  const foreign = place.generation !== broker.layout.generation;
+  let lost = foreign;
+  const positions = await Promise.all(
+    views.map((view, shard) => {
+      const position = foreign ? undefined : place.positions[shard];
+      if (position !== undefined && position > view.lastSequence) lost = true;
+      return positionIn(broker, shard, view, position, place.time);
+    }),
+  );
+  const { generation } = broker.layout;
+  const gapTo = lost ? formatCursor({ generation, positions, time: place.time }) : undefined;
+  return { positions, gapTo };
+}
+
+/** How far to read for a cursor: to its positions, to the head where it has none in this log. */
+export async function endOf(broker: Broker, cursor: Cursor): Promise<readonly number[]> {
+  const place: Place = parseCursor(cursor);
+  const own = place.generation === broker.layout.generation;
+  const known = own && broker.layout.views.every((_, shard) => place.positions[shard] !== undefined);
+  if (known) return place.positions as readonly number[];
+  const { sequences } = await broker.heads();
+  return sequences.map((head, shard) => (own ? place.positions[shard] : undefined) ?? head);
+}
+
+async function positionIn(
+  broker: Broker,
+  shard: number,
+  view: StreamView,
+  position: number | undefined,
+  time: number,
+): Promise<number> {
+  if (position === undefined || position > view.lastSequence) return positionAt(broker, shard, view, time);
+  if (view.leaderSince === undefined || time > view.leaderSince + mistrustMs) return position;
+  return Math.min(position, await positionAt(broker, shard, view, time - mistrustMs));
+}
+
+/** The position before the first publication of that time or a later one. */
+async function positionAt(broker: Broker, shard: number, view: StreamView, time: number): Promise<number> {
+  if (time <= 0) return 0;
+  if (time > latestTime) return view.lastSequence;
+  const question = { start_time: new Date(time).toISOString() };
+  const found = await patiently(() => leaderMessage(broker.bulk, broker.stream(shard), question));
+  return found === undefined ? view.lastSequence : found.sequence - 1;
+}

@@ -1,0 +1,55 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PushfleetError } from '@pushfleet/core';
+
+/** A changing leader answers nothing for 4 to 7 s. */
+const patienceMs = 12_000;
+const pauseMs = 200;
+
+/**
+ * Asks again while the log is out of reach, for as long as a leader change may take.
+ *
+ * @throws what `ask` threw last
+ */
+export async function patiently<T>(ask: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  const end = Date.now() + patienceMs;
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      const worth = error instanceof PushfleetError && error.code === 'unavailable' && Date.now() < end;
+      if (!worth || signal?.aborted) throw error;
+      await sleep(pauseMs * (0.5 + Math.random()), undefined, { ref: false });
+    }
+  }
+}
+
+/** Runs one call at a time; whoever comes while it runs shares the next, so that no answer is older than its question. */
+export class Coalesced<T> {
+  readonly #ask: () => Promise<T>;
+  #running: Promise<T> | undefined;
+  #next: Promise<T> | undefined;
+
+  constructor(ask: () => Promise<T>) {
+    this.#ask = ask;
+  }
+
+  run(): Promise<T> {
+    if (this.#running === undefined) return this.#begin();
+    this.#next ??= this.#running.then(
+      () => this.#begin(),
+      () => this.#begin(),
+    );
+    return this.#next;
+  }
+
+  #begin(): Promise<T> {
+    this.#next = undefined;
+    const running = this.#ask();
+    this.#running = running;
+    const over = () => {
+      if (this.#running === running) this.#running = undefined;
+    };
+    running.then(over, over);
+    return running;
+  }
+}
