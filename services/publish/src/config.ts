@@ -77,11 +77,11 @@ export const fields = {
   pendingBytes: field.bytes({
     env: 'PUSHFLEET_PUBLISH_PENDING_BYTES',
     doc: 'The most bytes of publications that may be unanswered at once; further ones get 503 or UNAVAILABLE.',
-    fallback: '128MiB',
+    fallback: '64MiB',
     min: 1_048_576,
   }),
   bodyTimeoutMs: field.duration({
-    env: 'PUSHFLEET_PUBLISH_BODY_TIMEOUT',
+    env: 'PUSHFLEET_PUBLISH_BODY_SECONDS',
     doc: 'The longest time the body of an HTTP publish may take to arrive.',
     fallback: 30,
     min: 1,
@@ -125,7 +125,7 @@ export const fields = {
     min: 65_536,
   }),
   keepAliveMs: field.duration({
-    env: 'PUSHFLEET_PUBLISH_KEEP_ALIVE',
+    env: 'PUSHFLEET_PUBLISH_KEEP_ALIVE_SECONDS',
     doc: 'How often a quiet Subscribe stream is told where to resume, and how often a quiet gRPC connection is probed.',
     fallback: 30,
     min: 1,

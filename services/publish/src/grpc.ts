@@ -9,7 +9,7 @@ import {
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
-import { PushfleetError, type Stored } from '@pushfleet/core';
+import { type Lifecycle, PushfleetError, type Stored } from '@pushfleet/core';
 import type { Hubs } from '@pushfleet/hub';
 import type * as proto from '@pushfleet/proto/pushfleet/publish/v1/publish';
 import {
@@ -22,7 +22,6 @@ import {
   type Grant,
   type Log,
   listening,
-  type Part,
   type TokenCheck,
   toGrpc,
 } from '@pushfleet/runtime';
@@ -65,8 +64,7 @@ const callsPerConnection = 1_000;
 const healthMs = 1_000;
 
 /** The gRPC publish API, with the standard health and reflection services beside it. */
-export class GrpcApi implements Part {
-  readonly name = 'grpc';
+export class GrpcApi implements Lifecycle {
   readonly #options: GrpcOptions;
   readonly #server: Server;
   readonly #health = new HealthImplementation({ '': 'NOT_SERVING', [serviceName]: 'NOT_SERVING' });

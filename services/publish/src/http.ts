@@ -1,13 +1,12 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { PushfleetError, parseTopic, quote } from '@pushfleet/core';
+import { type Lifecycle, PushfleetError, parseTopic, quote } from '@pushfleet/core';
 import {
   type Address,
   bearer,
   type Grant,
   type Log,
   listening,
-  type Part,
   problem,
   type TokenCheck,
 } from '@pushfleet/runtime';
@@ -41,8 +40,7 @@ type Handler = (request: Request, response: Response) => void | Promise<void>;
 const headerBytes = 65_536;
 
 /** The HTTP publish API. */
-export class HttpApi implements Part {
-  readonly name = 'http';
+export class HttpApi implements Lifecycle {
   readonly #options: HttpOptions;
   readonly #server: Server;
   readonly #open = new Set<ServerResponse>();

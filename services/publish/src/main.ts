@@ -70,16 +70,54 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
   });
   declareMetrics(metrics, { intake, budget, grpc });
   const reason = () => (backbone.ready ? undefined : 'the log (NATS) is out of reach');
-  return { parts: [part('log', backbone, reason), registry, part('hubs', hubs), http, grpc] };
+  const api = both(http, grpc);
+  return {
+    parts: [
+      part('log', afterwards(api.drained, backbone), reason),
+      registry,
+      part('hubs', afterwards(api.drained, hubs)),
+      part('api', api),
+    ],
+  };
 }
 
-function part(name: string, of: Lifecycle, ready?: () => string | undefined): Part {
+function part(name: string, of: Lifecycle, ready: () => string | undefined = () => undefined): Part {
   return {
     name,
+    ready,
     start: () => of.start(),
     drain: (deadline) => of.drain(deadline),
     close: () => of.close(),
-    ...(ready === undefined ? {} : { ready }),
+  };
+}
+
+/** The same, drained only when what it serves has drained: what was accepted still needs it. */
+function afterwards(drained: Promise<void>, of: Lifecycle): Lifecycle {
+  return {
+    start: () => of.start(),
+    drain: async (deadline) => {
+      await drained;
+      await of.drain(deadline);
+    },
+    close: () => of.close(),
+  };
+}
+
+function both(http: HttpApi, grpc: GrpcApi): Lifecycle & { readonly drained: Promise<void> } {
+  const { promise: drained, resolve } = Promise.withResolvers<void>();
+  return {
+    drained,
+    start: async () => {
+      await http.start();
+      await grpc.start();
+    },
+    drain: async (deadline) => {
+      await Promise.allSettled([http.drain(deadline), grpc.drain(deadline)]);
+      resolve();
+    },
+    close: async () => {
+      await Promise.allSettled([http.close(), grpc.close()]);
+    },
   };
 }
 

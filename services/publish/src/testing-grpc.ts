@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { type Client, credentials, loadPackageDefinition, Metadata, ServerCredentials } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
+import type { Backbone } from '@pushfleet/core';
 import { createHubs } from '@pushfleet/hub';
 import { type Grant, TimerWheel } from '@pushfleet/runtime';
 import { GrpcApi, type GrpcOptions } from './grpc.ts';
@@ -9,7 +10,15 @@ import { Sessions } from './sessions.ts';
 import { core, log, token } from './testing.ts';
 
 /** The gRPC API on a free port, and a client made from the .proto at run time, as a stranger would. */
-export async function startGrpc(options: Partial<GrpcOptions> & Parameters<typeof core>[0] = {}) {
+export async function startGrpc(
+  options: Partial<GrpcOptions> &
+    Parameters<typeof core>[0] & {
+      readonly keepAliveMs?: number;
+      readonly outbox?: { readonly count: number; readonly bytes: number };
+      /** Another instance on this log. */
+      readonly hubsOf?: Backbone;
+    } = {},
+) {
   const parts = core(options);
   const wheel = new TimerWheel({ tickMs: 5 });
   const revoked = new Set<string>();
@@ -24,7 +33,7 @@ export async function startGrpc(options: Partial<GrpcOptions> & Parameters<typeo
       },
     },
   });
-  const hubs = createHubs(parts.backbone);
+  const hubs = createHubs(options.hubsOf ?? parts.backbone);
   await hubs.start();
   const api = new GrpcApi({
     ...parts,
@@ -35,7 +44,11 @@ export async function startGrpc(options: Partial<GrpcOptions> & Parameters<typeo
     credentials: ServerCredentials.createInsecure(),
     messageBytes: 4 * 1_048_576,
     streamDrafts: 1_000,
-    subscribe: { wheel, count: 1_000, bytes: 4 * 1_048_576, keepAliveMs: 30_000 },
+    subscribe: {
+      wheel,
+      ...(options.outbox ?? { count: 1_000, bytes: 4 * 1_048_576 }),
+      keepAliveMs: options.keepAliveMs ?? 30_000,
+    },
     subscriptions: 100,
     drainWindowMs: 100,
     serving: () => parts.backbone.ready,
