@@ -24,7 +24,7 @@ export async function poll(condition: () => boolean | Promise<boolean>, o: PollO
       last = error;
     }
     if (o.child?.running === false)
-      throw new Error(`It ended instead of ${o.what}:\n${lastLines(o.child.output())}`);
+      throw new Error(`It ended while we waited for ${o.what}. Its last words:\n${lastLines(o.child.output())}`);
     if (Date.now() > end) break;
     await sleep(20);
   }
