@@ -8,7 +8,7 @@ import {
   parseTopicFilter,
   type TopicFilter,
 } from '@pushfleet/core';
-import type { CloseReason, Delivery, Feed, Hub } from '@pushfleet/hub';
+import type { CloseReason, Delivery, Encodable, Feed, Hub } from '@pushfleet/hub';
 import type * as proto from '@pushfleet/proto/pushfleet/publish/v1/publish';
 import { type Grant, type TimerWheel, toGrpc } from '@pushfleet/runtime';
 import { toProto } from './grpc-draft.ts';
@@ -120,12 +120,14 @@ export class Subscription {
   }
 }
 
+const encode = ({ publication }: Encodable): proto.Publication => toProto(publication);
+
 function toResponse(item: Item<Delivery>): proto.SubscribeResponse {
   if (item.kind === 'gap') {
     return { cursor: item.to, event: { $case: 'gap', gap: { from: item.from, to: item.to } } };
   }
-  const { publication, cursor, filters, retained } = item.value;
-  const delivery = { publication: toProto(publication), filters: [...filters], retained };
+  const { cursor, filters, retained } = item.value;
+  const delivery = { publication: item.value.encoded(encode), filters: [...filters], retained };
   return { cursor, event: { $case: 'delivery', delivery } };
 }
 
