@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { PushfleetError } from '@pushfleet/core';
 import type { Log, Part } from '@pushfleet/runtime';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
@@ -14,7 +15,7 @@ export interface RedisConfig {
 export interface Store {
   /** @throws PushfleetError `unavailable` */
   command(name: string, ...args: (string | number)[]): Promise<unknown>;
-  /** Calls `on` whenever Redis answers again, or answers but has lost what was in it. */
+  /** Calls `on` whenever Redis answers again after a command has failed, or answers but has lost what was in it. */
   onReturn(on: () => void): void;
 }
 
@@ -32,6 +33,8 @@ export class RedisStore implements Store, Part {
   readonly #probeKey = `$:probe:${randomUUID()}`;
   readonly #listeners: (() => void)[] = [];
   #away: string | undefined = 'Redis has not answered yet';
+  /** Whether a command has failed since the last probe that did not; a restart can be over before a probe sees it. */
+  #failed = true;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -43,7 +46,9 @@ export class RedisStore implements Store, Part {
   }
 
   async start(): Promise<void> {
-    this.#client.connect().catch(() => {}); // it retries for as long as it takes; the probe tells
+    // The first attempt is waited for, but not for long; the client tries on by itself, and the probe tells.
+    const first = this.#client.connect().catch(() => {});
+    await Promise.race([first, sleep(commandMs, undefined, { ref: false })]);
     await this.#probe();
   }
 
@@ -67,6 +72,7 @@ export class RedisStore implements Store, Part {
     try {
       return await this.#client.call(name, ...args);
     } catch (cause) {
+      this.#failed = true;
       throw new PushfleetError('unavailable', 'The registry cannot reach its Redis. Try again in a moment.', {
         cause,
         retryAfterMs: probeMs,
@@ -78,25 +84,25 @@ export class RedisStore implements Store, Part {
     try {
       // Writing tells more than PING: a replica left behind by a failover answers PING and can do nothing else.
       const held = await this.command('SET', this.#probeKey, '1', 'EX', probeKeySeconds, 'GET');
-      this.#answered(held === null);
+      this.#here(held === null);
     } catch (error) {
-      this.#failed(error as PushfleetError);
+      this.#gone(error as PushfleetError);
     }
     if (!this.#closed) this.#timer = setTimeout(() => void this.#probe(), probeMs);
   }
 
-  #answered(empty: boolean): void {
-    const back = this.#away !== undefined;
-    this.#away = undefined;
-    if (back) this.#log.info('Redis answers');
+  #here(empty: boolean): void {
+    const news = this.#failed || empty;
+    if (this.#away !== undefined) this.#log.info('Redis answers');
     else if (empty) this.#log.warn('Redis was emptied; its index is being rebuilt from the log');
-    if (back || empty) for (const listener of this.#listeners) listener();
+    this.#away = undefined;
+    this.#failed = false;
+    if (news) for (const listener of this.#listeners) listener();
   }
 
-  #failed(error: PushfleetError): void {
-    const reason = `Redis does not answer: ${(error.cause as Error).message}`;
+  #gone(error: PushfleetError): void {
     if (this.#away === undefined) this.#log.warn({ err: error.cause }, 'Redis does not answer');
-    this.#away = reason;
+    this.#away = `Redis does not answer: ${(error.cause as Error).message}`;
   }
 }
 

@@ -25,6 +25,10 @@ export class RevocationTable {
     return this.#counts.get(namespace) ?? 0;
   }
 
+  has(key: string): boolean {
+    return this.#entries.has(key);
+  }
+
   /** Those in force. */
   entries(): readonly RevocationEntry[] {
     return [...this.#entries.values()].filter((entry) => this.#inForce(entry));

@@ -6,6 +6,7 @@ import {
   decodeRevocation,
   parseRevocationKey,
   type RevocationEntry,
+  revocationId,
   revocationKey,
   type Terms,
 } from './revocation.ts';
@@ -95,7 +96,7 @@ export class RevocationRegister implements Part, RevocationList {
     terms: Terms,
     by: string,
   ): Promise<{ readonly entry: RevocationEntry; readonly created: boolean }> {
-    this.#requireRoom(namespace);
+    if (!this.#table.has(revocationKey(namespace, revocationId(terms)))) this.#requireRoom(namespace);
     const result = await this.#ledger.revoke(namespace, terms, by);
     this.#snapshot?.add(revocationKey(namespace, result.entry.id));
     this.#apply(this.#table.put(result.entry));
