@@ -1,0 +1,209 @@
+import {
+  type Bus,
+  type Following,
+  type Item,
+  type Place,
+  type Publication,
+  PushfleetError,
+} from '@pushfleet/core';
+import { Envelope, gapParcel } from './delivery.ts';
+import { Fanout } from './fanout.ts';
+import { type CloseReason, type Feed, type FeedOptions, HubFeed } from './feed.ts';
+import type { Host } from './host.ts';
+import { Interests } from './interest.ts';
+import { Mark } from './mark.ts';
+import type { HubOptions } from './options.ts';
+import { Replays } from './replays.ts';
+import { RetainedReads } from './retained.ts';
+import { Ring } from './ring.ts';
+import { type Ticking, Ticks } from './ticks.ts';
+
+/** One namespace's feeds on its log. */
+export interface Hub {
+  /** @throws PushfleetError `draining`, or `too_many_connections` when the hub holds its most feeds */
+  open(options: FeedOptions): Feed;
+}
+
+/** What a hub holds and does at this moment. */
+export interface HubStats {
+  readonly feeds: number;
+  /** Filters that feeds hold, each once. */
+  readonly filters: number;
+  /** Filters followed on the bus for them. */
+  readonly followed: number;
+  readonly ring: { readonly count: number; readonly bytes: number };
+  readonly outbox: { readonly count: number; readonly bytes: number };
+  /** Reads of the log. */
+  readonly replays: { readonly reading: number; readonly waiting: number };
+}
+
+export class NamespaceHub implements Hub, Host<HubFeed> {
+  readonly options: HubOptions;
+  readonly ring: Ring;
+  readonly interests: Interests;
+  readonly replays: Replays;
+  readonly retained: RetainedReads;
+  readonly fanout = new Fanout();
+  readonly ticks = new Ticks();
+  readonly splicing = new Set<HubFeed>();
+  readonly #bus: Bus;
+  readonly #following: Following;
+  readonly #feeds = new Set<HubFeed>();
+  readonly #onEmpty: () => void;
+  #mark: Mark;
+  /** Newest sequence handed over per shard. */
+  readonly #handed: number[] = [];
+  /** The furthest of what was handed over, the fences, and where readers said they were. */
+  readonly #settled: number[] = [];
+  #settledTime = 0;
+  #retrying: Ticking[] = [];
+  #cancelRetry: (() => void) | undefined;
+  #draining = false;
+
+  /** @param onEmpty called when the last feed left */
+  constructor(bus: Bus, options: HubOptions, onEmpty: () => void) {
+    this.#bus = bus;
+    this.options = options;
+    this.#onEmpty = onEmpty;
+    this.ring = new Ring({ count: options.ringCount, bytes: options.ringBytes });
+    this.replays = new Replays(bus, options);
+    this.retained = new RetainedReads(bus, options);
+    this.#following = bus.follow((item) => this.#receive(item));
+    this.#mark = Mark.of(this.#following.place);
+    this.interests = new Interests({
+      following: this.#following,
+      clock: options.clock,
+      lingerMs: options.interestLingerMs,
+      onFence: (place) => {
+        this.raise(place);
+        return this.settled();
+      },
+    });
+  }
+
+  /** Open feeds. */
+  get size(): number {
+    return this.#feeds.size;
+  }
+
+  get stats(): HubStats {
+    const outbox = { count: 0, bytes: 0 };
+    for (const { depth } of this.#feeds) {
+      outbox.count += depth.count;
+      outbox.bytes += depth.bytes;
+    }
+    return {
+      feeds: this.#feeds.size,
+      filters: this.interests.wanted,
+      followed: this.interests.followed,
+      ring: { count: this.ring.count, bytes: this.ring.bytes },
+      outbox,
+      replays: this.replays.stats,
+    };
+  }
+
+  open(options: FeedOptions): Feed {
+    if (this.#draining) {
+      throw new PushfleetError('draining', 'This instance is shutting down; connect again to reach another.');
+    }
+    if (this.#feeds.size >= this.options.feeds) {
+      const message = `This instance holds ${this.options.feeds} feeds of your namespace, its most; try again, or reach another.`;
+      throw new PushfleetError('too_many_connections', message, { detail: { limit: this.options.feeds } });
+    }
+    const feed = new HubFeed(this, options);
+    this.#feeds.add(feed);
+    return feed;
+  }
+
+  /** Refuses new feeds from now on. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  close(reason: CloseReason): void {
+    this.#draining = true;
+    for (const feed of [...this.#feeds]) feed.closeFor(reason);
+    this.#cancelRetry?.();
+    this.interests.close();
+    this.replays.close();
+    this.retained.close();
+    this.#following.stop();
+  }
+
+  mark(): Mark {
+    const { generation, positions } = this.#following.place;
+    const known = this.#mark;
+    const moved =
+      generation !== known.generation || positions.some((position, i) => position !== known.positions[i]);
+    if (moved) this.#mark = Mark.of(this.#following.place);
+    return this.#mark;
+  }
+
+  settled(): Mark {
+    return new Mark(this.#following.place.generation, this.#settled.slice(), this.#settledTime);
+  }
+
+  raise(place: Place): void {
+    for (let shard = 0; shard < place.positions.length; shard++) {
+      this.#settled[shard] = Math.max(this.#settled[shard] ?? 0, place.positions[shard] ?? 0);
+    }
+    this.#settledTime = Math.max(this.#settledTime, place.time);
+  }
+
+  async head(): Promise<Mark> {
+    return Mark.parse(await this.#bus.head());
+  }
+
+  retry(feed: Ticking): void {
+    this.#retrying.push(feed);
+    this.#cancelRetry ??= this.options.clock.after(this.options.retryMs, () => {
+      const feeds = this.#retrying;
+      this.#retrying = [];
+      this.#cancelRetry = undefined;
+      for (const one of feeds) one.tick();
+    });
+  }
+
+  left(feed: HubFeed): void {
+    this.#feeds.delete(feed);
+    if (this.#feeds.size === 0) this.#onEmpty();
+  }
+
+  #receive(item: Item<Publication>): void {
+    const before = this.#mark;
+    this.#mark = Mark.of(this.#following.place);
+    if (item.kind === 'publication') this.#publish(item.value, before);
+    else this.#passGap(item, before);
+  }
+
+  #publish(publication: Publication, before: Mark): void {
+    const { shard, sequence, time } = publication;
+    const envelope = new Envelope(publication, this.#mark);
+    this.ring.add(envelope);
+    const late = sequence <= (this.#handed[shard] ?? 0);
+    if (!late) this.#handed[shard] = sequence;
+    if (sequence > (this.#settled[shard] ?? 0)) {
+      this.#settled[shard] = sequence;
+      if (time > this.#settledTime) this.#settledTime = time;
+      this.fanout.publish(envelope, before);
+    } else this.#publishBehind(envelope, before, late);
+  }
+
+  /** A publication that some feeds may have from the log, or have no claim to. */
+  #publishBehind(envelope: Envelope, before: Mark, late: boolean): void {
+    const { publication, mark } = envelope;
+    this.fanout.publishOwed(envelope, before, late);
+    if (!late) return;
+    // What a new filter brings with its fence may be behind what others brought; that is no loss.
+    if (this.interests.owes(publication.topic, publication.shard, publication.sequence)) {
+      this.ring.doubt(publication, mark);
+    }
+    for (const feed of this.splicing) feed.offerLate(envelope);
+  }
+
+  #passGap(gap: Item<Publication> & { kind: 'gap' }, before: Mark): void {
+    const parcel = gapParcel(gap.from, this.#mark.pastGap(Mark.parse(gap.to)));
+    this.ring.add(parcel);
+    for (const feed of [...this.#feeds]) feed.offerGap(parcel, before);
+  }
+}

@@ -1,0 +1,112 @@
+import type { Backbone, Lifecycle, Namespace } from '@pushfleet/core';
+import { type Hub, type HubStats, NamespaceHub } from './hub.ts';
+import { Linger } from './linger.ts';
+import { type HubOptions, hubDefaults } from './options.ts';
+
+/** The hubs of one process, one per namespace. */
+export interface Hubs extends Lifecycle {
+  /** The namespace's hub, made at its first use and gone a while after its last feed: do not keep it. */
+  of(namespace: Namespace): Hub;
+  stats(): HubsStats;
+}
+
+/** The sums over all hubs. */
+export interface HubsStats extends HubStats {
+  readonly namespaces: number;
+}
+
+/** Hubs on a backbone, which is started and closed by its owner. */
+export function createHubs(backbone: Backbone, options: Partial<HubOptions> = {}): Hubs {
+  return new NamespaceHubs(backbone, { ...hubDefaults, ...options });
+}
+
+class NamespaceHubs implements Hubs {
+  readonly #backbone: Backbone;
+  readonly #options: HubOptions;
+  readonly #hubs = new Map<Namespace, NamespaceHub>();
+  readonly #idle: Linger<Namespace>;
+  #draining = false;
+  #onEmpty: (() => void) | undefined;
+
+  constructor(backbone: Backbone, options: HubOptions) {
+    this.#backbone = backbone;
+    this.#options = options;
+    this.#idle = new Linger(options.clock, options.idleMs, (namespace) => this.#drop(namespace));
+  }
+
+  of(namespace: Namespace): Hub {
+    let hub = this.#hubs.get(namespace);
+    if (hub === undefined) {
+      hub = new NamespaceHub(this.#backbone.bus(namespace), this.#options, () => this.#emptied(namespace));
+      if (this.#draining) hub.drain();
+      this.#hubs.set(namespace, hub);
+    }
+    if (hub.size === 0) this.#idle.add(namespace);
+    return hub;
+  }
+
+  stats(): HubsStats {
+    const sum = {
+      namespaces: this.#hubs.size,
+      feeds: 0,
+      filters: 0,
+      followed: 0,
+      ring: { count: 0, bytes: 0 },
+      outbox: { count: 0, bytes: 0 },
+      replays: { reading: 0, waiting: 0 },
+    };
+    for (const { stats } of this.#hubs.values()) {
+      sum.feeds += stats.feeds;
+      sum.filters += stats.filters;
+      sum.followed += stats.followed;
+      sum.ring.count += stats.ring.count;
+      sum.ring.bytes += stats.ring.bytes;
+      sum.outbox.count += stats.outbox.count;
+      sum.outbox.bytes += stats.outbox.bytes;
+      sum.replays.reading += stats.replays.reading;
+      sum.replays.waiting += stats.replays.waiting;
+    }
+    return sum;
+  }
+
+  async start(): Promise<void> {}
+
+  async drain(deadline: AbortSignal): Promise<void> {
+    this.#draining = true;
+    for (const hub of this.#hubs.values()) hub.drain();
+    await new Promise<void>((resolve) => {
+      this.#onEmpty = () => {
+        if (this.#feeds === 0) resolve();
+      };
+      deadline.addEventListener('abort', () => resolve(), { once: true });
+      if (deadline.aborted) resolve();
+      this.#onEmpty();
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#draining = true;
+    this.#idle.clear();
+    const hubs = [...this.#hubs.values()];
+    this.#hubs.clear();
+    for (const hub of hubs) hub.close({ kind: 'draining' });
+  }
+
+  get #feeds(): number {
+    let feeds = 0;
+    for (const hub of this.#hubs.values()) feeds += hub.size;
+    return feeds;
+  }
+
+  #emptied(namespace: Namespace): void {
+    if (this.#hubs.has(namespace)) this.#idle.add(namespace);
+    this.#onEmpty?.();
+  }
+
+  #drop(namespace: Namespace): void {
+    const hub = this.#hubs.get(namespace);
+    if (hub === undefined || hub.size > 0) return;
+    this.#hubs.delete(namespace);
+    hub.close({ kind: 'draining' });
+  }
+}

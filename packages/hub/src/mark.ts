@@ -1,0 +1,103 @@
+import { type Cursor, formatCursor, type Place, parseCursor } from '@pushfleet/core';
+
+/** A place that never changes and whose text is made once, when somebody asks for it. */
+export class Mark implements Place {
+  readonly generation: string;
+  readonly positions: readonly (number | undefined)[];
+  readonly time: number;
+  #cursor: Cursor | undefined;
+
+  constructor(generation: string, positions: readonly (number | undefined)[], time: number) {
+    this.generation = generation;
+    this.positions = positions;
+    this.time = time;
+  }
+
+  /** A copy of a place whose array may be reused by its owner. */
+  static of(place: Place): Mark {
+    return new Mark(place.generation, place.positions.slice(), place.time);
+  }
+
+  /** @throws PushfleetError `cursor_invalid` */
+  static parse(cursor: string): Mark {
+    return Mark.of(parseCursor(cursor));
+  }
+
+  get cursor(): Cursor {
+    this.#cursor ??= formatCursor(this);
+    return this.#cursor;
+  }
+
+  /** The position in a shard; a shard that is absent counts as unread. */
+  at(shard: number): number {
+    return this.positions[shard] ?? 0;
+  }
+
+  /** Whether every shard has a position, so that the place can be compared with others. */
+  get complete(): boolean {
+    return !this.positions.includes(undefined);
+  }
+
+  /** Whether nothing at or before `other` lies after this place. */
+  reaches(other: Mark): boolean {
+    if (this.generation !== other.generation) return false;
+    const shards = Math.max(this.positions.length, other.positions.length);
+    for (let shard = 0; shard < shards; shard++) if (this.at(shard) < other.at(shard)) return false;
+    return true;
+  }
+
+  /**
+   * This place with one more publication behind the reader. The time stays as long as a shard has no position:
+   * that shard resumes by it.
+   */
+  past(shard: number, sequence: number, time: number): Mark {
+    const positions = this.positions.slice();
+    positions[shard] = Math.max(this.at(shard), sequence);
+    return new Mark(this.generation, positions, this.complete ? Math.max(this.time, time) : this.time);
+  }
+
+  /** This place, moved back in every shard where it lies beyond `end`. */
+  within(end: Mark): Mark {
+    const positions = this.positions.map((position, shard) =>
+      position === undefined ? undefined : Math.min(position, end.at(shard)),
+    );
+    return new Mark(this.generation, positions, this.time);
+  }
+
+  /** This place, moved back in one shard so that the publication lies ahead. */
+  ahead(shard: number, sequence: number): Mark {
+    return new Mark(this.generation, this.positions.with(shard, sequence - 1), this.time);
+  }
+
+  /** This place with a gap behind the reader; a shard that `to` does not name stays where it is. */
+  pastGap(to: Mark): Mark {
+    if (this.generation !== to.generation) return to;
+    const positions = this.positions.map((position, shard) => {
+      const end = to.positions[shard];
+      return end === undefined ? position : Math.max(position ?? 0, end);
+    });
+    return new Mark(this.generation, positions, this.complete ? Math.max(this.time, to.time) : this.time);
+  }
+
+  /** The furthest of both in every shard; across generations, `other`. */
+  later(other: Mark): Mark {
+    if (this === other || other.reaches(this)) return other;
+    if (this.generation !== other.generation) return other;
+    return this.#combine(other, Math.max, Math.max(this.time, other.time));
+  }
+
+  /** The nearest of both in every shard; across generations, `other`. */
+  earlier(other: Mark): Mark {
+    if (this === other || this.generation !== other.generation) return other;
+    if (!this.complete) return this;
+    if (!other.complete) return other;
+    if (other.reaches(this)) return this;
+    return this.#combine(other, Math.min, Math.min(this.time, other.time));
+  }
+
+  #combine(other: Mark, choose: (a: number, b: number) => number, time: number): Mark {
+    const shards = Math.max(this.positions.length, other.positions.length);
+    const positions = Array.from({ length: shards }, (_, shard) => choose(this.at(shard), other.at(shard)));
+    return new Mark(this.generation, positions, time);
+  }
+}

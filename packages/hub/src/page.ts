@@ -1,0 +1,63 @@
+import type { Item, Publication } from '@pushfleet/core';
+import { Envelope, gapParcel, type Parcel } from './delivery.ts';
+import type { FilterSet } from './filter-set.ts';
+import { Mark } from './mark.ts';
+
+/** A part of the log, read once for everybody who needs it. */
+export interface Page {
+  /** Where the read began. Items at or before it are there because the log went back on purpose. */
+  readonly after: Mark;
+  readonly parcels: readonly Parcel[];
+  /** All that matches and lies between `after` and this place is in the page. */
+  readonly reached: Mark;
+}
+
+/** A page in the making. */
+export class PageBuilder {
+  readonly #set: FilterSet;
+  readonly #after: Mark;
+  readonly #parcels: Parcel[] = [];
+  #reached: Mark;
+  #bytes = 0;
+
+  constructor(set: FilterSet, after: Mark) {
+    this.#set = set;
+    this.#after = after;
+    this.#reached = after;
+  }
+
+  get count(): number {
+    return this.#parcels.length;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Adds what the log gave; in every shard it gives ascending sequences. */
+  add(items: readonly Item<Publication>[]): void {
+    for (const item of items) {
+      const parcel =
+        item.kind === 'gap' ? this.#gap(item.from, Mark.parse(item.to)) : this.#publication(item.value);
+      if (parcel === undefined) continue;
+      this.#parcels.push(parcel);
+      this.#bytes += parcel.bytes;
+    }
+  }
+
+  /** The page; `end` is the place the log was read to, where it was read to its end. */
+  build(end?: Mark): Page {
+    const reached = end === undefined ? this.#reached : this.#reached.later(end);
+    return { after: this.#after, parcels: this.#parcels, reached };
+  }
+
+  #gap(from: Mark['cursor'], to: Mark): Parcel {
+    this.#reached = this.#reached.pastGap(to);
+    return gapParcel(from, this.#reached);
+  }
+
+  #publication(publication: Publication): Parcel | undefined {
+    this.#reached = this.#reached.past(publication.shard, publication.sequence, publication.time);
+    return new Envelope(publication, this.#reached).parcelFor(this.#set);
+  }
+}

@@ -1,0 +1,96 @@
+import type { Publication } from '@pushfleet/core';
+import { Envelope, type GapParcel } from './delivery.ts';
+import type { Mark } from './mark.ts';
+
+/** What the bus handed over: a publication, or the news of a gap. */
+export type Recent = Envelope | GapParcel;
+
+// The bus may give a publication after others with later sequences: it had been lost on the way. A cursor given
+// in between can have skipped it, and only the log goes back for that, as far as this.
+const doubtMs = 10_000;
+
+/**
+ * The recent publications of a namespace in the order they were handed over, so that who comes back soon is
+ * served from memory. It holds every publication handed over that lies after `#start`.
+ */
+export class Ring {
+  readonly #most: { readonly count: number; readonly bytes: number };
+  #entries: (Recent | undefined)[] = [];
+  #first = 0;
+  #end = 0;
+  #bytes = 0;
+  readonly #start: number[] = [];
+  #doubtUntil = 0;
+
+  constructor(most: { readonly count: number; readonly bytes: number }) {
+    this.#most = most;
+  }
+
+  /** Number of the oldest entry held. */
+  get first(): number {
+    return this.#first;
+  }
+
+  /** Number the next entry will get. */
+  get end(): number {
+    return this.#end;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get count(): number {
+    return this.#end - this.#first;
+  }
+
+  add(entry: Recent): void {
+    if (this.count === this.#entries.length) this.#grow();
+    this.#entries[this.#end++ & (this.#entries.length - 1)] = entry;
+    this.#bytes += entry.bytes;
+    while (this.count > this.#most.count || this.#bytes > this.#most.bytes) this.#evict();
+  }
+
+  /** The entry with this number, from `first` up to but not including `end`. */
+  get(number: number): Recent {
+    return this.#entries[number & (this.#entries.length - 1)] as Recent;
+  }
+
+  /** Says that `late` came after later ones: cursors of this time are not taken at their word for a while. */
+  doubt(late: Publication, mark: Mark): void {
+    this.#doubtUntil = Math.max(this.#doubtUntil, Math.max(late.time, mark.time) + doubtMs);
+  }
+
+  /** Whether a cursor may have been given while something was missing. */
+  isDoubtful(place: Mark): boolean {
+    return place.time < this.#doubtUntil;
+  }
+
+  /** Whether all that was handed over after `place` is here. */
+  holds(place: Mark): boolean {
+    return place.complete && this.#start.every((position, shard) => place.at(shard) >= position);
+  }
+
+  #evict(): void {
+    const slot = this.#first++ & (this.#entries.length - 1);
+    const entry = this.#entries[slot] as Recent;
+    this.#entries[slot] = undefined;
+    this.#bytes -= entry.bytes;
+    if (entry instanceof Envelope) this.#passed(entry.publication.shard, entry.publication.sequence);
+    else
+      for (let shard = 0; shard < entry.mark.positions.length; shard++)
+        this.#passed(shard, entry.mark.at(shard));
+  }
+
+  #passed(shard: number, sequence: number): void {
+    while (this.#start.length <= shard) this.#start.push(0);
+    this.#start[shard] = Math.max(this.#start[shard] ?? 0, sequence);
+  }
+
+  #grow(): void {
+    const old = this.#entries;
+    const size = Math.max(64, old.length * 2);
+    this.#entries = new Array(size);
+    for (let i = this.#first; i < this.#end; i++) this.#entries[i & (size - 1)] = old[i & (old.length - 1)];
+  }
+}

@@ -1,0 +1,274 @@
+import {
+  type Cursor,
+  matches,
+  type Publication,
+  type PushfleetError,
+  type TopicFilter,
+} from '@pushfleet/core';
+import { Envelope, type Parcel, type PublicationParcel, replaced } from './delivery.ts';
+import { FilterSet } from './filter-set.ts';
+import type { Host } from './host.ts';
+import type { Mark } from './mark.ts';
+import type { Page } from './page.ts';
+import { RetainedWalk } from './retained-walk.ts';
+import type { Receiver, Subscription } from './subscription.ts';
+
+/** Where a supply begins. */
+export interface Beginning {
+  readonly at: Mark;
+  /** What the log is asked first, where that says more than `at`. */
+  readonly from?: Cursor | undefined;
+  /** The reader says where it was; else it begins here and now. */
+  readonly resumed: boolean;
+}
+
+/** The feed as its splice sees it. */
+export interface Spliced {
+  /** Whether it takes more at the moment. */
+  readonly roomy: boolean;
+  readonly live: Iterable<Subscription>;
+  /** `before`: the place behind the reader without this one. */
+  give(parcel: Parcel, before: Mark): void;
+  wake(): void;
+  /** The log answered with an error; the same is asked again after a while, where that can help. */
+  fail(error: PushfleetError): void;
+  /** Something was lost that cannot be asked for again. */
+  lose(error: PushfleetError): void;
+}
+
+/**
+ * Brings filters of one feed from a place in the past to the live supply: retained publications first, then
+ * pages of the log until the hub's ring goes on from there, then the ring; behind its last entry is now. The
+ * ring is what holds the live supply meanwhile, so nothing is held per feed; where it has run on too far, more
+ * pages are read.
+ */
+export class Splice<R extends Receiver = Receiver> {
+  readonly subscriptions: Subscription<R>[];
+  /** Waits until the feed is taken from. */
+  parked = false;
+  readonly #host: Host<unknown>;
+  readonly #feed: Spliced;
+  readonly #resumed: boolean;
+  /** The first page is yet to be given: only the log's answer to a reader's own cursor may go back behind it. */
+  #fresh: boolean;
+  #set: FilterSet;
+  /** All that matches up to here was given before the current page or the ring. */
+  #at: Mark;
+  /** Behind the last item given. */
+  #progress: Mark;
+  #from: Cursor | undefined;
+  #logged: { from: Mark; to: Mark } | undefined;
+  #retained: RetainedWalk | undefined;
+  #page: Page | undefined;
+  #index = 0;
+  /** Number of the next entry of the ring, once it is read from there. */
+  #entry: number | undefined;
+  #giveUp: (() => void) | undefined;
+
+  constructor(o: {
+    host: Host<unknown>;
+    feed: Spliced;
+    subscriptions: Subscription<R>[];
+    beginning: Beginning;
+    retained?: readonly TopicFilter[];
+  }) {
+    const { at, from, resumed } = o.beginning;
+    this.#host = o.host;
+    this.#feed = o.feed;
+    this.subscriptions = o.subscriptions;
+    this.#set = new FilterSet(o.subscriptions.map(({ filter }) => filter));
+    this.#at = at;
+    this.#progress = at;
+    this.#from = from;
+    this.#resumed = resumed;
+    this.#fresh = resumed;
+    if (o.retained !== undefined) this.#retained = this.#walk(o.retained);
+  }
+
+  /** Everything of its filters up to here was given. */
+  get progress(): Mark {
+    return this.#progress;
+  }
+
+  /** Gives what there is and fits; true once the supply is live from here on. */
+  pump(): boolean {
+    while (this.#feed.roomy) {
+      const step = this.#step();
+      if (step !== 'more') return step === 'live';
+    }
+    return false;
+  }
+
+  #step(): 'more' | 'wait' | 'live' {
+    if (this.#giveUp !== undefined) return 'wait';
+    if (this.#retained !== undefined) return this.#giveRetained(this.#retained) ? 'more' : 'wait';
+    if (this.subscriptions.length === 0) return 'live';
+    if (this.#page !== undefined) this.#givePage(this.#page);
+    else if (this.#entry !== undefined) return this.#giveEntry(this.#entry) ? 'live' : 'more';
+    else if (this.#ringGoesOn()) this.#enterRing();
+    else if (!this.#turnPage()) return 'wait';
+    return 'more';
+  }
+
+  /** The filters of this splice that a publication is owed for that came late, and that neither page nor ring will give. */
+  missing(publication: Publication): TopicFilter[] {
+    if (publication.sequence > this.#at.at(publication.shard)) return [];
+    return this.subscriptions
+      .filter((one) => matches(one.filter, publication.topic) && one.isOwed(publication, true))
+      .map(({ filter }) => filter);
+  }
+
+  /** Goes on without a filter. */
+  drop(subscription: Subscription<R>): void {
+    const index = this.subscriptions.indexOf(subscription);
+    if (index < 0) return;
+    this.subscriptions.splice(index, 1);
+    this.#set = new FilterSet(this.subscriptions.map(({ filter }) => filter));
+  }
+
+  stop(): void {
+    this.#giveUp?.();
+    this.#retained?.stop();
+  }
+
+  #walk(filters: readonly TopicFilter[]): RetainedWalk {
+    return new RetainedWalk({
+      reads: this.#host.retained,
+      filters,
+      at: this.#at,
+      wake: () => this.#feed.wake(),
+      fail: (error) => this.#feed.fail(error),
+      lose: (error) => this.#feed.lose(error),
+    });
+  }
+
+  /** False where it has to wait. */
+  #giveRetained(retained: RetainedWalk): boolean {
+    const parcel = retained.next();
+    if (parcel === 'wait') return false;
+    if (parcel === undefined) this.#retained = undefined;
+    else this.#pass(parcel);
+    return true;
+  }
+
+  #ringGoesOn(): boolean {
+    if (this.#from !== undefined || !this.#host.ring.holds(this.#at)) return false;
+    return this.subscriptions.every(({ filter }) => {
+      const since = this.#host.interests.since(filter);
+      return since !== undefined && this.#at.reaches(since);
+    });
+  }
+
+  #enterRing(): void {
+    this.#entry = this.#host.ring.first;
+    this.#logged = undefined;
+  }
+
+  /** Gets the next page; false where it has to be read first. */
+  #turnPage(): boolean {
+    const until = this.#host.settled();
+    const stretch = { set: this.#set, after: this.#at, from: this.#from, until };
+    const known = this.#host.replays.recall(stretch);
+    if (known !== undefined) {
+      this.#open(known);
+      return true;
+    }
+    this.#giveUp = this.#host.replays.read(stretch, {
+      onPage: (page) => {
+        this.#giveUp = undefined;
+        this.#open(page);
+        this.#feed.wake();
+      },
+      onError: (error) => {
+        this.#giveUp = undefined;
+        this.#feed.fail(error);
+      },
+    });
+    return false;
+  }
+
+  #open(page: Page): void {
+    this.#page = page;
+    this.#index = 0;
+    if (this.#logged === undefined) {
+      this.#logged = { from: this.#at, to: this.#at };
+      for (const one of this.subscriptions) one.remember(this.#logged);
+    }
+  }
+
+  #givePage(page: Page): void {
+    const parcel = page.parcels[this.#index++];
+    if (parcel === undefined) this.#closePage(page);
+    else if (parcel.kind === 'gap') this.#pass(parcel);
+    else if (this.#isNew(parcel.value.publication, page)) this.#give(parcel);
+  }
+
+  #closePage(page: Page): void {
+    this.#page = undefined;
+    this.#from = undefined;
+    this.#fresh = false;
+    this.#at = this.#at.later(page.reached);
+    this.#progress = this.#at;
+    if (this.#logged !== undefined) this.#logged.to = this.#at;
+  }
+
+  /**
+   * Whether a page's publication lies beyond this reader's place, which may be further than the page's own. What
+   * lies before the page's own place was put there by the log on purpose, for who comes from elsewhere.
+   */
+  #isNew(publication: Publication, page: Page): boolean {
+    const { shard, sequence } = publication;
+    if (sequence > this.#at.at(shard)) return true;
+    if (!this.#fresh || this.#logged === undefined) return false;
+    if (sequence > page.after.at(shard) && !this.#host.ring.isDoubtful(this.#at)) return false;
+    const { from } = this.#logged;
+    if (sequence <= from.at(shard)) this.#logged.from = from.ahead(shard, sequence);
+    return true;
+  }
+
+  /** Gives one entry of the ring; true where there was none left. */
+  #giveEntry(number: number): boolean {
+    const { ring } = this.#host;
+    if (number >= ring.end) return true;
+    if (number < ring.first) {
+      // The ring ran on while the feed was slow. All before the entry was given.
+      this.#entry = undefined;
+      this.#at = this.#progress;
+      return false;
+    }
+    this.#entry = number + 1;
+    const entry = ring.get(number);
+    if (!(entry instanceof Envelope)) {
+      if (!this.#at.reaches(entry.mark)) this.#pass(entry);
+      return false;
+    }
+    const { shard, sequence } = entry.publication;
+    if (sequence <= this.#at.at(shard)) return false;
+    const parcel = entry.parcelFor(this.#set);
+    if (parcel !== undefined) this.#give(parcel);
+    this.#progress = this.#progress.later(entry.mark);
+    return false;
+  }
+
+  /** Gives a publication unless another filter of the feed does, or none of these is owed it. */
+  #give(parcel: PublicationParcel): void {
+    const { publication } = parcel.value;
+    for (const one of this.#feed.live) {
+      if (publication.sequence > one.from.at(publication.shard) && matches(one.filter, publication.topic))
+        return;
+    }
+    const owed = this.subscriptions.some(
+      (one) =>
+        (this.#resumed || publication.sequence > one.from.at(publication.shard)) &&
+        parcel.value.filters.includes(one.filter),
+    );
+    if (!owed) return;
+    this.#pass(parcel);
+  }
+
+  #pass(parcel: Parcel): void {
+    const before = this.#progress;
+    this.#progress = before.later(parcel.mark);
+    this.#feed.give(replaced(parcel, this.#progress), before);
+  }
+}

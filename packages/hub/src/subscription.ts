@@ -1,0 +1,55 @@
+import type { Publication, TopicFilter } from '@pushfleet/core';
+import type { Parcel } from './delivery.ts';
+import type { Mark } from './mark.ts';
+
+/** Who is offered live publications. */
+export interface Receiver {
+  /** `before`: the place that is behind the reader without this one. */
+  offer(parcel: Parcel, before: Mark): void;
+}
+
+/** A stretch that was given from the log: what lies in it does not come live as well. */
+export interface LoggedStretch {
+  from: Mark;
+  to: Mark;
+}
+
+// Only a publication that the bus hands over late asks for these, and it is late by seconds.
+const remembered = 8;
+
+/** One filter of one feed. */
+export class Subscription<R extends Receiver = Receiver> {
+  readonly receiver: R;
+  readonly filter: TopicFilter;
+  /** What matches and lies at or before this place is not owed, or was dealt with. */
+  from: Mark;
+  /** The reader was there before `from`, so that what comes late is new to it. */
+  resumed = false;
+  readonly logged: LoggedStretch[] = [];
+  /** Where it stands among the holders of its filter while it is live; -1 else. */
+  index = -1;
+  /** The hub's interest in the filter is held for it. */
+  held = false;
+  /** The feed gave it back. */
+  removed = false;
+
+  constructor(receiver: R, filter: TopicFilter, from: Mark) {
+    this.receiver = receiver;
+    this.filter = filter;
+    this.from = from;
+  }
+
+  get live(): boolean {
+    return this.index >= 0;
+  }
+
+  /** Whether a matching publication is still to be given. `late`: the bus gave later ones of its shard before. */
+  isOwed({ shard, sequence }: Publication, late: boolean): boolean {
+    if (sequence <= this.from.at(shard) && !(late && this.resumed)) return false;
+    return !this.logged.some(({ from, to }) => sequence > from.at(shard) && sequence <= to.at(shard));
+  }
+
+  remember(stretch: LoggedStretch): void {
+    if (this.logged.push(stretch) > remembered) this.logged.shift();
+  }
+}
