@@ -211,16 +211,14 @@ export class GrpcApi implements Lifecycle {
     if (call.cancelled) return;
     const filters = readFilters(grant, call.request.filters);
     const subscription = this.#openSubscription(call, grant);
-    const leave = this.#options.sessions.open(grant, (reason) => subscription.end(reason));
+    const leave = this.#options.sessions.open(grant, (reason) => subscription.end(toGrpc(reason)));
     const gone = () => {
       leave();
       subscription.end();
       this.#subscriptions.delete(subscription);
     };
     call.once('cancelled', gone).once('finish', gone);
-    await subscription
-      .open(filters, call.request)
-      .catch((error) => subscription.end(PushfleetError.from(error)));
+    await subscription.open(filters, call.request).catch((error) => subscription.end(this.#statusOf(error)));
   }
 
   #openSubscription(

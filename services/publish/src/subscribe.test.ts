@@ -190,8 +190,8 @@ test('a subscriber that does not read is let go, and can resume', async (t) => {
     slow.call.resume();
     await new Promise((done) => setImmediate(done));
   }
-  const { code, details } = await slow.ended;
-  assert.equal(code, status.RESOURCE_EXHAUSTED);
+  const { code, details, metadata } = await slow.ended;
+  assert.deepEqual([code, metadata.get('pushfleet-code')], [status.RESOURCE_EXHAUSTED, ['slow_consumer']]);
   assert.match(details, /"after"/);
   const got = idsOf(slow.messages);
   assert.ok(got.length < ids.length);

@@ -1,4 +1,4 @@
-import type { ServerWritableStream } from '@grpc/grpc-js';
+import type { ServerWritableStream, StatusObject } from '@grpc/grpc-js';
 import {
   type Cursor,
   type Item,
@@ -66,7 +66,7 @@ export class Subscription {
       count: options.count,
       bytes: options.bytes,
       onReadable: () => this.#pump(),
-      onClose: (reason) => this.end(errorOf(reason)),
+      onClose: (reason) => this.end(statusOf(reason)),
     });
     call.on('drain', () => {
       this.#congested = false;
@@ -82,13 +82,13 @@ export class Subscription {
     this.#keepAlive();
   }
 
-  /** Ends the call with the reason; without one the subscriber has gone. */
-  end(reason?: PushfleetError): void {
+  /** Ends the call with the status; without one the subscriber has gone. */
+  end(status?: StatusObject): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#stopKeepAlive();
     this.#feed.close();
-    if (reason !== undefined) this.#call.emit('error', toGrpc(reason));
+    if (status !== undefined) this.#call.emit('error', status);
   }
 
   #pump(): void {
@@ -131,11 +131,17 @@ function toResponse(item: Item<Delivery>): proto.SubscribeResponse {
   return { cursor, event: { $case: 'delivery', delivery } };
 }
 
-function errorOf(reason: CloseReason): PushfleetError {
-  if (reason.kind === 'draining') return draining();
-  if (reason.kind === 'failed') return reason.error;
-  return new PushfleetError(
-    'rate_limited',
-    'This subscriber reads more slowly than its filters publish. Call again with "after" set to the last cursor received; nothing is lost that the log still holds.',
+function statusOf(reason: CloseReason): StatusObject {
+  if (reason.kind === 'draining') return toGrpc(draining());
+  if (reason.kind === 'failed') return toGrpc(reason.error);
+  const slow = toGrpc(
+    new PushfleetError(
+      'rate_limited',
+      'This subscriber reads more slowly than its filters publish. Call again with "after" set to the last cursor received; nothing is lost that the log still holds.',
+      { retryAfterMs: 1_000 },
+    ),
   );
+  // No request is refused with this, so it is no code of the fleet's errors; the edges close with the same word.
+  slow.metadata.set('pushfleet-code', 'slow_consumer');
+  return slow;
 }

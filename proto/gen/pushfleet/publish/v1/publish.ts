@@ -1649,8 +1649,9 @@ export const PublishServiceService = {
    * bring a publication, a gap, or only a cursor.
    *
    * To resume, call again with `after` set to the last response's cursor. The stream ends with UNAUTHENTICATED
-   * when the token expires, UNAVAILABLE when the instance shuts down, and RESOURCE_EXHAUSTED when the
-   * subscriber reads too slowly; after each of these a resume loses nothing that the log still holds.
+   * when the token expires, UNAVAILABLE when the instance shuts down, and RESOURCE_EXHAUSTED (`pushfleet-code` is
+   * `slow_consumer`) when the subscriber reads too slowly; after each of these a resume loses nothing that the
+   * log still holds.
    */
   subscribe: {
     path: "/pushfleet.publish.v1.PublishService/Subscribe" as const,
@@ -1687,8 +1688,9 @@ export interface PublishServiceServer extends UntypedServiceImplementation {
    * bring a publication, a gap, or only a cursor.
    *
    * To resume, call again with `after` set to the last response's cursor. The stream ends with UNAUTHENTICATED
-   * when the token expires, UNAVAILABLE when the instance shuts down, and RESOURCE_EXHAUSTED when the
-   * subscriber reads too slowly; after each of these a resume loses nothing that the log still holds.
+   * when the token expires, UNAVAILABLE when the instance shuts down, and RESOURCE_EXHAUSTED (`pushfleet-code` is
+   * `slow_consumer`) when the subscriber reads too slowly; after each of these a resume loses nothing that the
+   * log still holds.
    */
   subscribe: handleServerStreamingCall<SubscribeRequest, SubscribeResponse>;
 }
@@ -1750,8 +1752,9 @@ export interface PublishServiceClient extends Client {
    * bring a publication, a gap, or only a cursor.
    *
    * To resume, call again with `after` set to the last response's cursor. The stream ends with UNAUTHENTICATED
-   * when the token expires, UNAVAILABLE when the instance shuts down, and RESOURCE_EXHAUSTED when the
-   * subscriber reads too slowly; after each of these a resume loses nothing that the log still holds.
+   * when the token expires, UNAVAILABLE when the instance shuts down, and RESOURCE_EXHAUSTED (`pushfleet-code` is
+   * `slow_consumer`) when the subscriber reads too slowly; after each of these a resume loses nothing that the
+   * log still holds.
    */
   subscribe(request: SubscribeRequest, options?: Partial<CallOptions>): ClientReadableStream<SubscribeResponse>;
   subscribe(
