@@ -8,6 +8,7 @@ import { credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import { grpcCredentials } from './grpc-credentials.ts';
 import { publishClient, startGrpc } from './testing-grpc.ts';
 
+const openssl = 'openssl';
 const folder = mkdtempSync(join(tmpdir(), 'pushfleet-tls-'));
 after(() => rmSync(folder, { recursive: true }));
 
@@ -26,7 +27,7 @@ function certificate(name: string): { readonly key: string; readonly cert: strin
     '2',
   ];
   execFileSync(
-    'openssl',
+    openssl,
     [
       ...args,
       '-subj',
@@ -45,7 +46,7 @@ function certificate(name: string): { readonly key: string; readonly cert: strin
 
 function hasOpenssl(): boolean {
   try {
-    execFileSync('openssl', ['version'], { stdio: 'ignore' });
+    execFileSync(openssl, ['version'], { stdio: 'ignore' });
     return true;
   } catch {
     return false;
