@@ -11,7 +11,7 @@ test('a plain body gives the data of its events and skips comments, ids and what
 });
 
 test('chunks are joined wherever they end, and an unfinished one counts as far as it came', () => {
-  const body = chunk('data: o') + chunk('ne\n\ndata: two\n\n') + '40\r\ndata: three\n\ndata';
+  const body = [chunk('data: o'), chunk('ne\n\ndata: two\n\n'), '40\r\ndata: three\n\ndata'].join('');
   assert.deepEqual(eventData(`${head}Transfer-Encoding: chunked\r\n\r\n${body}`), ['one', 'two', 'three']);
 });
 

@@ -4,6 +4,7 @@
  */
 export function eventData(raw: string): string[] {
   const border = raw.indexOf('\r\n\r\n');
+  if (border < 0) return [];
   const head = raw.slice(0, border).toLowerCase();
   const body = raw.slice(border + 4);
   const text = head.includes('transfer-encoding: chunked') ? dechunk(body) : body;

@@ -3,8 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { migrate } from '@pushfleet/bus';
 import { findNatsServer } from '@pushfleet/cli/servers';
 import { type NatsCluster, type ServiceProcess, startNats, startService } from '@pushfleet/contract';
-import { Poster } from '../load/poster.ts';
-import type { Outgoing, Running, Target } from './target.ts';
+import { StreamPublisher } from './stream-publisher.ts';
+import type { Running, Target } from './target.ts';
 import { secret, token } from './token.ts';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
@@ -21,7 +21,7 @@ export async function pushfleet(edgeNodeOptions?: string): Promise<Target> {
     name: 'pushfleet',
     about: () =>
       `Node ${process.versions.node}, ${nats}; one edge-sse, one publish, one nats-server with one shard and file storage, ` +
-      'a token of its own for each client, published by `POST /v1/publish` on one keep-alive connection',
+      'a token of its own for each client, published by one gRPC `PublishStream`',
     start: () => start(edgeNodeOptions),
   };
 }
@@ -72,12 +72,11 @@ function runningOf(
   publish: ServiceProcess,
   stop: () => Promise<void>,
 ): Running {
-  const [host, port] = addressOf(edge);
-  const poster = new Poster(...addressOf(publish));
-  const publisher = `Authorization: Bearer ${token('publisher', { publish: ['#'] })}\r\n`;
+  const [host = '', port = ''] = (edge.addresses.http ?? '').split(':');
+  const publisher = new StreamPublisher(publish.addresses.grpc ?? '', token('publisher', { publish: ['#'] }));
   return {
     host,
-    port,
+    port: Number(port),
     request: (client, topic) => {
       const bearer = token(`client-${client}`, { subscribe: ['bench/#'] });
       return (
@@ -85,28 +84,11 @@ function runningOf(
         `Authorization: Bearer ${bearer}\r\n\r\n`
       );
     },
-    publish: (messages) => post(poster, publisher, messages),
+    publish: (messages) => publisher.publish(messages),
     pids: { front: [edge.pid], behind: [publish.pid, ...nats.servers.map((server) => server.pid)] },
     async stop() {
-      poster.close();
+      publisher.close();
       await stop();
     },
   };
-}
-
-function addressOf(service: ServiceProcess): [string, number] {
-  const [host = '', port = ''] = (service.addresses.http ?? '').split(':');
-  return [host, Number(port)];
-}
-
-async function post(poster: Poster, publisher: string, messages: readonly Outgoing[]): Promise<void> {
-  const drafts = messages.map(({ topic, payload }) => ({
-    topic: `bench/${topic}`,
-    contentType: 'text/plain',
-    payload,
-  }));
-  const headers = `${publisher}Content-Type: application/json\r\n`;
-  const [answer = '[]'] = await poster.post([{ path: '/v1/publish', headers, body: JSON.stringify(drafts) }]);
-  const refused = (JSON.parse(answer) as { status: number }[]).find(({ status }) => status !== 201);
-  if (refused !== undefined) throw new Error(`a publication was refused: ${JSON.stringify(refused)}`);
 }
