@@ -171,7 +171,20 @@ function runUnder(node, script, args) {
       if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal);
     });
   }
+  endWithNpm(() => child.kill('SIGTERM'));
   child.on('exit', (code, signal) => process.exit(code ?? 128 + constants.signals[signal]));
+}
+
+/** npm hands no signal on: where it is killed, the script is asked to end, too. */
+function endWithNpm(end) {
+  if (process.env.npm_lifecycle_event === undefined) return;
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    end();
+  }, 500);
+  timer.unref();
 }
 
 const [file, ...args] = process.argv.slice(2);
@@ -182,6 +195,7 @@ usePathOf(node);
 const script = resolve(root, file);
 if (node === process.execPath) {
   process.argv.splice(1, 2, script);
+  endWithNpm(() => process.kill(process.pid, 'SIGTERM'));
   await import(pathToFileURL(script).href);
 } else {
   runUnder(node, script, args);

@@ -68,6 +68,7 @@ async function* connect(o: FollowOptions, state: Connection): AsyncGenerator<Tai
   try {
     const answer = await fetch(o.url, { headers, signal: silence.signal });
     if (answer.status !== 200 || answer.body === null) throw await refusal(answer);
+    if (!state.opened) yield { kind: 'note', text: `listening at ${o.url.origin}` };
     state.opened = true;
     const waiting: EventSourceMessage[] = [];
     const parser = createParser({

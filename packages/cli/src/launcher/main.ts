@@ -33,8 +33,9 @@ async function main(): Promise<number> {
   }
 }
 
-const running = (pid: number): string =>
-  `A fleet of this checkout runs already (process ${pid}): "npx pushfleet status" shows it. Stop it with Ctrl-C in its terminal, or with: kill ${pid}`;
+function running(pid: number): string {
+  return `A fleet of this checkout runs already (process ${pid}): "npx pushfleet status" shows it. Stop it with Ctrl-C in its terminal, or with: kill ${pid}`;
+}
 
 async function run(roster: Roster): Promise<number> {
   const asked = onSignal(roster);
@@ -45,7 +46,7 @@ async function run(roster: Roster): Promise<number> {
     const front = await Promise.race([startFleet({ ...options, roster, progress }), asked, died]);
     if (front === undefined) return 0;
     roster.ready(front.url);
-    console.log(`\n${threeLines(front.url, options)}`);
+    console.log(`\n${nextSteps(front.url, options)}`);
     await Promise.race([asked, died]);
     return 0;
   } finally {
@@ -69,15 +70,16 @@ function onSignal(roster: Roster): Promise<undefined> {
   });
 }
 
-function threeLines(url: string, { state }: LaunchOptions): string {
+/** What a person does next, each line runnable as it stands in any folder. */
+function nextSteps(url: string, { state, services }: LaunchOptions): string {
   const where = state === defaultState ? '' : ` --state ${quoted(state)}`;
   const command = (name: string, rest: string): string =>
     `npx --prefix ${quoted(root)} pushfleet ${name}${where} ${rest}`;
-  return [
-    `The front:  ${url}`,
-    `Publish:    ${command('publish', "demo/hello 'Hello, fleet'")}`,
-    `Listen:     ${command('tail', "'demo/#'")}`,
-  ].join('\n');
+  const lines = [`The front:  ${url}`];
+  if (services.includes('publish'))
+    lines.push(`Publish:    ${command('publish', "demo/hello 'Hello, fleet'")}`);
+  if (services.includes('edge-sse')) lines.push(`Listen:     ${command('tail', "'demo/#'")}`);
+  return lines.join('\n');
 }
 
 /** As a shell takes it for one word. */

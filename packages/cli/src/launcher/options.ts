@@ -16,6 +16,7 @@ export function parseLaunchOptions(argv: readonly string[]): LaunchOptions {
     .map((path) => basename(dirname(dirname(path))))
     .sort();
   const command = new Command('npm start --')
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
     .description('Starts NATS, Redis, every service and the front, and stops all of it on Ctrl-C.')
     .option('--port <port>', 'port of the front (default: 8000, or the next free one)', parsePort)
     .option('--only <services>', `start these alone, of: ${known.join(', ')}`, (text) =>

@@ -24,7 +24,9 @@ export async function poll(condition: () => boolean | Promise<boolean>, o: PollO
       last = error;
     }
     if (o.child?.running === false)
-      throw new Error(`It ended while we waited for ${o.what}. Its last words:\n${lastLines(o.child.output())}`);
+      throw new Error(
+        `It ended while we waited for ${o.what}. Its last words:\n${lastLines(o.child.output())}`,
+      );
     if (Date.now() > end) break;
     await sleep(20);
   }
@@ -34,5 +36,5 @@ export async function poll(condition: () => boolean | Promise<boolean>, o: PollO
 }
 
 /** The end of a log, enough to see why a process died. */
-export const lastLines = (text: string, count = 15): string =>
+export const lastLines = (text: string, count = 25): string =>
   text.trimEnd().split('\n').slice(-count).join('\n');

@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { poll } from '../local/poll.ts';
+import { isRunning } from '../local/process-identity.ts';
+import { type FleetRecord, readRecord } from '../local/state.ts';
+import { pushfleet } from '../testing.ts';
+
+const main = join(import.meta.dirname, 'main.ts');
+// A space in the path, as in many a home.
+const state = mkdtempSync(join(tmpdir(), 'pushfleet launcher-'));
+let launcher: { process: ChildProcess; output(): string; ended: Promise<unknown[]> };
+
+function launch(...args: string[]): typeof launcher {
+  const child = spawn(process.execPath, [main, '--state', state, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (text += chunk));
+  return { process: child, output: () => text, ended: once(child, 'exit') };
+}
+
+async function ready(): Promise<FleetRecord> {
+  const has = (): boolean => launcher.output().includes('The front:') || launcher.process.exitCode !== null;
+  await poll(has, { what: 'the fleet', ms: 60_000 });
+  const record = readRecord(state);
+  assert.ok(record?.url, launcher.output());
+  return record;
+}
+
+const roundTrip = async (payload: string): Promise<void> => {
+  const tail = pushfleet('tail', 'demo/#', '--count', '1', '--state', state);
+  const said = (): boolean => tail.stderr().includes('listening');
+  await poll(said, { what: 'tail to listen', ms: 20_000 });
+  const published = await pushfleet('publish', 'demo/hello', payload, '--state', state).ended;
+  assert.equal(published.code, 0, published.stderr);
+  const tailed = await tail.ended;
+  assert.equal(tailed.code, 0, tailed.stderr);
+  assert.equal(tailed.stdout, `demo/hello  ${payload}\n`);
+};
+
+before(async () => {
+  launcher = launch('--port', '0');
+  await ready();
+});
+
+after(async () => {
+  if (launcher.process.exitCode === null) launcher.process.kill('SIGTERM');
+  await launcher.ended;
+  rmSync(state, { recursive: true, force: true });
+});
+
+test('what is published is heard, through the front', () => roundTrip('one'));
+
+test('the secret is for its owner alone, and stands in no log', () => {
+  const path = join(state, 'secret');
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  const secret = readFileSync(path, 'utf8');
+  for (const { name } of readRecord(state)?.processes ?? []) {
+    assert.ok(!readFileSync(join(state, 'logs', `${name}.log`), 'utf8').includes(secret), name);
+  }
+});
+
+test('status shows every part as ready', async () => {
+  const shown = await pushfleet('status', '--json', '--state', state).ended;
+  assert.equal(shown.code, 0, shown.stdout);
+  const { processes } = JSON.parse(shown.stdout) as { processes: { name: string; state: string }[] };
+  assert.deepEqual(processes.map(({ name }) => name).sort(), [
+    'edge-sse',
+    'nats',
+    'publish',
+    'redis',
+    'registry',
+  ]);
+  assert.ok(processes.every((part) => part.state === 'ready'));
+});
+
+test('what the fleet refuses ends with an exit code and a sentence', async () => {
+  const bad = await pushfleet('publish', 'a/#', 'x', '--state', state).ended;
+  assert.equal(bad.code, 1);
+  assert.match(bad.stderr, /wildcard/);
+  const { token } = JSON.parse(
+    (await pushfleet('token', '--publish', 'other', '--json', '--state', state).ended).stdout,
+  ) as { token: string };
+  const denied = await pushfleet.with({ PUSHFLEET_TOKEN: token })('publish', 'a', 'x', '--state', state)
+    .ended;
+  assert.equal(denied.code, 4, denied.stderr);
+});
+
+test('a second fleet of the same checkout is refused, and told where the first is', async () => {
+  const second = launch('--port', '0');
+  assert.deepEqual(await second.ended, [1, null]);
+  assert.match(second.output(), new RegExp(`process ${launcher.process.pid}\\b`));
+});
+
+test('a launcher that was killed leaves nothing that the next start does not clear away', async () => {
+  const before = readRecord(state)?.processes ?? [];
+  launcher.process.kill('SIGKILL');
+  await launcher.ended;
+  launcher = launch('--port', '0');
+  await ready();
+  assert.match(launcher.output(), /Ending what the last start left behind/);
+  assert.deepEqual(before.filter(isRunning), []);
+  await roundTrip('two');
+});
+
+test('a part that dies is told with its last words, and ends the fleet', async () => {
+  const { processes } = readRecord(state) as FleetRecord;
+  const edge = processes.find(({ name }) => name === 'edge-sse');
+  process.kill(edge?.pid as number, 'SIGKILL');
+  assert.deepEqual(await launcher.ended, [1, null]);
+  assert.match(launcher.output(), /edge-sse ended by itself \(SIGKILL\)/);
+  assert.deepEqual(processes.filter(isRunning), []);
+});
+
+test('Ctrl-C stops all of it and leaves no record', async () => {
+  launcher = launch('--port', '0', '--only', 'publish');
+  const { processes } = await ready();
+  assert.deepEqual(processes.map(({ name }) => name).sort(), ['nats', 'publish']);
+  launcher.process.kill('SIGINT');
+  launcher.process.kill('SIGINT');
+  assert.deepEqual(await launcher.ended, [0, null], launcher.output());
+  assert.deepEqual(processes.filter(isRunning), []);
+  assert.equal(readRecord(state), undefined);
+});
+
+test('a port that is taken and an unknown service end with advice', async () => {
+  const other = createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  const { port } = other.address() as { port: number };
+  const taken = launch('--port', String(port));
+  assert.deepEqual(await taken.ended, [1, null]);
+  assert.match(taken.output(), new RegExp(`Port ${port} is taken.*--port`));
+  other.close();
+  const unknown = launch('--only', 'edge-carrier-pigeon');
+  assert.deepEqual(await unknown.ended, [2, null]);
+  assert.match(unknown.output(), /edge-carrier-pigeon.*edge-sse/);
+});

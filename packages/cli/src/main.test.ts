@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { jwtVerify } from 'jose';
+import { pushfleet } from './testing.ts';
+
+const state = mkdtempSync(join(tmpdir(), 'pushfleet-cli-'));
+const secret = 'a secret for tests alone, thirty-two bytes or more';
+writeFileSync(join(state, 'secret'), secret);
+after(() => rmSync(state, { recursive: true }));
+
+test('every command explains itself and ends with 0', async () => {
+  const overview = await pushfleet('--help').ended;
+  assert.equal(overview.code, 0);
+  for (const name of ['publish', 'tail', 'token', 'status', 'migrate']) {
+    assert.match(overview.stdout, new RegExp(`^  ${name}\\b`, 'm'));
+    const help = await pushfleet(name, '--help').ended;
+    assert.equal(help.code, 0, name);
+    assert.match(help.stdout, /--json/, name);
+  }
+});
+
+const wrong: readonly (readonly [args: string[], words: RegExp])[] = [
+  [[], /Usage: pushfleet/],
+  [['publsh', 'a'], /Did you mean publish/],
+  [['publish'], /missing required argument 'topic'/],
+  [['publish', 'a', 'b', 'c'], /too many arguments/],
+  [['tail'], /missing required argument 'filters'/],
+  [['tail', 'a', '--count', 'many'], /whole number/],
+  [['token', '--ttl', 'soon', '--publish', 'a'], /90s, 15m, 1h, 7d/],
+  [['token'], /without grants/],
+  [['status', '--loud'], /unknown option '--loud'/],
+];
+for (const [args, words] of wrong) {
+  test(`pushfleet ${args.join(' ')}: wrong arguments end with 2 and advice`, async () => {
+    const ended = await pushfleet(...args).ended;
+    assert.equal(ended.code, 2, ended.stderr);
+    assert.match(ended.stderr, words);
+    assert.equal(ended.stdout, '');
+  });
+}
+
+test('without a local fleet, what needs one ends with 3 and says how to start it', async () => {
+  for (const args of [['status'], ['publish', 'a', 'x'], ['tail', 'a']]) {
+    const ended = await pushfleet(...args, '--state', state).ended;
+    assert.equal(ended.code, 3, args.join(' '));
+    assert.match(ended.stderr, /npm start/);
+  }
+});
+
+test('a fleet that does not answer is out of reach: 3', async () => {
+  const closed = ['--grpc', '127.0.0.1:1', '--state', state];
+  const ended = await pushfleet('publish', 'a', 'x', ...closed).ended;
+  assert.equal(ended.code, 3, ended.stderr);
+  const migrated = await pushfleet.with({ PUSHFLEET_NATS_URL: 'nats://127.0.0.1:1' })('migrate').ended;
+  assert.equal(migrated.code, 3, migrated.stderr);
+});
+
+test('a wrong configuration ends with 2 and names the variable', async () => {
+  const ended = await pushfleet.with({ PUSHFLEET_STREAM_SHARDS: 'three' })('migrate').ended;
+  assert.equal(ended.code, 2);
+  assert.match(ended.stderr, /PUSHFLEET_STREAM_SHARDS="three"/);
+});
+
+test('a token holds the subject, namespace and grants asked for, for the time asked for', async () => {
+  const grants = ['--publish', 'a', '--publish', 'b/#', '--subscribe', '{sub}/+'];
+  const args = ['--sub', 'ann', '--ns', 'team', ...grants, '--ttl', '2m', '--state', state];
+  const ended = await pushfleet('token', ...args).ended;
+  assert.equal(ended.code, 0, ended.stderr);
+  const { payload } = await jwtVerify(ended.stdout.trim(), new TextEncoder().encode(secret));
+  assert.equal(payload.sub, 'ann');
+  assert.equal(payload.ns, 'team');
+  assert.deepEqual(payload.pushfleet, { publish: ['a', 'b/#'], subscribe: ['{sub}/+'] });
+  assert.equal((payload.exp as number) - (payload.iat as number), 120);
+});
+
+test('a token for a filter that is none, or without a secret, is refused', async () => {
+  const bad = await pushfleet('token', '--publish', 'a#', '--state', state).ended;
+  assert.equal(bad.code, 1);
+  assert.match(bad.stderr, /"#" stands alone/);
+  const none = await pushfleet('token', '--publish', 'a', '--state', join(state, 'nowhere')).ended;
+  assert.equal(none.code, 4);
+  assert.match(none.stderr, /npm start/);
+});

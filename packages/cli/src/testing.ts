@@ -1,0 +1,34 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Running {
+  stderr(): string;
+  readonly ended: Promise<Ended>;
+}
+
+/** Runs the `pushfleet` command as a shell would. */
+export function pushfleet(...args: string[]): Running {
+  return pushfleet.with({})(...args);
+}
+
+/** The same with more variables. */
+pushfleet.with =
+  (env: Readonly<Record<string, string>>) =>
+  (...args: string[]): Running => {
+    const command = join(import.meta.dirname, '../bin/pushfleet.mjs');
+    const child = spawn(process.execPath, [command, ...args], { env: { ...process.env, ...env } });
+    child.stdin.end();
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (chunk) => (stdout += chunk));
+    child.stderr.on('data', (chunk) => (stderr += chunk));
+    const ended = once(child, 'close').then(([code]) => ({ code: code as number | null, stdout, stderr }));
+    return { stderr: () => stderr, ended };
+  };
