@@ -6,7 +6,9 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 
 const named = process.argv.slice(2);
-const files = globSync(named.length > 0 ? named : 'src/**/*.test.ts').map((file) => resolve(file));
+const files = globSync(named.length > 0 ? named : '**/*.test.ts', { exclude: ['**/node_modules/**'] }).map(
+  (file) => resolve(file),
+);
 // A test may take this long, and its file a minute more; see test-watchdog.mjs.
 const seconds = Number(process.env.TEST_FILE_SECONDS ?? 300);
 const results = 'test-results.json';
