@@ -4,7 +4,7 @@ import type { Suspicion } from '../source.ts';
 import { type StreamView, streamInfo } from './api.ts';
 import { Gate } from './gate.ts';
 import { type VerifiedLayout, verifyLayout } from './layout.ts';
-import { Link, type LinkOptions, unavailable } from './link.ts';
+import { Disconnected, Link, type LinkOptions } from './link.ts';
 import type { Log } from './log.ts';
 import { Coalesced, patiently } from './retry.ts';
 import { logStream, shardOfStream } from './streams.ts';
@@ -36,7 +36,7 @@ export class Broker {
   /** The newest view of each shard and when it came, by this machine's clock. */
   #known: { readonly view: StreamView; readonly at: number }[] = [];
   #poller: NodeJS.Timeout | undefined;
-  #closed = false;
+  readonly #closing = new AbortController();
 
   constructor(options: LinkOptions) {
     this.#log = options.log;
@@ -49,7 +49,7 @@ export class Broker {
 
   /** @throws PushfleetError `unavailable` before the streams were seen for the first time */
   get layout(): VerifiedLayout {
-    if (this.#layout === undefined) throw unavailable('The log is out of reach.');
+    if (this.#layout === undefined) throw new Disconnected();
     return this.#layout;
   }
 
@@ -69,8 +69,13 @@ export class Broker {
     await Promise.race([verified, sleep(startPatienceMs, undefined, { ref: false })]);
   }
 
+  /** Aborted by `close`. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort();
     clearInterval(this.#poller);
     await Promise.all([this.live.close(), this.bulk.close()]);
   }
@@ -113,7 +118,7 @@ export class Broker {
 
   async #verify(): Promise<void> {
     let told = '';
-    while (!this.#closed && this.#layout === undefined) {
+    while (!this.closing.aborted && this.#layout === undefined) {
       try {
         this.#begin(await verifyLayout(this.bulk));
       } catch (error) {
@@ -126,7 +131,7 @@ export class Broker {
   }
 
   #begin(layout: VerifiedLayout): void {
-    if (this.#closed) return;
+    if (this.closing.aborted) return;
     this.#layout = layout;
     this.#known = layout.views.map((view) => ({ view, at: Date.now() }));
     this.live.connection.subscribe(`${elected}>`, {

@@ -59,6 +59,13 @@ export function unavailable(what: string, cause?: unknown): PushfleetError {
   return new PushfleetError('unavailable', `${what} Try again in a moment.`, { cause, retryAfterMs: 1_000 });
 }
 
+/** What the bus says while there is no connection at all. */
+export class Disconnected extends PushfleetError {
+  constructor() {
+    super('unavailable', 'The log is out of reach. Try again in a moment.', { retryAfterMs: 1_000 });
+  }
+}
+
 /** One NATS connection that is kept for good: lost, it comes back; absent at the start, it is waited for. */
 export class Link {
   readonly #options: LinkOptions;
@@ -79,13 +86,13 @@ export class Link {
 
   /** @throws PushfleetError `unavailable` where the broker was never reached */
   get connection(): NatsConnection {
-    if (this.#connection === undefined || this.#closed) throw unavailable('The log is out of reach.');
+    if (this.#connection === undefined || this.#closed) throw new Disconnected();
     return this.#connection;
   }
 
   /** Answers to requests that want more than nats-core's own one answer each. */
   get replies(): Replies {
-    if (this.#replies === undefined || this.#closed) throw unavailable('The log is out of reach.');
+    if (this.#replies === undefined || this.#closed) throw new Disconnected();
     return this.#replies;
   }
 
@@ -120,7 +127,7 @@ export class Link {
    * @throws PushfleetError `unavailable` without an answer in time
    */
   async request(subject: string, body: string | Uint8Array = '', block?: Block): Promise<Msg> {
-    if (!this.#up) throw unavailable('The log is out of reach.');
+    if (!this.#up) throw new Disconnected();
     try {
       const headers = block === undefined ? {} : { headers: block as unknown as MsgHdrs };
       return await this.connection.request(subject, body, { timeout: requestTimeoutMs, ...headers });

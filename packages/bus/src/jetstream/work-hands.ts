@@ -8,7 +8,7 @@ export interface Task {
   /** Works; resolves with after how many milliseconds it wants to be called again in its place, or undefined. */
   work(): Promise<number | undefined>;
   /** Gives it back undone. */
-  drop(): void;
+  drop(): undefined;
 }
 
 /** Where a topic's order counts, tasks behind one that is in hand wait here, up to so many a hand. */

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   AckPolicy,
+  type ConsumerConfig,
   type ConsumerMessages,
   DeliverPolicy,
   type JsMsg,
@@ -38,6 +39,18 @@ export const workLimits: WorkLimits = { leaseMs: 30_000, openPerShard: 10_000 };
 
 const heartbeatMs = 2_000;
 const retryAfterFailureMs = 1_000;
+/**
+ * Where a topic's order counts, a shard's publications go to one member at a time, and to another when that one
+ * stops asking (priority groups, ADR-42). What a member that died had in hand comes back when its lease ends,
+ * which may be behind later publications of the topic.
+ */
+const pinnedGroup = 'ordered';
+const oneMember: Partial<ConsumerConfig> = {
+  priority_groups: [pinnedGroup],
+  priority_policy: 'pinned_client',
+  priority_timeout: nanos(5_000),
+};
+
 const groupName = /^[A-Za-z0-9_-]{1,64}$/;
 
 /**
@@ -99,13 +112,19 @@ class Member {
     const shards = this.#broker.layout.views.map((_, shard) => shard);
     await Promise.all(shards.map((shard) => patiently(() => this.#supply(shard))));
     for (const shard of shards) void this.#run(shard);
+    this.#broker.closing.addEventListener('abort', this.#leave, { once: true });
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
-    for (const supply of this.#supplies.values()) supply.stop();
+    this.#broker.closing.removeEventListener('abort', this.#leave);
+    this.#leave();
     await this.#hands.stop();
   }
+
+  readonly #leave = (): void => {
+    this.#stopped = true;
+    for (const supply of this.#supplies.values()) supply.stop();
+  };
 
   async #supply(shard: number): Promise<void> {
     const stream = this.#broker.stream(shard);
@@ -119,10 +138,17 @@ class Member {
         ack_wait: nanos(this.#options.leaseMs),
         max_ack_pending: this.#options.openPerShard,
         deliver_policy: DeliverPolicy.All,
+        ...(this.#options.orderedByTopic ? oneMember : {}),
       });
       const consumer = await jetstream(connection).consumers.get(stream, this.#name);
-      const options = { max_messages: Math.max(2, this.#options.concurrency), idle_heartbeat: heartbeatMs };
-      this.#supplies.set(shard, await consumer.consume(options));
+      this.#supplies.set(
+        shard,
+        await consumer.consume({
+          max_messages: Math.max(2, this.#options.concurrency),
+          idle_heartbeat: heartbeatMs,
+          ...(this.#options.orderedByTopic ? { group: pinnedGroup } : {}),
+        }),
+      );
     } catch (error) {
       throw unavailable('The work group cannot be joined.', error);
     }
@@ -154,7 +180,7 @@ class Member {
       topic,
       extend: () => message.working(),
       work: () => this.#work(publication, message),
-      drop: () => message.nak(),
+      drop: () => void message.nak(),
     });
   }
 

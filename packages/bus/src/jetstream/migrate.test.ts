@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { type NatsCluster, startNats, until } from '@pushfleet/contract';
+import { draftOf, replayed, store } from '@pushfleet/contract/bus-suite';
+import { formatCursor, type Namespace, parseCursor } from '@pushfleet/core';
+import { connectJetStream } from './backbone.ts';
+import { migrate } from './migrate.ts';
+import { keptStream, ledgerNames, logStream } from './streams.ts';
+import { jetStreamManager, testStreams } from './testing.ts';
+
+const namespace = 'ns' as Namespace;
+
+describe('migrate', () => {
+  let nats: NatsCluster;
+  before(async () => {
+    nats = await startNats();
+  });
+  after(() => nats.stop());
+  const run = (more: object = {}) => migrate({ servers: nats.url, ...testStreams, shards: 2, ...more });
+
+  it('makes what is missing, lets two runs at once agree, and then changes nothing', async () => {
+    const waiting = connectJetStream({ servers: nats.url, name: 'waiting' });
+    const started = waiting.start();
+    const [one, two] = await Promise.all([run(), run()]);
+    assert.equal(one.generation, two.generation);
+    const again = await run();
+    assert.deepEqual([again.created, again.updated, again.removed], [[], [], []]);
+    assert.equal(again.generation, one.generation);
+    await started;
+    await until(() => waiting.ready, 'a service that was there before its streams');
+    await waiting.close();
+    const { manager, close } = await jetStreamManager(nats.url);
+    const names = (await manager.streams.names().next()).toSorted();
+    const wanted = [0, 1].map((shard) => logStream(one.generation, shard));
+    assert.deepEqual(
+      names,
+      [...wanted, keptStream, ...ledgerNames.map((name) => `pushfleet_ledger_${name}`)].toSorted(),
+    );
+    await close();
+  });
+
+  it('changes what may change', async () => {
+    const { generation } = await run();
+    const { updated } = await run({ maxAgeMs: 7_200_000 });
+    assert.deepEqual(updated, [logStream(generation, 0), logStream(generation, 1)]);
+  });
+
+  it('refuses another number of shards and says what to do', async () => {
+    await assert.rejects(run({ shards: 5 }), (error: Error & { code?: string }) => {
+      assert.equal(error.code, 'conflict');
+      assert.match(
+        error.message,
+        /2 shards and 5 .*PUSHFLEET_STREAM_SHARDS.*Set it back to 2.*new generation/s,
+      );
+      return true;
+    });
+  });
+
+  it('begins a new generation when told, in which older cursors are gaps', async () => {
+    const open = async () => {
+      const backbone = connectJetStream({ servers: nats.url, name: 'generations' });
+      await backbone.start();
+      return backbone;
+    };
+    const old = await open();
+    await store(old.bus(namespace), draftOf('t'));
+    const cursor = await old.bus(namespace).head();
+    await old.close();
+    const before = await run();
+    const report = await run({ shards: 3, newGeneration: true });
+    assert.ok(report.generation > before.generation);
+    assert.equal(report.shards, 3);
+    const fresh = await open();
+    const bus = fresh.bus(namespace);
+    const { id } = await store(bus, draftOf('t'));
+    const { gaps, publications } = await replayed(bus, ['#'], cursor, await bus.head());
+    assert.equal(gaps.length, 1);
+    assert.deepEqual(
+      publications.map((publication) => publication.id),
+      [id],
+    );
+    await fresh.close();
+  });
+
+  it('says what is wrong where no server answers', async () => {
+    await assert.rejects(migrate({ servers: 'nats://127.0.0.1:1', ...testStreams }), {
+      code: 'unavailable',
+      message: /PUSHFLEET_NATS_URL/,
+    });
+  });
+});
+
+describe('what the log no longer holds', () => {
+  let nats: NatsCluster;
+  before(async () => {
+    nats = await startNats();
+    await migrate({ servers: nats.url, ...testStreams });
+  });
+  after(() => nats.stop());
+
+  it('is told as a gap with the places on both sides, and reading goes on behind it', async () => {
+    const backbone = connectJetStream({ servers: nats.url, name: 'gaps' });
+    await backbone.start();
+    const bus = backbone.bus(namespace);
+    const from = await bus.head();
+    const sent = Array.from({ length: 10 }, () => draftOf('p'));
+    await bus.publish(sent);
+    const { manager, close } = await jetStreamManager(nats.url);
+    await manager.streams.purge(logStream(parseCursor(from).generation, 0), { seq: 6 });
+    const { gaps, publications } = await replayed(bus, ['p'], from, await bus.head());
+    assert.deepEqual(
+      publications.map(({ id }) => id),
+      sent.slice(5).map(({ id }) => id),
+    );
+    const [gap] = gaps;
+    assert.ok(gap?.kind === 'gap');
+    assert.deepEqual([parseCursor(gap.from).positions, parseCursor(gap.to).positions], [[0], [5]]);
+    const resumed = await replayed(bus, ['p'], gap.to, await bus.head());
+    assert.deepEqual([resumed.gaps.length, resumed.publications.length], [0, 5]);
+    await close();
+    await backbone.close();
+  });
+
+  it('does not hand out what has expired', async () => {
+    const backbone = connectJetStream({ servers: nats.url, name: 'expiry' });
+    await backbone.start();
+    const bus = backbone.bus(namespace);
+    const from = await bus.head();
+    const kept = draftOf('e');
+    await bus.publish([draftOf('e', { expiresAt: Date.now() - 1 }), kept]);
+    const { publications } = await replayed(bus, ['e'], from, await bus.head());
+    assert.deepEqual(
+      publications.map(({ id }) => id),
+      [kept.id],
+    );
+    await backbone.close();
+  });
+
+  it('is skipped by a cursor whose time says nothing came after it', async () => {
+    const backbone = connectJetStream({ servers: nats.url, name: 'times' });
+    await backbone.start();
+    const bus = backbone.bus(namespace);
+    const { generation } = parseCursor(await bus.head());
+    const { id } = await store(bus, draftOf('by-time'));
+    const byTime = (time: number) => formatCursor({ generation, positions: [undefined], time });
+    const read = async (time: number) =>
+      (await replayed(bus, ['by-time'], byTime(time), await bus.head())).publications;
+    assert.deepEqual(
+      (await read(Date.now() - 5_000)).map((publication) => publication.id),
+      [id],
+    );
+    assert.deepEqual(await read(Date.now() + 60_000), []);
+    assert.deepEqual(await read(Number.MAX_SAFE_INTEGER), []);
+    await backbone.close();
+  });
+});
