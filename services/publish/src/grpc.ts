@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import {
   type Metadata,
   Server,
@@ -261,7 +262,7 @@ export class GrpcApi implements Lifecycle {
 }
 
 function loadDefinition() {
-  const file = new URL(import.meta.resolve('@pushfleet/proto/pushfleet/publish/v1/publish.proto')).pathname;
+  const file = fileURLToPath(import.meta.resolve('@pushfleet/proto/pushfleet/publish/v1/publish.proto'));
   const root = file.slice(0, -'pushfleet/publish/v1/publish.proto'.length);
   return loadSync(file, { includeDirs: [root] });
 }
