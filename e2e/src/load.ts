@@ -12,6 +12,8 @@ export interface Load {
 export interface PublisherOptions {
   readonly address: string;
   readonly token: string;
+  /** Sets this run's ids apart from those of an earlier one on the same log. */
+  readonly run: string;
   readonly publisher: number;
   readonly topics: readonly string[];
   readonly count: number;
@@ -76,7 +78,7 @@ export class LoadPublisher {
       correlation: load.number,
       draft: {
         id: `${load.publisher}-${load.number}`,
-        source: `publisher-${load.publisher}`,
+        source: `${this.#options.run}-${load.publisher}`,
         topic: load.topic,
         contentType: 'application/json',
         payload: Buffer.from(JSON.stringify(load)),
@@ -91,7 +93,7 @@ export class LoadPublisher {
     this.#stream = stream;
     stream.on('data', (answer: Answer) => this.#answered(answer));
     stream.on('error', () => {});
-    stream.on('close', () => {
+    stream.on('status', () => {
       if (this.#stream !== stream || (this.#next > this.#options.count && this.#unanswered.size === 0))
         return;
       this.#stream = undefined;

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { until } from '@pushfleet/contract';
 import { matches, type Topic, type TopicFilter } from '@pushfleet/core';
 import { type Fleet, token } from './fleet.ts';
@@ -46,10 +47,19 @@ export async function trial(fleet: Fleet, o: TrialOptions): Promise<void> {
   });
   try {
     await until(() => listeners.every((listener) => listener.open), 'every client to be connected', 30_000);
+    const run = randomUUID();
     const publishers = Array.from({ length: o.publishers }, (_, publisher) => {
       const count = Math.floor(o.publications / o.publishers);
       const rate = o.rate / o.publishers;
-      return new LoadPublisher({ address: fleet.grpc.address, token: all, publisher, topics, count, rate });
+      return new LoadPublisher({
+        address: fleet.grpc.address,
+        token: all,
+        run,
+        publisher,
+        topics,
+        count,
+        rate,
+      });
     });
     const running = Promise.all(publishers.map((publisher) => publisher.run()));
     const acknowledged = () => publishers.flatMap((publisher) => publisher.acknowledged);
