@@ -16,9 +16,13 @@ export function detach(request: IncomingMessage, response: ServerResponse): void
   response.detachSocket(request.socket);
 }
 
+// A reset by the client is no fault; `close` follows and tells.
+const ignore = (): void => {};
+
 /** Calls `on` with each request detached. The socket is flowing: what a client still sends is thrown away. */
 export function onDetached(server: Server, on: (request: IncomingMessage, socket: Socket) => void): void {
   server.on('upgrade', (request, socket) => {
+    socket.on('error', ignore);
     socket.resume();
     on(request, socket as Socket);
   });

@@ -105,7 +105,8 @@ export class Edge implements Part {
     server.maxConnections = Math.ceil(connections * 1.1) + 100;
     server.on('request', (request, response) => this.#onRequest(request, response));
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-      if (socket.writable) socket.end(answerToBadHead(error.code, headerBytes));
+      const answerable = socket.writable && !this.#taken.has(socket as Socket);
+      if (answerable) socket.end(answerToBadHead(error.code, headerBytes));
       else socket.destroy();
     });
     onDetached(server, (request) => void this.#admit(request, async () => new Map()));

@@ -14,8 +14,8 @@ import type { Delivery, Encoder, FeedOptions, Hub } from '@pushfleet/hub';
 import type { Grant } from '@pushfleet/runtime';
 import type { CloseCode } from './close-code.ts';
 import type { Framing } from './codec.ts';
-import { FlushQueue } from './flush.ts';
 import type { Ask } from './request.ts';
+import { Runs } from './runs.ts';
 import { type Deadline, Session } from './session.ts';
 
 const at = (position: number): Cursor =>
@@ -78,9 +78,18 @@ class FakeHub {
     };
   }
 
+  /** As the hub: tells once, a turn of the event loop later, and closes the feed of whoever throws. */
   give(...items: Item<Delivery>[]): void {
+    if (this.items.length === 0) setImmediate(() => this.#tell());
     this.items.push(...items);
-    this.options?.onReadable();
+  }
+
+  #tell(): void {
+    try {
+      if (!this.closed) this.options?.onReadable();
+    } catch (error) {
+      this.options?.onClose({ kind: 'failed', error: PushfleetError.from(error) });
+    }
   }
 }
 
@@ -140,7 +149,7 @@ function open(o: { ask?: Partial<Ask>; deadline?: Partial<Deadline>; framing?: F
   const ends: CloseCode[] = [];
   const errors: unknown[] = [];
   const shared = {
-    flushes: new FlushQueue(),
+    runs: new Runs(),
     wheel,
     outbox: { count: 10, bytes: 1_000 },
     now: () => wheel.now,
@@ -148,22 +157,26 @@ function open(o: { ask?: Partial<Ask>; deadline?: Partial<Deadline>; framing?: F
     onEnd: (code: CloseCode) => ends.push(code),
     onError: (error: unknown) => errors.push(error),
   };
-  const session = new Session(shared, {
-    wire,
-    framing: o.framing ?? 'plain',
-    hub: hub as unknown as Hub,
-    ask: {
+  const begin = (hub: FakeHub): Session => {
+    const session = new Session(shared, {
+      wire,
+      framing: o.framing ?? 'plain',
+      hub: hub as unknown as Hub,
+      format: 'payload',
+      grant: {} as Grant,
+      deadline: { at: Number.POSITIVE_INFINITY, code: 'token_expired', ...o.deadline },
+    });
+    void session.begin({
       filters: ['t' as TopicFilter],
       after: undefined,
       retained: false,
       format: 'payload',
       ticket: undefined,
       ...o.ask,
-    },
-    grant: {} as Grant,
-    deadline: { at: Number.POSITIVE_INFINITY, code: 'token_expired', ...o.deadline },
-  });
-  return { hub, wheel, wire, session, shared, ends, errors };
+    });
+    return session;
+  };
+  return { hub, wheel, wire, session: begin(hub), begin, shared, ends, errors };
 }
 
 test('a comment and a retry go out at once, the opening when the subscription stands', async () => {
@@ -334,19 +347,12 @@ test('a client that goes leaves nothing behind', async () => {
 });
 
 test('connections with the same pending run share one buffer', async () => {
-  const { hub, shared, wire } = open();
+  const { hub, begin, wire } = open();
   const items = [delivery(1), delivery(2)];
   const buffers: Buffer[] = [];
   wire.write = (bytes: Buffer) => buffers.push(bytes) > 0;
   const twin = new FakeHub();
-  new Session(shared, {
-    wire,
-    framing: 'plain',
-    hub: twin as unknown as Hub,
-    ask: { filters: [], after: undefined, retained: false, format: 'payload', ticket: undefined },
-    grant: {} as Grant,
-    deadline: { at: Number.POSITIVE_INFINITY, code: 'token_expired' },
-  });
+  begin(twin);
   buffers.length = 0;
   hub.give(...items);
   twin.give(...items);

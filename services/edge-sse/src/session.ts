@@ -1,5 +1,5 @@
 import { type Cursor, type Item, PushfleetError } from '@pushfleet/core';
-import type { Delivery, Encoder, Feed, Hub } from '@pushfleet/hub';
+import type { CloseReason, Delivery, Encoder, Feed, Hub } from '@pushfleet/hub';
 import type { Grant, TimerWheel } from '@pushfleet/runtime';
 import { brokenRetry, type CloseCode, closeDetail, jitter, type Range, retryMs } from './close-code.ts';
 import {
@@ -15,8 +15,8 @@ import {
   place,
   publicationEvent,
 } from './codec.ts';
-import type { Flushable, FlushQueue } from './flush.ts';
 import type { Ask } from './request.ts';
+import type { Runs } from './runs.ts';
 
 /** The way to the client; a socket is one. */
 export interface Wire {
@@ -28,7 +28,7 @@ export interface Wire {
 
 /** What the sessions of one edge share. */
 export interface Shared {
-  readonly flushes: FlushQueue;
+  readonly runs: Runs;
   readonly wheel: Pick<TimerWheel, 'after'>;
   /** Most publications a feed holds back for a slow client, and their bytes. */
   readonly outbox: { readonly count: number; readonly bytes: number };
@@ -77,7 +77,7 @@ function encoder(format: Format, framing: Framing): Encode {
  * opening → live → ended: publications are written in both of the first two, since a resume replays long before
  * it is live.
  */
-export class Session implements Flushable {
+export class Session {
   readonly grant: Grant;
   readonly #shared: Shared;
   readonly #wire: Wire;
@@ -87,50 +87,49 @@ export class Session implements Flushable {
   readonly #feed: Feed;
   #cancelTimer: () => void = () => {};
   #told: Cursor | undefined;
-  #queued = false;
   #writable = true;
   #ended = false;
 
-  /** Greets the client and subscribes. */
+  /** @throws PushfleetError `draining` or `too_many_connections` where the hub takes no more feeds */
   constructor(
     shared: Shared,
-    o: { wire: Wire; framing: Framing; hub: Hub; ask: Ask; grant: Grant; deadline: Deadline },
+    o: { wire: Wire; hub: Hub; framing: Framing; format: Format; grant: Grant; deadline: Deadline },
   ) {
     this.grant = o.grant;
     this.#shared = shared;
     this.#wire = o.wire;
     this.#framing = o.framing;
-    this.#encode = encoders[o.ask.format][o.framing];
+    this.#encode = encoders[o.format][o.framing];
     this.#deadline = o.deadline;
     this.#feed = o.hub.open({
       overflow: 'close',
       ...shared.outbox,
-      onReadable: () => this.#queue(),
-      onClose: (reason) => this.end(reason.kind === 'failed' ? reason.error.code : reason.kind),
+      onReadable: () => this.#flush(),
+      onClose: (reason) => this.#closed(reason),
     });
-    this.#say(greeting(jitter(brokenRetry)));
-    this.#arm();
-    void this.#subscribe(o.ask);
   }
 
-  async #subscribe({ filters, after, retained }: Ask): Promise<void> {
+  /** Greets the client and subscribes; resolves once every matching publication is sure to come. Never rejects. */
+  async begin({ filters, after, retained }: Ask): Promise<void> {
+    this.#say(greeting(jitter(brokenRetry)));
+    this.#arm();
     try {
       await this.#feed.add(filters, { retained, ...(after !== undefined && { after }) });
       if (this.#ended) return;
       this.#told = this.#feed.cursor;
       this.#say(opened(this.#told));
     } catch (thrown) {
-      this.failed(thrown);
+      this.#fail(PushfleetError.from(thrown));
     }
   }
 
-  /** Writes what the feed holds, as far as the wire takes it: the hot path of the product. */
-  flush(): void {
-    this.#queued = false;
+  // The hot path of the product. The hub calls for all feeds together once a turn, so an idle process writes at
+  // once and a busy one finds several publications to write together.
+  #flush(): void {
     while (this.#writable && !this.#ended) {
       const items = this.#feed.take(flushCount, flushBytes);
       if (items.length === 0) return;
-      const bytes = this.#shared.flushes.runs.bytes(items.map(this.#encode));
+      const bytes = this.#shared.runs.bytes(items.map(this.#encode));
       this.#writable = this.#wire.write(bytes);
       this.#told = cursorOf(items[items.length - 1] as Item<Delivery>);
       this.#shared.written.deliveries += items.length;
@@ -141,7 +140,7 @@ export class Session implements Flushable {
   /** The wire takes bytes again. */
   drained(): void {
     this.#writable = true;
-    this.#queue();
+    this.#flush();
   }
 
   /** Tells the client why, as far as it can be told, and ends the stream. What is still held back, a resume gives. */
@@ -159,9 +158,13 @@ export class Session implements Flushable {
     this.#cancelTimer = this.#shared.wheel.after(lingerMs, () => this.#wire.destroy());
   }
 
-  failed(thrown: unknown): void {
-    const error = PushfleetError.from(thrown);
-    if (error.code === 'internal') this.#shared.onError(thrown);
+  #closed(reason: CloseReason): void {
+    if (reason.kind === 'failed') this.#fail(reason.error);
+    else this.end(reason.kind);
+  }
+
+  #fail(error: PushfleetError): void {
+    if (error.code === 'internal') this.#shared.onError(error.cause ?? error);
     this.end(error.code);
   }
 
@@ -176,12 +179,6 @@ export class Session implements Flushable {
   cut(): void {
     this.gone();
     this.#wire.destroy();
-  }
-
-  #queue(): void {
-    if (this.#queued || !this.#writable || this.#ended) return;
-    this.#queued = true;
-    this.#shared.flushes.add(this);
   }
 
   #say(text: string): void {

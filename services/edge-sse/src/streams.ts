@@ -4,8 +4,8 @@ import type { Hubs } from '@pushfleet/hub';
 import { type Grant, type Log, type Metrics, type RevocationList, TimerWheel } from '@pushfleet/runtime';
 import { jitter } from './close-code.ts';
 import type { EdgeConfig } from './config.ts';
-import { FlushQueue } from './flush.ts';
 import type { Ask } from './request.ts';
+import { Runs } from './runs.ts';
 import { type Deadline, Session, type Shared } from './session.ts';
 import type { Visit } from './visit.ts';
 
@@ -32,7 +32,7 @@ export class Streams {
     });
     this.#o = options;
     this.#shared = {
-      flushes: new FlushQueue(),
+      runs: new Runs(),
       wheel: this.#wheel,
       outbox: { count: config.outboxCount, bytes: config.outboxBytes },
       now: Date.now,
@@ -72,20 +72,26 @@ export class Streams {
   /**
    * Answers the visit with a stream.
    *
-   * @throws PushfleetError `too_many_connections` where the subject has its share
+   * @throws PushfleetError `too_many_connections` where the subject has its share, or as the hub does; nothing is
+   *   written then
    */
   open(visit: Visit, ask: Ask, grant: Grant): void {
     const subject = `${grant.namespace} ${grant.subject}`;
     this.#requireShare(subject);
     const { socket, framing } = visit;
-    // Head, greeting and perhaps the first deliveries leave in one packet.
-    socket.cork();
-    visit.startStream();
     const hub = this.#o.hubs.of(grant.namespace);
     const deadline = this.#deadline(grant);
-    const session = new Session(this.#shared, { wire: socket, framing, hub, ask, grant, deadline });
-    socket.uncork();
+    const session = new Session(this.#shared, {
+      wire: socket,
+      format: ask.format,
+      ...{ framing, hub, grant, deadline },
+    });
     this.#keep(session, subject, socket);
+    // Head and greeting leave in one packet.
+    socket.cork();
+    visit.startStream();
+    void session.begin(ask);
+    socket.uncork();
   }
 
   #requireShare(subject: string): void {

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import fc from 'fast-check';
+import { head, RawClient, startEdge, type TestEdge, token, until } from './testing.ts';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+const headers = { Authorization: `Bearer ${token()}` };
+
+/** Connects with a filter of its own and goes away at one of the moments a client may go. */
+async function comeAndGo(edge: TestEdge, number: number): Promise<void> {
+  const client = new RawClient(
+    edge.port,
+    number % 2 === 0
+      ? head(`GET /sse?topic=come/${number}&topic=go/%23 HTTP/1.1`, headers)
+      : `${head('POST /sse HTTP/1.1', { ...headers, 'Content-Type': 'application/json', 'Content-Length': '16' })}{"topic":"go/#"}`,
+  );
+  if (number % 5 > 0) await client.has('HTTP/1.1 200');
+  if (number % 5 > 1) await client.has('pushfleet.open');
+  if (number % 5 > 3) client.socket.resetAndDestroy();
+  else client.close();
+}
+
+async function round(edge: TestEdge, from: number, count: number): Promise<void> {
+  for (let i = from; i < from + count; i += 50) {
+    await Promise.all(Array.from({ length: 50 }, (_, k) => comeAndGo(edge, i + k)));
+    await edge.publish('go/on', 'x'.repeat(100));
+  }
+  await until(() => edge.edge.size === 0, 'every stream is forgotten');
+  await until(() => edge.hubs.stats().followed === 0, 'no interest is left');
+}
+
+const usedHeap = (): number => {
+  collect();
+  return process.memoryUsage().heapUsed;
+};
+
+test('thousands who come and go leave neither interest nor memory behind', async (t) => {
+  const edge = await startEdge(t);
+  await round(edge, 0, 1_000);
+  const before = usedHeap();
+  await round(edge, 1_000, 3_000);
+  const grown = usedHeap() - before;
+  assert.deepEqual([edge.hubs.stats().feeds, edge.hubs.stats().filters], [0, 0]);
+  assert.ok(grown < 3_000_000, `${grown} bytes more after 3,000 streams`);
+});
+
+test('noise on the socket neither stops the edge nor leaves a stream', async (t) => {
+  const edge = await startEdge(t);
+  const piece = fc.oneof(
+    fc.string({ unit: 'binary', maxLength: 20 }),
+    fc.constantFrom(
+      ...[
+        'GET ',
+        'POST ',
+        'QUERY ',
+        'OPTIONS ',
+        '/sse',
+        '?topic=',
+        '%',
+        '+',
+        '&ticket=',
+        ' HTTP/1.1',
+        '\r\n',
+        '\r\n\r\n',
+      ],
+      ...[
+        'Host: x',
+        'Content-Length: 3',
+        'Transfer-Encoding: chunked',
+        'Upgrade: h2c',
+        'Connection: upgrade',
+        '0\r\n\r\n',
+      ],
+      `Authorization: ${headers.Authorization}`,
+    ),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(piece, { maxLength: 12 }), async (pieces) => {
+      const client = new RawClient(edge.port, `GET /sse?topic=a HTTP/1.1\r\n${pieces.join('')}`);
+      client.socket.end();
+      await client.end();
+    }),
+    { numRuns: 500 },
+  );
+  const client = new RawClient(edge.port, head('GET /sse?topic=a HTTP/1.1', headers));
+  await client.has('pushfleet.open');
+  client.close();
+  await until(() => edge.edge.size === 0, 'every stream is forgotten');
+});
