@@ -46,7 +46,9 @@ export async function startService(
   return {
     name,
     pid: child.pid,
-    addresses: service.addresses,
+    get addresses() {
+      return service.addresses; // those that come late too, for whoever does not wait
+    },
     logs: () => readFileSync(log, 'utf8'),
     kill: async (signal, patienceMs) => (await child.stop(signal, patienceMs)).code,
     signal: child.signal,

@@ -11,7 +11,7 @@ import {
 } from '@pushfleet/proto/pushfleet/registry/v1/revocations';
 import { TicketServiceClient } from '@pushfleet/proto/pushfleet/registry/v1/tickets';
 import { internalClient } from '@pushfleet/runtime';
-import { type Instance, reasons, sharedLog, startInstance, token } from './fixture.ts';
+import { type Instance, reasons, sharedLog, startInstance, token } from './testing.ts';
 
 interface Watch {
   readonly stream: ClientReadableStream<WatchRevocationsResponse>;

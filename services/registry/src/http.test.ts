@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { type RedisServer, startRedis, until } from '@pushfleet/contract';
-import { type Instance, reasons, startInstance, token } from './fixture.ts';
+import { type Instance, reasons, startInstance, token } from './testing.ts';
 
 describe('HTTP', () => {
   let redis: RedisServer;

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { type RedisServer, startRedis, until } from '@pushfleet/contract';
+import { freePort, type RedisServer, startRedis, until } from '@pushfleet/contract';
 import type { Namespace } from '@pushfleet/core';
 import { createLog, type Grant, RateLimit } from '@pushfleet/runtime';
 import { Redis } from 'ioredis';
@@ -30,14 +29,6 @@ after(() => {
   for (const child of children) child.kill('SIGKILL');
   rmSync(folder, { recursive: true, force: true });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** A redis-server of a kind that the launchers do not know. */
 async function spawnRedis(args: readonly string[], port: number): Promise<Redis> {

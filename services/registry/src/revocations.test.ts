@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { type RedisServer, startRedis, until } from '@pushfleet/contract';
 import type { Namespace } from '@pushfleet/core';
 import { Redis } from 'ioredis';
-import { fickleLog, type Instance, reasons, sharedLog, startInstance, token } from './fixture.ts';
+import { fickleLog, type Instance, reasons, sharedLog, startInstance, token } from './testing.ts';
 
 interface Shown {
   readonly id: string;

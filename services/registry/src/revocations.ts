@@ -150,12 +150,13 @@ export class RevocationRegister implements Part, RevocationList {
   }
 
   async #follow(): Promise<void> {
-    while (!this.#closed.signal.aborted) {
+    for (let failures = 0; !this.#closed.signal.aborted; failures++) {
       try {
         this.#following = await this.#options.ledger.watch((entry) => this.#receive(entry));
         return this.#complete();
       } catch (error) {
-        this.#options.log.warn({ err: error }, 'the revocations cannot be read from the log; trying again');
+        const line = 'the revocations cannot be read from the log; trying on';
+        if (failures === 0) this.#options.log.warn({ err: error }, line);
         await sleep(retryMs, undefined, { signal: this.#closed.signal }).catch(() => {});
       }
     }

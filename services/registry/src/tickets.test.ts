@@ -5,7 +5,7 @@ import type { ServiceError } from '@grpc/grpc-js';
 import { type RedisServer, startRedis, until } from '@pushfleet/contract';
 import { TicketServiceClient } from '@pushfleet/proto/pushfleet/registry/v1/tickets';
 import { Redis } from 'ioredis';
-import { type Instance, reasons, sharedLog, startInstance, token } from './fixture.ts';
+import { type Instance, reasons, sharedLog, startInstance, token } from './testing.ts';
 
 const service = (instance: Instance): TicketServiceClient => {
   const { target, credentials, options } = instance.client();

@@ -12,7 +12,6 @@ import type { fields } from './config.ts';
 import { GrpcApi } from './grpc.ts';
 import { createApp } from './http.ts';
 import { HttpServer } from './http-server.ts';
-import { LogPart } from './nats.ts';
 import { RedisStore } from './redis.ts';
 import { RevocationIndex } from './revocation-index.ts';
 import { RevocationRegister } from './revocations.ts';
@@ -57,5 +56,16 @@ export function wireRegistry(
   const http = new HttpServer({ address: config.listen, app, log });
   const internal = internalServer(config);
   const grpc = new GrpcApi({ address: config.grpcListen, internal, tickets, revocations, log });
-  return { parts: [redis, new LogPart(backbone, log), revocations, grpc, http], http, grpc };
+  const parts = [redis, logPart(backbone), revocations, grpc, http];
+  return { parts, http, grpc };
+}
+
+function logPart(backbone: Backbone): Part {
+  return {
+    name: 'log',
+    start: () => backbone.start(),
+    drain: (deadline) => backbone.drain(deadline),
+    close: () => backbone.close(),
+    ready: () => (backbone.ready ? undefined : 'the log (NATS) is out of reach'),
+  };
 }
