@@ -100,8 +100,8 @@ const literal: readonly [string, string, string][] = [
   ],
   [
     'an end that asks to come back',
-    closing('draining', 'Bye.', 700, cursor),
-    'retry: 700\nid: g-10-1z\nevent: pushfleet.close\ndata: {"code":"draining","detail":"Bye.","reconnect":true}\n\n',
+    closing('draining', 'Bye.', 700),
+    'retry: 700\nevent: pushfleet.close\ndata: {"code":"draining","detail":"Bye.","reconnect":true}\n\n',
   ],
   [
     'an end for good',

@@ -85,10 +85,13 @@ export const opened = (cursor: Cursor): string => fleetEvent('open', { cursor },
 /** Publications between the two cursors can no longer be given. */
 export const gap = (from: Cursor, to: Cursor): string => fleetEvent('gap', { from, to }, to);
 
-/** Why the response ends. Without `retryMs` a reconnect with the same credentials will be refused. */
-export function closing(code: string, detail: string, retryMs: number | undefined, cursor?: Cursor): string {
+/**
+ * Why the response ends. Without `retryMs` a reconnect with the same credentials will be refused. There is no id:
+ * the one that the client has is the place to resume from.
+ */
+export function closing(code: string, detail: string, retryMs: number | undefined): string {
   const retry = retryMs === undefined ? '' : `retry: ${retryMs}\n`;
-  return `${retry}${fleetEvent('close', { code, detail, reconnect: retryMs !== undefined }, cursor)}`;
+  return `${retry}${fleetEvent('close', { code, detail, reconnect: retryMs !== undefined })}`;
 }
 
 function fleetEvent(name: string, value: object, cursor?: Cursor): string {

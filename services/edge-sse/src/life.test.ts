@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { PushfleetError } from '@pushfleet/core';
 import { head, RawClient, startEdge, type TestEdge, token, until } from './testing.ts';
 import { Page } from './testing-client.ts';
 
@@ -31,7 +32,7 @@ test('drain: each stream ends in its own time, told when to come back; those who
   assert.equal(edge.edge.size, 0);
   for (const client of clients) {
     assert.equal(closeOf(client).code, 'draining');
-    assert.match(client.received, /retry: \d+\n(id: \S+\n)?event: pushfleet.close\n/);
+    assert.match(client.received, /retry: \d+\nevent: pushfleet.close\n/);
     assert.ok(client.received.endsWith('\r\n0\r\n\r\n'));
   }
   assert.ok(Math.max(...ends) - Math.min(...ends) > 200, `spread: ${ends}`);
@@ -173,10 +174,15 @@ test('a slow consumer is cut, others are not, and it resumes without a loss', as
   quick.close();
 });
 
-test('a stream that cannot be served now is told to come back', async (t) => {
+test('while the log is away, new streams are told to come back and old ones stay', async (t) => {
   const edge = await startEdge(t);
-  edge.backbone.source.close();
-  const client = open(edge, 'topic=t');
-  await client.has(': pushfleet');
-  client.close();
+  const old = await live(edge, 'topic=t');
+  edge.backbone.source.cut(new PushfleetError('unavailable', 'The log is away.'));
+  const late = await open(edge, 'topic=other').end();
+  assert.deepEqual([late.status, closeOf(late).code, closeOf(late).reconnect], [200, 'unavailable', true]);
+  edge.backbone.source.restore();
+  edge.backbone.source.suspect({ kind: 'reconnected' });
+  await edge.publish('t', 'back again');
+  await old.has('data: back again');
+  old.close();
 });

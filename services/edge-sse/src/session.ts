@@ -146,7 +146,6 @@ export class Session {
   /** Tells the client why, as far as it can be told, and ends the stream. What is still held back, a resume gives. */
   end(code: CloseCode): void {
     if (this.#ended) return;
-    const { cursor } = this.#feed;
     this.gone();
     this.#shared.onEnd(code);
     // A full wire would deliver the news after everything that it is late with.
@@ -154,7 +153,7 @@ export class Session {
       this.#wire.destroy();
       return;
     }
-    this.#wire.end(lastFrame(this.#framing, closing(code, closeDetail(code), retryMs(code), cursor)));
+    this.#wire.end(lastFrame(this.#framing, closing(code, closeDetail(code), retryMs(code))));
     this.#cancelTimer = this.#shared.wheel.after(lingerMs, () => this.#wire.destroy());
   }
 
