@@ -35,8 +35,9 @@ const fromDistribution: Source = async (target, progress) => {
 // The image has a C library of its own, which only its own loader may load.
 const fromImage: Source = async (target, progress) => {
   const refusal = await unpackImage('redis:7', target, progress);
-  const start =
-    'exec "$home"/root/usr/lib/*/ld-linux-*.so.* --library-path "$(echo "$home"/root/usr/lib/*-linux-gnu*)" "$home/root/usr/local/bin/redis-server" "$@"';
+  const start = `root="$home/root"
+program=$(PATH="$root/usr/local/bin:$root/usr/bin"; command -v redis-server)
+exec "$root"/usr/lib/*/ld-linux-*.so.* --library-path "$(echo "$root"/usr/lib/*-linux-gnu*)" "$program" "$@"`;
   if (refusal === undefined) writeScript(target, start);
   return refusal;
 };
