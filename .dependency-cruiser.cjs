@@ -1,5 +1,5 @@
 // The arrows of the architecture: services → packages → core. See docs/architecture.md.
-const tests = '[.](test|sim|soak)[.]ts$|/test/|/testing(-[a-z]+)?[.]ts$';
+const tests = '[.](test|sim|soak)[.]ts$|/test/|/testing[^/]*[.]ts$';
 
 /** What a package of the fleet may import beside its own files, libraries and what Node brings. */
 const only = (folder, allowed) => ({
