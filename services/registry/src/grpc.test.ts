@@ -143,6 +143,9 @@ describe('gRPC', () => {
     const watching = watch(one);
     await until(() => watching.responses.length === 1, 'the snapshot');
     assert.deepEqual(watching.responses[0], { changes: [], snapshotComplete: true });
+    assert.equal(one.grpc.watchers, 1);
+    watching.stream.cancel();
+    await until(() => one.grpc.watchers === 0, 'the caller to be forgotten');
     watching.close();
   });
 

@@ -62,6 +62,11 @@ export class GrpcApi implements Part {
     return this.#port;
   }
 
+  /** How many services follow the revocations. */
+  get watchers(): number {
+    return this.#watches.size;
+  }
+
   async start(): Promise<void> {
     const { address, internal, log } = this.#options;
     const host = address.host.includes(':') ? `[${address.host}]` : address.host;

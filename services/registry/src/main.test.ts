@@ -130,7 +130,7 @@ describe('the registry as processes', () => {
     await until(async () => (await revoke(two, { subject: 'short' })).status === 201, 'a new revocation');
   });
 
-  it('keeps revocations through a kill of NATS, and says what is away', async () => {
+  it('keeps revocations through a kill of NATS, and says what is away', async (t) => {
     const bearer = await token({ sub: 'peggy' });
     assert.equal((await revoke(one, { subject: 'peggy' })).status, 201);
     await until(async () => (await buy(two, bearer)).status === 401, 'the other instance');
@@ -142,6 +142,7 @@ describe('the registry as processes', () => {
     assert.equal(refused.status, 503);
     assert.ok(Number(refused.headers.get('retry-after')) >= 1);
     const restarted = await startService('registry', env(), { ready: false });
+    t.after(() => restarted.kill('SIGKILL'));
     await until(async () => (await buy(restarted, bearer)).status === 401, 'what the index knows', 20_000);
     await nats.servers[0]?.restart();
     await Promise.all([isReady(one), isReady(two), isReady(restarted)]);
@@ -168,7 +169,7 @@ describe('the registry as processes', () => {
     await isReady(two);
   });
 
-  it('waits for a log and an index that come later, and drains', async () => {
+  it('says what it waits for when it starts, and stops all the same', async (t) => {
     const [natsPort, redisPort] = [await freePort(), await freePort()];
     const early = await startService(
       'registry',
@@ -179,6 +180,7 @@ describe('the registry as processes', () => {
       },
       { ready: false },
     );
+    t.after(() => early.kill('SIGKILL'));
     await until(
       async () => (await readiness(early)).includes('Redis does not answer'),
       'the reasons',

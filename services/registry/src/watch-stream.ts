@@ -4,7 +4,11 @@ import type {
 } from '@pushfleet/proto/pushfleet/registry/v1/revocations';
 import type { RevocationEntry } from './revocation.ts';
 import type { Change } from './revocation-table.ts';
-import type { RevocationRegister } from './revocations.ts';
+
+/** Where the revocations come from. */
+export interface Source {
+  watch(on: (change: Change) => void): { readonly snapshot: readonly RevocationEntry[]; stop(): void };
+}
 
 /** What a stream needs of a gRPC call. */
 export interface Sink {
@@ -24,8 +28,9 @@ const mostPending = 100_000;
  *
  * @throws PushfleetError `unavailable` while the revocations are not known
  */
-export function streamRevocations(register: RevocationRegister, sink: Sink): () => void {
+export function streamRevocations(source: Source, sink: Sink): () => void {
   let pending: RevocationChange[] = [];
+  let stopped = false;
   let snapshotLeft = 0;
   let scheduled = false;
   let blocked = false;
@@ -44,15 +49,15 @@ export function streamRevocations(register: RevocationRegister, sink: Sink): () 
   };
   // Changes that come together travel together.
   const schedule = (): void => {
-    if (scheduled || blocked) return;
+    if (scheduled || blocked || stopped) return;
     scheduled = true;
-    setImmediate(() => !blocked && flush());
+    setImmediate(() => !stopped && flush());
   };
   sink.onDrain(() => {
     blocked = false;
     if (pending.length > 0) schedule();
   });
-  const watch = register.watch((change) => {
+  const watch = source.watch((change) => {
     pending.push(toMessage(change));
     if (pending.length > mostPending + snapshotLeft) sink.overflow();
     else schedule();
@@ -63,7 +68,7 @@ export function streamRevocations(register: RevocationRegister, sink: Sink): () 
   return () => {
     watch.stop();
     pending = [];
-    scheduled = true;
+    stopped = true;
   };
 }
 

@@ -4,6 +4,7 @@ import {
   type Config,
   createTokenCheck,
   internalServer,
+  type Metrics,
   type Part,
   RateLimit,
   type ServiceContext,
@@ -42,10 +43,6 @@ export function wireRegistry(
     outstanding: config.ticketsOutstanding,
     rate: new RateLimit({ perSecond: config.ticketRate, burst: config.ticketBurst }),
   });
-  metrics.gauge('pushfleet_revocations', { description: 'Revocations in force.' }, () => revocations.size);
-  metrics.total('pushfleet_tickets', { description: 'Tickets by what became of them.' }, () =>
-    Object.entries(tickets.counts).map(([outcome, count]) => [count, { outcome }] as const),
-  );
   const app = createApp({
     ...config,
     tokens: createTokenCheck(config, { revocations }),
@@ -56,6 +53,7 @@ export function wireRegistry(
   const http = new HttpServer({ address: config.listen, app, log });
   const internal = internalServer(config);
   const grpc = new GrpcApi({ address: config.grpcListen, internal, tickets, revocations, log });
+  declareMetrics(metrics, { revocations, tickets, grpc });
   const parts = [redis, logPart(backbone), revocations, grpc, http];
   return { parts, http, grpc };
 }
@@ -68,4 +66,19 @@ function logPart(backbone: Backbone): Part {
     close: () => backbone.close(),
     ready: () => (backbone.ready ? undefined : 'the log (NATS) is out of reach'),
   };
+}
+
+function declareMetrics(
+  metrics: Metrics,
+  of: { readonly revocations: RevocationRegister; readonly tickets: Tickets; readonly grpc: GrpcApi },
+): void {
+  metrics.gauge('pushfleet_revocations', { description: 'Revocations in force.' }, () => of.revocations.size);
+  metrics.gauge(
+    'pushfleet_revocation_watchers',
+    { description: 'Services that follow the revocations here.' },
+    () => of.grpc.watchers,
+  );
+  metrics.total('pushfleet_tickets', { description: 'Tickets by what became of them.' }, () =>
+    Object.entries(of.tickets.counts).map(([outcome, count]) => [count, { outcome }] as const),
+  );
 }
