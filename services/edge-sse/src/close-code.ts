@@ -49,7 +49,8 @@ export function jitter([least, most]: Range): number {
 /** How long to wait before coming back, in milliseconds; undefined where coming back is of no use. */
 export function retryMs(code: CloseCode, retryAfterMs = 0): number | undefined {
   const range = comeBack[code];
-  return range === undefined ? undefined : retryAfterMs + jitter(range);
+  // `retry` is digits only: EventSource ignores a fraction.
+  return range === undefined ? undefined : Math.ceil(retryAfterMs) + jitter(range);
 }
 
 /**

@@ -175,7 +175,8 @@ export class Edge implements Part {
       const { grant, setCookie } = await this.#credentials.identify(visit.headers, ask.ticket);
       if (setCookie !== undefined) visit.answerHeaders['set-cookie'] = setCookie;
       for (const filter of ask.filters) grant.require('subscribe', filter);
-      if (!visit.socket.destroyed) this.#streams.open(visit, ask, grant);
+      if (visit.gone) visit.socket.destroy();
+      else this.#streams.open(visit, ask, grant);
     } catch (thrown) {
       const error = PushfleetError.from(thrown);
       this.#refused.add(1, { code: error.code });

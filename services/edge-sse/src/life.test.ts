@@ -181,7 +181,7 @@ test('while the log is away, new streams are told to come back and old ones stay
   const late = await open(edge, 'topic=other').end();
   assert.deepEqual([late.status, closeOf(late).code, closeOf(late).reconnect], [200, 'unavailable', true]);
   edge.backbone.source.restore();
-  edge.backbone.source.suspect({ kind: 'reconnected' });
+  edge.backbone.source.suspect({ kind: 'connection_lost' });
   await edge.publish('t', 'back again');
   await old.has('data: back again');
   old.close();

@@ -37,6 +37,11 @@ export class Visit {
     this.#lastConnection = this.framing === 'plain' || /\bclose\b/i.test(request.headers.connection ?? '');
   }
 
+  /** Whether the client left while it was being identified: nothing would tell a stream of it afterwards. */
+  get gone(): boolean {
+    return this.socket.destroyed || this.socket.readableEnded;
+  }
+
   /** Writes the head of the stream; the session writes its body. */
   startStream(): void {
     this.socket.write(this.#streamHead());
