@@ -3,9 +3,9 @@ import type { Socket } from 'node:net';
 
 // A stream needs nothing of node:http once its request has been read, but node:http keeps parser, request,
 // response, header arrays and a dozen listeners for as long as the socket lives: 18 KB of resident memory per
-// idle stream, against 6 KB for the bare socket (10,000 connections, Node 24). An upgrade lets go of all of it,
+// idle stream, against 6 KB for the bare socket (5,000 connections, Node 24). An upgrade lets go of all of it,
 // so a stream leaves node:http by that door: the parser looks at `upgrade` of the request after the request
-// listener has returned. edge.test.ts notices should a release of Node ever look elsewhere.
+// listener has returned. detach.test.ts notices should a release of Node ever look elsewhere.
 
 /**
  * Makes the request's socket a bare one and hands it to the listener of `onDetached`. To be called within the
