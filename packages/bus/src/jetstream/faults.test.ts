@@ -5,8 +5,10 @@ import { type NatsCluster, startNats, until } from '@pushfleet/contract';
 import { draftOf, replayed, Seen, store } from '@pushfleet/contract/bus-suite';
 import {
   type Bus,
+  formatCursor,
   type Namespace,
   PushfleetError,
+  parseCursor,
   type Stored,
   type Topic,
   type TopicFilter,
@@ -281,6 +283,26 @@ describe('three servers', () => {
       await sleep(1_000);
       await server.restart();
     });
+  });
+
+  it('send a cursor from around a leader change back by ten seconds, and trust one from later', async () => {
+    const { manager, connection, close } = await jetStreamManager(nats.url);
+    const backbone = await connected(nats.url);
+    const bus = backbone.bus('mistrust' as Namespace);
+    const { id } = await store(bus, draftOf('m'));
+    const cursor = await bus.head();
+    const stream = logStream(layout.generation, 0);
+    const term = async () => (await manager.streams.info(stream)).cluster?.leader_since;
+    const before = await term();
+    await connection.request(`$JS.API.STREAM.LEADER.STEPDOWN.${stream}`, '', { timeout: 5_000 });
+    await until(async () => ((await term()) ?? before) !== before, 'the next leader');
+    const read = async (after: typeof cursor) =>
+      (await replayed(bus, ['m'], after, await bus.head())).publications.map((publication) => publication.id);
+    assert.deepEqual(await read(cursor), [id]);
+    const place = parseCursor(cursor);
+    assert.deepEqual(await read(formatCursor({ ...place, time: Date.now() + 11_000 })), []);
+    await backbone.close();
+    await close();
   });
 
   it('read and keep like one', async () => {

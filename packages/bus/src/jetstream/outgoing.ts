@@ -53,11 +53,12 @@ export class Lane {
     this.shard = shard;
   }
 
-  /** Takes what goes into one commit: all that waits, within the bounds of a batch. */
-  take(mostDrafts: number, mostBytes: number): Outgoing[] {
+  /** Takes what goes into one commit: a draft alone, or from `fewest` waiting on all of them within the bounds of a batch. */
+  take(fewest: number, mostDrafts: number, mostBytes: number): Outgoing[] {
     let count = 1;
     let bytes = this.waiting[0]?.size ?? 0;
-    const most = this.singly > 0 ? 1 : Math.min(mostDrafts, this.waiting.length);
+    const alone = this.singly > 0 || this.waiting.length < fewest;
+    const most = alone ? 1 : Math.min(mostDrafts, this.waiting.length);
     while (count < most) {
       bytes += this.waiting[count]?.size ?? 0;
       if (bytes > mostBytes) break;

@@ -1,0 +1,40 @@
+import { after, before, describe } from 'node:test';
+import type { Ledger } from '@pushfleet/bus';
+import type { Backbone, Bus, Namespace } from '@pushfleet/core';
+
+import { following } from './follow.ts';
+import { keepingLedgers } from './ledger.ts';
+import { publishing } from './publish.ts';
+import { replaying } from './replay.ts';
+import { retaining } from './retained.ts';
+import { working } from './work.ts';
+
+export { draftOf, replayed, Seen, store } from './tools.ts';
+
+/** A started backbone with an empty log of three shards, and how to end it. */
+export interface BusUnderTest {
+  readonly backbone: Backbone & { ledger(name: string): Ledger };
+  end(): Promise<void>;
+}
+
+/** What every backbone promises; a test file hands in how to make one. */
+export function busSuite(name: string, makeBackbone: () => Promise<BusUnderTest>): void {
+  describe(`${name} keeps the bus contract`, () => {
+    let under: BusUnderTest;
+    let namespaces = 0;
+    /** A namespace of its own for each test. */
+    const fresh = (): Bus => under.backbone.bus(`ns-${++namespaces}` as Namespace);
+
+    before(async () => {
+      under = await makeBackbone();
+    });
+    after(() => under.end());
+
+    publishing(fresh);
+    following(fresh, () => under.backbone);
+    replaying(fresh);
+    retaining(fresh);
+    working(fresh);
+    keepingLedgers(() => under.backbone.ledger('revocations'));
+  });
+}
