@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PushfleetError } from '@pushfleet/core';
 import type { Log, Part } from '@pushfleet/runtime';
-import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { Cluster, Redis } from 'ioredis';
 import type { RedisAddress } from './redis-url.ts';
 
 export interface RedisConfig {
@@ -106,51 +106,32 @@ export class RedisStore implements Store, Part {
   }
 }
 
-function createClient(config: RedisConfig): Redis | Cluster {
-  const address = config.redis;
-  const tls = config.redisTlsCa === undefined ? {} : { ca: config.redisTlsCa };
-  const options: RedisOptions = {
-    lazyConnect: true,
-    username: address.username,
-    password: address.password,
-    db: address.database,
-    tls: address.tls ? tls : undefined,
+function createClient({ redis: address, redisTlsCa: ca }: RedisConfig): Redis | Cluster {
+  const node = {
+    ...(address.username === undefined ? {} : { username: address.username }),
+    ...(address.password === undefined ? {} : { password: address.password }),
+    ...(address.tls ? { tls: ca === undefined ? {} : { ca } } : {}),
     connectionName: 'pushfleet-registry',
     connectTimeout: commandMs,
     commandTimeout: commandMs,
-    // Fail fast: a caller that is told can try again, one that waits in a queue cannot.
-    enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
-    retryStrategy: reconnectDelay,
-    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
   };
-  if (address.kind === 'cluster') return createCluster(address.nodes, options);
-  if (address.kind === 'sentinel') {
-    return new Redis({
-      ...options,
-      sentinels: [...address.nodes],
-      name: address.master as string,
-      sentinelRetryStrategy: reconnectDelay,
-      enableTLSForSentinelMode: address.tls,
-    });
+  // Fail fast: a caller that is told can try again, one that waits in a queue cannot.
+  const client = { lazyConnect: true, enableOfflineQueue: false };
+  if (address.kind === 'cluster') {
+    const options = { ...client, clusterRetryStrategy: reconnectDelay, redisOptions: node };
+    return new Cluster([...address.nodes], options);
   }
-  return new Redis({ ...options, ...address.nodes[0] });
-}
-
-function createCluster(nodes: readonly { host: string; port: number }[], options: RedisOptions): Cluster {
-  const {
-    lazyConnect: _lazy,
-    retryStrategy: _retry,
-    enableOfflineQueue: _queue,
-    db: _db,
-    ...redisOptions
-  } = options;
-  return new Cluster([...nodes], {
-    lazyConnect: true,
-    enableOfflineQueue: false,
-    clusterRetryStrategy: reconnectDelay,
-    redisOptions,
+  const single = { ...node, ...client, db: address.database, retryStrategy: reconnectDelay };
+  if (address.kind === 'standalone') return new Redis({ ...single, ...address.nodes[0] });
+  return new Redis({
+    ...single,
+    sentinels: [...address.nodes],
+    name: address.master as string,
+    sentinelRetryStrategy: reconnectDelay,
+    enableTLSForSentinelMode: address.tls,
   });
 }
 

@@ -89,7 +89,7 @@ describe('tickets', () => {
       const type = await client.type(name);
       dump.push(name, type);
       if (type === 'string') dump.push(String(await client.get(name)));
-      if (type === 'zset') dump.push(...(await client.zrange(name, 0, -1)));
+      if (type === 'zset') dump.push(...(await client.zrange(name, '0', '-1')));
       if (!name.startsWith('$:')) assert.ok((await client.pttl(name)) > 0, `${name} never ends`);
     }
     assert.ok(dump.some((text) => text.startsWith('team-c:ticket:')));
