@@ -148,6 +148,7 @@ function open(o: { ask?: Partial<Ask>; deadline?: Partial<Deadline>; framing?: F
   const wire = new FakeWire();
   const ends: CloseCode[] = [];
   const errors: unknown[] = [];
+  const refused: PushfleetError[] = [];
   const shared = {
     runs: new Runs(),
     wheel,
@@ -160,13 +161,14 @@ function open(o: { ask?: Partial<Ask>; deadline?: Partial<Deadline>; framing?: F
   const begin = (hub: FakeHub): Session => {
     const session = new Session(shared, {
       wire,
+      head: Buffer.from('HEAD\r\n\r\n'),
       framing: o.framing ?? 'plain',
       hub: hub as unknown as Hub,
       format: 'payload',
       grant: {} as Grant,
       deadline: { at: Number.POSITIVE_INFINITY, code: 'token_expired', ...o.deadline },
     });
-    void session.begin({
+    const begun = session.begin({
       filters: ['t' as TopicFilter],
       after: undefined,
       retained: false,
@@ -174,33 +176,56 @@ function open(o: { ask?: Partial<Ask>; deadline?: Partial<Deadline>; framing?: F
       ticket: undefined,
       ...o.ask,
     });
+    begun.catch((error) => refused.push(error));
     return session;
   };
-  return { hub, wheel, wire, session: begin(hub), begin, shared, ends, errors };
+  return { hub, wheel, wire, session: begin(hub), begin, shared, ends, errors, refused };
 }
 
-test('a comment and a retry go out at once, the opening when the subscription stands', async () => {
+/** A session whose head and opening are out already. */
+async function live(o: Parameters<typeof open>[0] = {}) {
+  const parts = open(o);
+  parts.hub.adding.resolve();
+  await turn();
+  parts.wire.writes = [];
+  return parts;
+}
+
+const preface = 'HEAD\r\n\r\n: pushfleet\nretry: \\d+\n\n';
+
+test('head, comment, retry and opening go out together once the subscription stands', async () => {
   const { hub, wire } = open({ ask: { after: at(5), retained: true } });
-  assert.match(wire.news, /^: pushfleet\nretry: \d+\n\n$/);
+  assert.equal(wire.news, '');
   assert.deepEqual(hub.added, [[['t'], { retained: true, after: at(5) }]]);
   hub.cursor = at(7);
   hub.adding.resolve();
   await turn();
-  assert.equal(wire.news, `id: ${at(7)}\nevent: pushfleet.open\ndata: {"cursor":"${at(7)}"}\n\n`);
+  assert.equal(wire.writes.length, 1);
+  const opening = `id: ${at(7)}\nevent: pushfleet.open\ndata: {"cursor":"${at(7)}"}\n\n`;
+  assert.match(wire.news, new RegExp(`^${preface}${opening}$`));
 });
 
-test('what is pending goes out in one write, before the subscription stands too', async () => {
+test('what is pending goes out in one write behind the head, before the subscription stands too', async () => {
   const { hub, wire, shared } = open();
-  wire.writes = [];
   hub.give(delivery(1), delivery(2));
   hub.give(delivery(3));
   await turn();
-  assert.deepEqual(wire.writes, [[1, 2, 3].map((n) => `id: ${at(n)}\ndata: p${n}\n\n`).join('')]);
+  assert.equal(wire.writes.length, 1);
+  const events = [1, 2, 3].map((n) => `id: ${at(n)}\ndata: p${n}\n\n`).join('');
+  assert.match(wire.news, new RegExp(`^${preface}${events}$`));
   assert.equal(shared.written.deliveries, 3);
 });
 
+test('where the log takes its time, the head does not wait longer than two seconds', () => {
+  const { wire, wheel } = open();
+  wheel.pass(1_999);
+  assert.equal(wire.news, '');
+  wheel.pass(1);
+  assert.match(wire.news, new RegExp(`^${preface}:\n\n$`));
+});
+
 test('a gap is told in its place', async () => {
-  const { hub, wire } = open();
+  const { hub, wire } = await live();
   wire.writes = [];
   hub.give(delivery(1), { kind: 'gap', from: at(1), to: at(4) }, delivery(5));
   await turn();
@@ -213,7 +238,7 @@ test('a gap is told in its place', async () => {
 });
 
 test('a full wire takes nothing until it has drained', async () => {
-  const { hub, wire, session } = open();
+  const { hub, wire, session } = await live();
   wire.full = true;
   hub.give(delivery(1));
   await turn();
@@ -228,10 +253,7 @@ test('a full wire takes nothing until it has drained', async () => {
 });
 
 test('quiet: a comment every 15 to 25 seconds, and the cursor alone once it has moved', async () => {
-  const { hub, wire, wheel } = open();
-  hub.adding.resolve();
-  await turn();
-  wire.writes = [];
+  const { hub, wire, wheel } = await live();
   wheel.pass(14_999);
   assert.equal(wire.news, '');
   wheel.pass(10_001);
@@ -243,7 +265,7 @@ test('quiet: a comment every 15 to 25 seconds, and the cursor alone once it has 
 });
 
 test('a full wire gets no heartbeat', async () => {
-  const { hub, wire, wheel } = open();
+  const { hub, wire, wheel } = await live();
   wire.full = true;
   hub.give(delivery(1));
   await turn();
@@ -263,7 +285,7 @@ const ends: readonly [CloseCode, boolean][] = [
 ];
 for (const [code, reconnect] of ends) {
   test(`the end by ${code} is told${reconnect ? ', with when to come back' : ''}`, async () => {
-    const { hub, wire, wheel, session, ends } = open({ framing: 'chunked' });
+    const { hub, wire, wheel, session, ends } = await live({ framing: 'chunked' });
     session.end(code);
     session.end('draining');
     const retry = reconnect ? 'retry: \\d+\n' : '';
@@ -293,7 +315,7 @@ test('the feed ends the session', () => {
 });
 
 test('a slow consumer whose wire is full is cut without a word', async () => {
-  const { hub, wire, session } = open();
+  const { hub, wire, session } = await live();
   wire.full = true;
   hub.give(delivery(1));
   await turn();
@@ -311,12 +333,25 @@ test('the deadline ends the session to the moment', () => {
   }
 });
 
-test('a subscription that fails asks to come back', async () => {
-  const { hub, ends, wire } = open();
-  hub.adding.reject(new PushfleetError('unavailable', 'The log is away.'));
+test('a subscription that fails is refused where nothing went out yet, else asked to come back', async () => {
+  const error = new PushfleetError('unavailable', 'The log is away.');
+  const early = open();
+  early.hub.adding.reject(error);
   await turn();
-  assert.deepEqual(ends, ['unavailable']);
-  assert.match(wire.ended ?? '', /^retry: \d+\n/);
+  assert.deepEqual([early.refused, early.ends, early.wire.news, early.hub.closed], [[error], [], '', true]);
+  const late = open();
+  late.hub.give(delivery(1));
+  await turn();
+  late.hub.adding.reject(error);
+  await turn();
+  assert.deepEqual([late.refused, late.ends], [[], ['unavailable']]);
+  assert.match(late.wire.ended ?? '', /^retry: \d+\n/);
+});
+
+test('what ends before it opened has a head, too', () => {
+  const { session, wire } = open();
+  session.end('draining');
+  assert.match(wire.ended ?? '', new RegExp(`^${preface}retry: `));
 });
 
 test('an error of ours is reported and ends the session only', async () => {
@@ -334,11 +369,9 @@ test('an error of ours is reported and ends the session only', async () => {
 });
 
 test('a client that goes leaves nothing behind', async () => {
-  const { hub, wheel, session, wire, ends } = open();
-  wire.writes = [];
+  const { hub, wheel, session, wire, ends } = await live();
   hub.give(delivery(1));
   session.gone();
-  hub.adding.resolve();
   await turn();
   session.end('draining');
   assert.deepEqual([wire.writes, wire.ended, ends], [[], undefined, []]);
@@ -346,12 +379,14 @@ test('a client that goes leaves nothing behind', async () => {
 });
 
 test('connections with the same pending run share one buffer', async () => {
-  const { hub, begin, wire } = open();
+  const { hub, begin, wire } = await live();
   const items = [delivery(1), delivery(2)];
   const buffers: Buffer[] = [];
   wire.write = (bytes: Buffer) => buffers.push(bytes) > 0;
   const twin = new FakeHub();
   begin(twin);
+  twin.adding.resolve();
+  await turn();
   buffers.length = 0;
   hub.give(...items);
   twin.give(...items);

@@ -53,6 +53,8 @@ const beat: Range = [15_000, 25_000];
 // little outside its bounded outbox.
 const flushCount = 512;
 const flushBytes = 64 * 1_024;
+// How long the head waits for the log: past it the client, and every proxy before it, hears at least that we are here.
+const openingMs = 2_000;
 // How long a client may take to receive the last bytes and close.
 const lingerMs = 5_000;
 
@@ -81,6 +83,8 @@ export class Session {
   readonly grant: Grant;
   readonly #shared: Shared;
   readonly #wire: Wire;
+  /** Goes out before the first bytes; empty afterwards. */
+  #head: Buffer;
   readonly #framing: Framing;
   readonly #encode: Encode;
   readonly #deadline: Deadline;
@@ -93,11 +97,20 @@ export class Session {
   /** @throws PushfleetError `draining` or `too_many_connections` where the hub takes no more feeds */
   constructor(
     shared: Shared,
-    o: { wire: Wire; hub: Hub; framing: Framing; format: Format; grant: Grant; deadline: Deadline },
+    o: {
+      wire: Wire;
+      head: Buffer;
+      hub: Hub;
+      framing: Framing;
+      format: Format;
+      grant: Grant;
+      deadline: Deadline;
+    },
   ) {
     this.grant = o.grant;
     this.#shared = shared;
     this.#wire = o.wire;
+    this.#head = Buffer.concat([o.head, frame(o.framing, greeting(jitter(brokenRetry)))]);
     this.#framing = o.framing;
     this.#encode = encoders[o.format][o.framing];
     this.#deadline = o.deadline;
@@ -109,17 +122,26 @@ export class Session {
     });
   }
 
-  /** Greets the client and subscribes; resolves once every matching publication is sure to come. Never rejects. */
+  /**
+   * Subscribes. The head waits for it, so that a client whose connection opens may rely on every publication
+   * from then on.
+   *
+   * @throws PushfleetError where the log fails before anything was written
+   */
   async begin({ filters, after, retained }: Ask): Promise<void> {
-    this.#say(greeting(jitter(brokenRetry)));
-    this.#arm();
+    this.#arm(openingMs);
     try {
       await this.#feed.add(filters, { retained, ...(after !== undefined && { after }) });
       if (this.#ended) return;
       this.#told = this.#feed.cursor;
       this.#say(opened(this.#told));
+      this.#cancelTimer();
+      this.#arm(jitter(beat));
     } catch (thrown) {
-      this.#fail(PushfleetError.from(thrown));
+      const error = PushfleetError.from(thrown);
+      if (this.#head.length === 0 || this.#ended) return this.#fail(error);
+      this.gone();
+      throw error;
     }
   }
 
@@ -130,7 +152,7 @@ export class Session {
       const items = this.#feed.take(flushCount, flushBytes);
       if (items.length === 0) return;
       const bytes = this.#shared.runs.bytes(items.map(this.#encode));
-      this.#writable = this.#wire.write(bytes);
+      this.#write(bytes);
       this.#told = cursorOf(items[items.length - 1] as Item<Delivery>);
       this.#shared.written.deliveries += items.length;
       this.#shared.written.bytes += bytes.length;
@@ -153,7 +175,7 @@ export class Session {
       this.#wire.destroy();
       return;
     }
-    this.#wire.end(lastFrame(this.#framing, closing(code, closeDetail(code), retryMs(code))));
+    this.#wire.end(this.#withHead(lastFrame(this.#framing, closing(code, closeDetail(code), retryMs(code)))));
     this.#cancelTimer = this.#shared.wheel.after(lingerMs, () => this.#wire.destroy());
   }
 
@@ -181,12 +203,22 @@ export class Session {
   }
 
   #say(text: string): void {
-    this.#writable = this.#wire.write(frame(this.#framing, text));
+    this.#write(frame(this.#framing, text));
   }
 
-  #arm(): void {
+  #write(bytes: Buffer): void {
+    this.#writable = this.#wire.write(this.#head.length === 0 ? bytes : this.#withHead(bytes));
+  }
+
+  #withHead(bytes: Buffer): Buffer {
+    const head = this.#head;
+    this.#head = nothing;
+    return Buffer.concat([head, bytes]);
+  }
+
+  #arm(ms: number): void {
     const left = this.#deadline.at - this.#shared.now();
-    this.#cancelTimer = this.#shared.wheel.after(Math.min(left, jitter(beat)), this.#onTimer);
+    this.#cancelTimer = this.#shared.wheel.after(Math.min(left, ms), this.#onTimer);
   }
 
   // One timer for heartbeat and deadline.
@@ -196,16 +228,23 @@ export class Session {
       return;
     }
     if (this.#writable) this.#beat();
-    this.#arm();
+    this.#arm(jitter(beat));
   };
 
-  // A quiet stream's cursor moves on all the same: from the old one a resume would one day meet a gap.
+  // A quiet stream's cursor moves on all the same: from the old one a resume would one day meet a gap. Before
+  // anything was given there is nothing to resume.
   #beat(): void {
     const { cursor } = this.#feed;
-    this.#say(cursor === this.#told ? heartbeat : place(cursor));
+    if (this.#told === undefined || this.#told === cursor) {
+      this.#say(heartbeat);
+      return;
+    }
+    this.#say(place(cursor));
     this.#told = cursor;
   }
 }
+
+const nothing = Buffer.alloc(0);
 
 const cursorOf = (item: Item<Delivery>): Cursor =>
   item.kind === 'publication' ? item.value.cursor : item.to;

@@ -83,15 +83,12 @@ export class Streams {
     const deadline = this.#deadline(grant);
     const session = new Session(this.#shared, {
       wire: socket,
+      head: visit.streamHead(),
       format: ask.format,
       ...{ framing, hub, grant, deadline },
     });
     this.#keep(session, subject, socket);
-    // Head and greeting leave in one packet.
-    socket.cork();
-    visit.startStream();
-    void session.begin(ask);
-    socket.uncork();
+    session.begin(ask).catch((error) => visit.refuse(error));
   }
 
   #requireShare(subject: string): void {

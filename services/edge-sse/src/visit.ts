@@ -42,11 +42,6 @@ export class Visit {
     return this.socket.destroyed || this.socket.readableEnded;
   }
 
-  /** Writes the head of the stream; the session writes its body. */
-  startStream(): void {
-    this.socket.write(this.#streamHead());
-  }
-
   /** Answers with a refusal in the form that makes this client do the right thing. */
   refuse(thrown: unknown): void {
     if (this.socket.destroyed) return;
@@ -57,37 +52,40 @@ export class Visit {
     });
     if (form.kind === 'come_back') {
       this.#finish(
-        this.#streamHead(),
+        this.streamHead(),
         lastFrame(this.framing, closing(error.code, error.message, form.retryMs)),
       );
     } else if (form.kind === 'stop') {
-      this.#finish(head(204, { ...this.answerHeaders, 'cache-control': 'no-store', connection: 'close' }));
+      const headers = { ...this.answerHeaders, 'cache-control': 'no-store', connection: 'close' };
+      this.#finish(Buffer.from(head(204, headers)));
     } else {
       const { status, headers, body } = problem(error, '/sse');
       const length = String(Buffer.byteLength(body));
       const all = { ...headers, ...this.answerHeaders, 'content-length': length, connection: 'close' };
-      this.#finish(head(status, all), Buffer.from(body));
+      this.#finish(Buffer.from(head(status, all)), Buffer.from(body));
     }
   }
 
-  #streamHead(): string {
-    return head(200, {
+  /** The head of the stream; the session writes it before its body. */
+  streamHead(): Buffer {
+    const text = head(200, {
       ...streamHeaders,
       ...this.answerHeaders,
       ...(this.framing === 'chunked' && { 'transfer-encoding': 'chunked' }),
       ...(this.#lastConnection && { connection: 'close' }),
     });
+    return Buffer.from(text);
   }
 
-  #finish(head: string, body: Buffer = Buffer.alloc(0)): void {
-    this.socket.end(Buffer.concat([Buffer.from(head), body]));
+  #finish(head: Buffer, body: Buffer = Buffer.alloc(0)): void {
+    this.socket.end(Buffer.concat([head, body]));
     // A client that neither reads nor closes is cut; the timer goes with the socket.
     this.socket.setTimeout(5_000, () => this.socket.destroy());
   }
 }
 
 /** The head of an HTTP/1.1 response. @throws where a value would break out of its line */
-export function head(status: number, headers: Readonly<Record<string, string>>): string {
+function head(status: number, headers: Readonly<Record<string, string>>): string {
   let text = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ndate: ${new Date().toUTCString()}\r\n`;
   for (const [name, value] of Object.entries(headers)) {
     validateHeaderValue(name, value);
