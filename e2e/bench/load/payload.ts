@@ -1,5 +1,5 @@
 /** What every message of the benchmark carries: 128 bytes that name themselves. */
-export const payloadBytes = 128;
+const payloadBytes = 128;
 
 /**
  * Stands once in every payload and nowhere else in a response: one byte, so that no chunk border can split it,

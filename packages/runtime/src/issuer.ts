@@ -17,7 +17,7 @@ export interface Issuer {
 }
 
 /** Algorithms of a shared secret: never accepted beside public keys, which an attacker knows. */
-export const secretAlgorithms: readonly string[] = ['HS256', 'HS384', 'HS512'];
+const secretAlgorithms: readonly string[] = ['HS256', 'HS384', 'HS512'];
 
 /** Algorithms of public keys. */
 export const publicAlgorithms: readonly string[] = [

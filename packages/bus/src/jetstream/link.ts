@@ -30,7 +30,7 @@ const requestTimeoutMs = 2_000;
 // Spread, so that a restarted server is not met by every instance at once.
 const reconnectDelay = (): number => 200 + Math.random() * 1_300;
 
-export function connectionOptions(o: LinkOptions): ConnectionOptions {
+function connectionOptions(o: LinkOptions): ConnectionOptions {
   const servers = o.servers.split(',').map((text) => text.trim());
   const first = URL.parse(servers[0]?.includes('://') ? servers[0] : `nats://${servers[0]}`);
   const user = first === null || first.username === '' ? {} : credentials(first);

@@ -36,7 +36,7 @@ export interface PublisherLimits {
   readonly attemptMs: number;
 }
 
-export const publisherLimits: PublisherLimits = {
+const publisherLimits: PublisherLimits = {
   openDrafts: 65_536,
   openBytes: 67_108_864,
   topicDrafts: 16_384,

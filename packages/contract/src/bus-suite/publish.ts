@@ -8,7 +8,7 @@ import {
   type Stored,
   type Topic,
 } from '@pushfleet/core';
-import { draftOf, filter, replayed, store } from './tools.ts';
+import { draftOf, replayed, store } from './tools.ts';
 
 export function publishing(fresh: () => Bus): void {
   describe('publish', () => {

@@ -1,0 +1,7 @@
+import { busSuite } from '@pushfleet/contract/bus-suite';
+import { createMemoryBackbone } from './backbone.ts';
+
+busSuite('memory', async () => {
+  const backbone = createMemoryBackbone({ shards: 3 });
+  return { backbone, end: () => backbone.close() };
+});
