@@ -7,8 +7,9 @@ export function bars(tables: readonly Table[]): string[] {
     if (fleet === undefined) return [];
     if (scenario.name === 'idle') return [memoryBar(fleet)];
     const peer = rows.find((row) => row.target === 'nchan');
-    if (peer === undefined) return [];
-    return [ratioBar(scenario.title, scenario.name === 'saturated' ? 3 : 1, fleet, peer)];
+    const wanted = { fanout: 1, saturated: 3, topics: undefined }[scenario.name];
+    if (peer === undefined || wanted === undefined) return [];
+    return [ratioBar(scenario.title, wanted, fleet, peer)];
   });
 }
 

@@ -35,7 +35,7 @@ export async function drivePaced(
     });
     acknowledged.push(noted);
     due = Math.max(due + tick, now());
-    await sleep((due - now()) / 1000);
+    await sleep(Math.max(0, due - now()) / 1000);
     if (failure !== undefined) throw failure;
   }
   await Promise.all(acknowledged);

@@ -2,9 +2,10 @@ import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 
 const started = new Set<ChildProcess>();
 
-// Whatever way the benchmark ends, what it started ends too, each by its own id.
+// Whatever way the benchmark ends, what it started ends too, each by its own id. No SIGKILL: nginx would leave
+// its workers behind.
 process.on('exit', () => {
-  for (const child of started) child.kill('SIGKILL');
+  for (const child of started) child.kill('SIGTERM');
 });
 
 /** Starts a server process that does not outlive the benchmark. */

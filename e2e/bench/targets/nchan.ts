@@ -26,6 +26,8 @@ const summary =
 
 async function start(found: Nchan): Promise<Running> {
   const directory = mkdtempSync(join(tmpdir(), 'pushfleet-bench-nchan-'));
+  const remove = () => rmSync(directory, { recursive: true, force: true });
+  process.once('exit', remove);
   const port = await freePort();
   const file = join(directory, 'nginx.conf');
   const root = process.getuid?.() === 0;
@@ -47,7 +49,8 @@ async function start(found: Nchan): Promise<Running> {
     async stop() {
       poster.close();
       await stopChild(master);
-      rmSync(directory, { recursive: true });
+      remove();
+      process.off('exit', remove);
     },
   };
 }
