@@ -206,8 +206,8 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     return !this.#closed && this.#outbox.roomy;
   }
 
-  get live(): Iterable<Subscription<HubFeed>> {
-    return this.#liveOnes();
+  get subscriptions(): Iterable<Subscription<HubFeed>> {
+    return this.#subscriptions.values();
   }
 
   give(parcel: Parcel, before: Mark): void {
@@ -343,8 +343,11 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
 
   #pump(): void {
     for (let splice = this.#splices[0]; splice !== undefined; splice = this.#splices[0]) {
-      if (splice.parked || !splice.pump()) return;
+      if (splice.parked) return;
+      if (!splice.pump()) return;
       this.#splices.shift();
+      const handed = this.#host.handed();
+      for (const one of splice.subscriptions) one.spliced = handed;
       this.#goLive(splice.subscriptions, splice.progress);
       this.#retie();
     }
@@ -359,7 +362,12 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     if (this.#outbox.count > 0 || this.#closed) return this.#behind;
     const mark = this.#host.mark();
     if (this.#tied) return this.#floor(mark);
-    return this.#origin === undefined ? mark : mark.later(this.#origin);
+    return this.#atLeastOrigin(mark);
+  }
+
+  #atLeastOrigin(mark: Mark): Mark {
+    const origin = this.#origin;
+    return origin === undefined || mark.reaches(origin) ? mark : mark.later(origin);
   }
 
   /** The place from which nothing is lost, whatever the splices and resumes have still to give. */
@@ -371,7 +379,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   }
 
   #offerTied(parcel: Parcel, before: Mark): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#isClaimed(parcel)) return;
     if (!this.#outbox.fits(parcel.bytes)) {
       this.#overflow(parcel, before);
       return;
@@ -380,9 +388,15 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     this.#push(replaced(parcel, this.#floor(parcel.mark)), this.#floor(before));
   }
 
+  #isClaimed(parcel: Parcel): boolean {
+    if (parcel.kind === 'gap') return false;
+    const { publication } = parcel.value;
+    return this.#splices.some((splice) => splice.claims(publication));
+  }
+
   #push(parcel: Parcel, before: Mark): void {
     if (this.#outbox.count === 0) {
-      this.#behind = before;
+      this.#behind = this.#tied ? before : this.#atLeastOrigin(before);
       this.wake();
     }
     this.#outbox.push(parcel);
@@ -415,12 +429,12 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
    */
   #rewind(before: Mark): void {
     const mixed = this.#taken < this.#mixedUntil || this.#tied;
-    const at = mixed ? before : this.#behind;
+    const at = (mixed ? before : this.#behind).passed;
     const subscriptions = [...this.#liveOnes()];
     for (const one of subscriptions) {
       this.#host.fanout.remove(one);
-      one.from = one.from.later(at);
-      one.resumed = true;
+      one.given = one.from.later(at);
+      if (!mixed) one.spliced = undefined;
     }
     if (!mixed) this.#outbox.clear();
     const splice = this.#splice({ subscriptions, beginning: { at, resumed: false } });

@@ -21,6 +21,8 @@ export interface Host<F> {
   readonly splicing: Set<F>;
   /** The place behind everything owed that was handed over. */
   mark(): Mark;
+  /** The furthest place of what was handed over. */
+  handed(): Mark;
   /** The furthest place known in every shard: nothing at or before it is handed over from now on, but what was late. */
   settled(): Mark;
   /** Says that a reader is at `place` already, which may be beyond what was handed over. */

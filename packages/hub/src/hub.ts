@@ -52,9 +52,9 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
   readonly #onEmpty: () => void;
   #mark: Mark;
   /** Newest sequence handed over per shard. */
-  readonly #handed: number[] = [];
+  readonly #handed: number[];
   /** The furthest of what was handed over, the fences, and where readers said they were. */
-  readonly #settled: number[] = [];
+  readonly #settled: number[];
   #settledTime = 0;
   #retrying: Ticking[] = [];
   #cancelRetry: (() => void) | undefined;
@@ -70,12 +70,16 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
     this.retained = new RetainedReads(bus, options);
     this.#following = bus.follow((item) => this.#receive(item));
     this.#mark = Mark.of(this.#following.place);
+    this.#handed = this.#mark.positions.map(() => 0);
+    this.#settled = this.#mark.positions.map(() => 0);
     this.interests = new Interests({
       following: this.#following,
       clock: options.clock,
       lingerMs: options.interestLingerMs,
+      replacedLingerMs: options.replacedLingerMs,
       onFence: (place) => {
         this.raise(place);
+        this.#look();
         return this.settled();
       },
     });
@@ -135,8 +139,12 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
     const known = this.#mark;
     const moved =
       generation !== known.generation || positions.some((position, i) => position !== known.positions[i]);
-    if (moved) this.#mark = Mark.of(this.#following.place);
+    if (moved) this.#look();
     return this.#mark;
+  }
+
+  handed(): Mark {
+    return this.mark().passed;
   }
 
   settled(): Mark {
@@ -171,17 +179,30 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
 
   #receive(item: Item<Publication>): void {
     const before = this.#mark;
-    this.#mark = Mark.of(this.#following.place);
     if (item.kind === 'publication') this.#publish(item.value, before);
     else this.#passGap(item, before);
   }
 
+  /** Copies the place the bus has reached. */
+  #look(): void {
+    const { generation, positions, time } = this.#following.place;
+    const handed = this.#handed;
+    let passed: Mark | undefined;
+    for (let shard = 0; shard < handed.length; shard++) {
+      if ((handed[shard] ?? 0) <= (positions[shard] ?? 0)) continue;
+      passed = new Mark(generation, handed.slice(), time).later(Mark.of(this.#following.place));
+      break;
+    }
+    this.#mark = new Mark(generation, positions.slice(), time, passed);
+  }
+
   #publish(publication: Publication, before: Mark): void {
     const { shard, sequence, time } = publication;
-    const envelope = new Envelope(publication, this.#mark);
-    this.ring.add(envelope);
     const late = sequence <= (this.#handed[shard] ?? 0);
     if (!late) this.#handed[shard] = sequence;
+    this.#look();
+    const envelope = new Envelope(publication, this.#mark);
+    this.ring.add(envelope);
     if (sequence > (this.#settled[shard] ?? 0)) {
       this.#settled[shard] = sequence;
       if (time > this.#settledTime) this.#settledTime = time;
@@ -202,6 +223,7 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
   }
 
   #passGap(gap: Item<Publication> & { kind: 'gap' }, before: Mark): void {
+    this.#look();
     const parcel = gapParcel(gap.from, this.#mark.pastGap(Mark.parse(gap.to)));
     this.ring.add(parcel);
     for (const feed of [...this.#feeds]) feed.offerGap(parcel, before);

@@ -1,7 +1,7 @@
 import { type Following, isExact, type Place, type Topic, type TopicFilter } from '@pushfleet/core';
 import type { Clock } from './clock.ts';
 import { Linger } from './linger.ts';
-import type { Mark } from './mark.ts';
+import { Mark } from './mark.ts';
 import { LevelTrie } from './trie.ts';
 
 /** A filter that feeds of this hub hold. */
@@ -20,14 +20,21 @@ interface Followed {
   readonly filter: TopicFilter;
   fenced: Promise<void> | undefined;
   since: Mark | undefined;
+  /** Where its fence is. */
+  fence: Mark | undefined;
   readonly carries: Set<Want>;
+  /** Others carry in its stead, or are about to. */
   retiring: boolean;
+  /** It stays until the bus has reached this place: up to here its replacements do not bring what it owes. */
+  until: Mark | undefined;
 }
 
 export interface InterestsOptions {
   readonly following: Following;
   readonly clock: Clock;
   readonly lingerMs: number;
+  /** How long a filter stays after others took over from it: as long as the bus may take to find a loss. */
+  readonly replacedLingerMs: number;
   /** Told the fence of every filter; answers with the place behind everything handed over so far. */
   readonly onFence: (place: Place) => Mark;
 }
@@ -42,11 +49,13 @@ export class Interests {
   readonly #wants = new Map<TopicFilter, Want>();
   readonly #followed = new LevelTrie<Followed>();
   readonly #idle: Linger<Want>;
+  readonly #replaced: Linger<Followed>;
 
   constructor(options: InterestsOptions) {
     this.#following = options.following;
     this.#onFence = options.onFence;
     this.#idle = new Linger(options.clock, options.lingerMs, (want) => this.#expire(want));
+    this.#replaced = new Linger(options.clock, options.replacedLingerMs, (followed) => this.#leave(followed));
   }
 
   /** Filters that feeds hold or held a moment ago. */
@@ -95,6 +104,7 @@ export class Interests {
 
   close(): void {
     this.#idle.clear();
+    this.#replaced.clear();
   }
 
   #want(filter: TopicFilter): Want {
@@ -115,12 +125,15 @@ export class Interests {
 
   /** Finds what can carry the filter; follows the filter itself where nothing does. */
   async #carry(want: Want): Promise<void> {
-    const lasting = (one: Followed) => !one.retiring || one.filter === want.filter;
-    const carrier = this.#followed.covering(want.filter, lasting) ?? this.#follow(want.filter);
+    const carrier = this.#carrier(want) ?? this.#follow(want.filter);
     await carrier.fenced;
-    // What was fenced may have gone into one that covers it while this waited.
-    if (this.#followed.get(carrier.filter) === carrier) this.#attach(want, carrier);
+    // One that covers what was fenced may have come while this waited.
+    if (this.#carrier(want) === carrier) this.#attach(want, carrier);
     else await this.#carry(want);
+  }
+
+  #carrier(want: Want): Followed | undefined {
+    return this.#followed.covering(want.filter, (one) => !one.retiring || one.filter === want.filter);
   }
 
   #attach(want: Want, carrier: Followed): void {
@@ -129,8 +142,10 @@ export class Interests {
     want.carrier = carrier;
     want.since ??= carrier.since;
     carrier.carries.add(want);
-    carrier.retiring &&= want.filter !== carrier.filter;
-    if (want.filter === carrier.filter) this.#absorb(carrier);
+    if (want.filter !== carrier.filter) return;
+    carrier.retiring = false;
+    this.#replaced.delete(carrier);
+    this.#absorb(carrier);
   }
 
   #follow(filter: TopicFilter): Followed {
@@ -138,12 +153,15 @@ export class Interests {
       filter,
       fenced: undefined,
       since: undefined,
+      fence: undefined,
       carries: new Set(),
       retiring: false,
+      until: undefined,
     };
     this.#followed.set(filter, followed);
     followed.fenced = this.#following.add(filter).then(
       (place) => {
+        followed.fence = Mark.of(place);
         followed.since = this.#onFence(place);
         followed.fenced = undefined;
         const fenced = (one: Followed) => one !== followed && one.since !== undefined && !one.retiring;
@@ -159,7 +177,7 @@ export class Interests {
 
   /** Takes over from every followed filter that this one covers. */
   #absorb(followed: Followed): void {
-    if (isExact(followed.filter)) return;
+    if (isExact(followed.filter) || followed.fence === undefined) return;
     const covered: Followed[] = [];
     this.#followed.covered(followed.filter, covered);
     for (const other of covered) {
@@ -169,8 +187,23 @@ export class Interests {
         followed.carries.add(want);
       }
       other.carries.clear();
-      this.#unfollow(other);
+      this.#replace(other, followed.fence);
     }
+  }
+
+  /** What was stored before the fence of its replacements may still be under way to this one alone. */
+  #replace(followed: Followed, fence: Mark): void {
+    followed.retiring = true;
+    followed.until = followed.until === undefined ? fence : followed.until.later(fence);
+    this.#replaced.add(followed);
+  }
+
+  #leave(followed: Followed): void {
+    const { retiring, carries, until, filter } = followed;
+    if (!retiring || carries.size > 0 || until === undefined || this.#followed.get(filter) !== followed)
+      return;
+    if (Mark.of(this.#following.place).reaches(until)) this.#unfollow(followed);
+    else this.#replaced.add(followed);
   }
 
   #unfollow(followed: Followed): void {
@@ -204,9 +237,11 @@ export class Interests {
     );
     const moves = await Promise.allSettled(carried.map((want) => this.#fence(want)));
     if (!followed.retiring || this.#followed.get(followed.filter) !== followed) return;
-    followed.retiring = false;
     // The log may have been out of reach: the filter stays, and is looked at again when its next holder leaves.
-    if (moves.some(({ status }) => status === 'rejected')) return;
-    this.#review(followed);
+    followed.retiring = moves.every(({ status }) => status === 'fulfilled');
+    if (!followed.retiring) return;
+    for (const { carrier } of carried) {
+      if (carrier?.fence !== undefined) this.#replace(followed, carrier.fence);
+    }
   }
 }

@@ -11,7 +11,7 @@ export class Linger<T> {
 
   constructor(clock: Clock, ms: number, expire: (thing: T) => void) {
     this.#clock = clock;
-    this.#ms = ms;
+    this.#ms = Math.max(1, ms); // what comes back at its expiry must let time pass
     this.#expire = expire;
   }
 
@@ -37,13 +37,15 @@ export class Linger<T> {
   readonly #sweep = (): void => {
     this.#cancel = undefined;
     const now = this.#clock.now();
+    const due: T[] = [];
     for (const [thing, deadline] of this.#deadlines) {
       if (deadline > now) {
-        this.#cancel ??= this.#clock.after(deadline - now, this.#sweep);
-        return;
+        this.#cancel = this.#clock.after(deadline - now, this.#sweep);
+        break;
       }
-      this.#deadlines.delete(thing);
-      this.#expire(thing);
+      due.push(thing);
     }
+    for (const thing of due) this.#deadlines.delete(thing);
+    for (const thing of due) this.#expire(thing);
   };
 }

@@ -6,11 +6,27 @@ export class Mark implements Place {
   readonly positions: readonly (number | undefined)[];
   readonly time: number;
   #cursor: Cursor | undefined;
+  #passed: Mark | undefined;
 
-  constructor(generation: string, positions: readonly (number | undefined)[], time: number) {
+  /** @param passed see `passed`; left out where it is this place itself */
+  constructor(
+    generation: string,
+    positions: readonly (number | undefined)[],
+    time: number,
+    passed?: Mark | undefined,
+  ) {
     this.generation = generation;
     this.positions = positions;
     this.time = time;
+    this.#passed = passed;
+  }
+
+  /**
+   * The furthest place of what was handed over. It is beyond this place while the bus fills a hole: a client that
+   * resumes goes back for the hole, but a feed that stays has what lies behind it.
+   */
+  get passed(): Mark {
+    return this.#passed ?? this;
   }
 
   /** A copy of a place whose array may be reused by its owner. */

@@ -25,6 +25,11 @@ export interface HubOptions {
   readonly retryMs: number;
   /** How long a filter is followed after its last feed left, in milliseconds. */
   readonly interestLingerMs: number;
+  /**
+   * How long a filter is still followed after one that covers it took over, in milliseconds: as long as the bus
+   * may take to find what was lost before.
+   */
+  readonly replacedLingerMs: number;
   /** How long a namespace without feeds is kept, in milliseconds. */
   readonly idleMs: number;
   readonly clock: Clock;
@@ -42,6 +47,7 @@ export const hubDefaults: HubOptions = {
   pageLingerMs: 2_000,
   retryMs: 500,
   interestLingerMs: 5_000,
+  replacedLingerMs: 60_000,
   idleMs: 30_000,
   clock: systemClock,
 };

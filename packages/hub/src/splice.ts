@@ -26,7 +26,7 @@ export interface Beginning {
 export interface Spliced {
   /** Whether it takes more at the moment. */
   readonly roomy: boolean;
-  readonly live: Iterable<Subscription>;
+  readonly subscriptions: Iterable<Subscription>;
   /** `before`: the place behind the reader without this one. */
   give(parcel: Parcel, before: Mark): void;
   wake(): void;
@@ -57,6 +57,11 @@ export class Splice<R extends Receiver = Receiver> {
   /** Behind the last item given. */
   #progress: Mark;
   #from: Cursor | undefined;
+  /**
+   * What was handed over before this splice was made was given by the feed's other filters where they match; what
+   * comes after is given by none but this one, in its order.
+   */
+  readonly #claimed: Mark;
   #logged: { from: Mark; to: Mark } | undefined;
   #retained: RetainedWalk | undefined;
   #page: Page | undefined;
@@ -80,6 +85,7 @@ export class Splice<R extends Receiver = Receiver> {
     this.#at = at;
     this.#progress = at;
     this.#from = from;
+    this.#claimed = o.host.handed();
     this.#resumed = resumed;
     this.#fresh = resumed;
     if (o.retained !== undefined) this.#retained = this.#walk(o.retained);
@@ -88,6 +94,12 @@ export class Splice<R extends Receiver = Receiver> {
   /** Everything of its filters up to here was given. */
   get progress(): Mark {
     return this.#progress;
+  }
+
+  /** Whether a live publication is this one's to give, in its order. */
+  claims({ topic, shard, sequence }: Publication): boolean {
+    if (sequence <= this.#claimed.at(shard)) return false;
+    return this.#set.match(topic).length > 0;
   }
 
   /** Gives what there is and fits; true once the supply is live from here on. */
@@ -253,17 +265,26 @@ export class Splice<R extends Receiver = Receiver> {
   /** Gives a publication unless another filter of the feed does, or none of these is owed it. */
   #give(parcel: PublicationParcel): void {
     const { publication } = parcel.value;
-    for (const one of this.#feed.live) {
-      if (publication.sequence > one.from.at(publication.shard) && matches(one.filter, publication.topic))
-        return;
-    }
+    if (this.#isGivenOtherwise(publication)) return;
     const owed = this.subscriptions.some(
       (one) =>
-        (this.#resumed || publication.sequence > one.from.at(publication.shard)) &&
+        (this.#resumed || publication.sequence > (one.given ?? one.from).at(publication.shard)) &&
         parcel.value.filters.includes(one.filter),
     );
     if (!owed) return;
     this.#pass(parcel);
+  }
+
+  /** Whether a filter of the feed has given it, or gives it live. */
+  #isGivenOtherwise({ topic, shard, sequence }: Publication): boolean {
+    const unclaimed = sequence <= this.#claimed.at(shard);
+    const behind = (place: Mark | undefined) => place !== undefined && sequence <= place.at(shard);
+    for (const one of this.#feed.subscriptions) {
+      if (sequence <= one.from.at(shard)) continue;
+      const gives = behind(one.spliced) || (unclaimed && (one.live || behind(one.given)));
+      if (gives && matches(one.filter, topic)) return true;
+    }
+    return false;
   }
 
   #pass(parcel: Parcel): void {

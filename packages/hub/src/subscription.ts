@@ -21,8 +21,12 @@ const remembered = 8;
 export class Subscription<R extends Receiver = Receiver> {
   readonly receiver: R;
   readonly filter: TopicFilter;
-  /** What matches and lies at or before this place is not owed, or was dealt with. */
+  /** What matches and lies at or before this place is not owed. */
   from: Mark;
+  /** Up to where it was given before it was taken off the live supply; the rest is its splice's. */
+  given: Mark | undefined;
+  /** Up to where a splice gave it, when it went live. */
+  spliced: Mark | undefined;
   /** The reader was there before `from`, so that what comes late is new to it. */
   resumed = false;
   readonly logged: LoggedStretch[] = [];

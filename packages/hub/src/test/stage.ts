@@ -11,8 +11,8 @@ import {
   parseTopicFilter,
   type TopicFilter,
 } from '@pushfleet/core';
-import type { CloseReason, Delivery, Feed, FeedOptions, HubOptions, Hubs } from './mod.ts';
-import { createHubs } from './mod.ts';
+import type { CloseReason, Delivery, Feed, FeedOptions, HubOptions, Hubs } from '../mod.ts';
+import { createHubs } from '../mod.ts';
 
 export const filter = parseTopicFilter;
 
