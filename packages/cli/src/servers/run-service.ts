@@ -48,7 +48,8 @@ export async function serviceReady(name: string, service: ServiceInstance, ms = 
   const ready = async (): Promise<boolean> => {
     const answer = await fetch(`http://${service.addresses.ops}/readyz`);
     if (!answer.ok) throw new Error((await answer.text()).trim());
-    return true;
+    // Its log is written behind its back: with this line the addresses of all listeners have arrived.
+    return child.output().includes('"msg":"started"');
   };
   await poll(ready, { child, what: `${name} to be ready`, ms });
 }
