@@ -5,10 +5,10 @@ import type { Config } from './config.ts';
 import { fromGrpc } from './grpc-error.ts';
 import { internalClient } from './internal.ts';
 import type { Log } from './log.ts';
+import type { Part } from './part.ts';
 import { watchRevocations } from './revocation-watch.ts';
 import { type RevocationList, Revocations } from './revocations.ts';
 import type { registryFields } from './shared-fields.ts';
-import type { Part } from './supervisor.ts';
 
 /** The registry as the edges see it. A part: it follows the revocations while it runs. */
 export interface RegistryClient extends Part {

@@ -4,8 +4,9 @@ import type { Address, Field } from './field.ts';
 import { createLog, type Log, listening } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { startOps } from './ops.ts';
+import type { Part } from './part.ts';
 import type { commonFields } from './shared-fields.ts';
-import { type Part, Supervisor } from './supervisor.ts';
+import { Supervisor } from './supervisor.ts';
 
 export interface ServiceContext {
   readonly log: Log;

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createLog } from './log.ts';
-import { type Part, Supervisor } from './supervisor.ts';
+import type { Part } from './part.ts';
+import { Supervisor } from './supervisor.ts';
 
 const log = createLog({ name: 'test', level: 'silent' });
 

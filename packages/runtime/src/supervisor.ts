@@ -1,12 +1,5 @@
-import type { Lifecycle } from '@pushfleet/core';
 import type { Log } from './log.ts';
-
-/** Something a service consists of. Parts start in order, drain all at once and close in reverse order. */
-export interface Part extends Lifecycle {
-  readonly name: string;
-  /** Why this part cannot serve at this moment, for a person; undefined when it can. */
-  ready?(): string | undefined;
-}
+import type { Part } from './part.ts';
 
 /** One reason per part that cannot serve; none means ready. */
 export type Readiness = Readonly<Record<string, string>>;

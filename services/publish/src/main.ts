@@ -5,8 +5,10 @@ import {
   type Config,
   createRegistryClient,
   createTokenCheck,
+  logPart,
   type Metrics,
   type Part,
+  part,
   RateLimit,
   runService,
   type ServiceContext,
@@ -69,25 +71,14 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
     ...{ tokens, intake, budget, hubs, sessions, log },
   });
   declareMetrics(metrics, { intake, budget, grpc });
-  const reason = () => (backbone.ready ? undefined : 'the log (NATS) is out of reach');
   const api = both(http, grpc);
   return {
     parts: [
-      part('log', afterwards(api.drained, backbone), reason),
+      logPart(backbone, afterwards(api.drained, backbone)),
       registry,
       part('hubs', afterwards(api.drained, hubs)),
       part('api', api),
     ],
-  };
-}
-
-function part(name: string, of: Lifecycle, ready: () => string | undefined = () => undefined): Part {
-  return {
-    name,
-    ready,
-    start: () => of.start(),
-    drain: (deadline) => of.drain(deadline),
-    close: () => of.close(),
   };
 }
 

@@ -4,6 +4,7 @@ import {
   type Config,
   createTokenCheck,
   internalServer,
+  logPart,
   type Metrics,
   type Part,
   RateLimit,
@@ -56,16 +57,6 @@ export function wireRegistry(
   declareMetrics(metrics, { revocations, tickets, grpc });
   const parts = [redis, logPart(backbone), revocations, grpc, http];
   return { parts, http, grpc };
-}
-
-function logPart(backbone: Backbone): Part {
-  return {
-    name: 'log',
-    start: () => backbone.start(),
-    drain: (deadline) => backbone.drain(deadline),
-    close: () => backbone.close(),
-    ready: () => (backbone.ready ? undefined : 'the log (NATS) is out of reach'),
-  };
 }
 
 function declareMetrics(
