@@ -326,13 +326,15 @@ export class Follower implements Following {
   }
 
   #pause(): Promise<void> {
+    const { signal } = this.#stopping;
     return new Promise((resolve) => {
-      const cancel = this.#options.clock.after(this.#options.retryMs, resolve);
-      const onAbort = () => {
+      const end = () => {
         cancel();
+        signal.removeEventListener('abort', end); // pauses are many while the log is away, the signal is one
         resolve();
       };
-      this.#stopping.signal.addEventListener('abort', onAbort, { once: true });
+      const cancel = this.#options.clock.after(this.#options.retryMs, end);
+      signal.addEventListener('abort', end, { once: true });
     });
   }
 }
