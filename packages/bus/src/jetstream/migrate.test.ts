@@ -50,7 +50,7 @@ describe('migrate', () => {
       assert.equal(error.code, 'conflict');
       assert.match(
         error.message,
-        /2 shards and 5 .*PUSHFLEET_STREAM_SHARDS.*Set it back to 2.*new generation/s,
+        /is 2, .*PUSHFLEET_STREAM_SHARDS asks for 5.*Set it back to 2.*--new-generation/s,
       );
       return true;
     });

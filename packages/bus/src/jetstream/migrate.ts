@@ -113,8 +113,9 @@ function agree(layout: Layout, shards: number): Layout {
   if (layout.shards === shards) return layout;
   throw new PushfleetError(
     'conflict',
-    `The log has ${layout.shards} shards and ${shards} were asked for (PUSHFLEET_STREAM_SHARDS). Set it back to ` +
-      `${layout.shards}; or stop every service and begin a new generation, which deletes what the log holds.`,
+    `The number of shards is ${layout.shards}, and PUSHFLEET_STREAM_SHARDS asks for ${shards}. Set it back to ` +
+      `${layout.shards}; or stop every service and begin a new generation with \`pushfleet migrate --new-generation\`, ` +
+      'which deletes what the log holds.',
     { detail: { shards: layout.shards } },
   );
 }
