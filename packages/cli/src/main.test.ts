@@ -29,6 +29,7 @@ const wrong: readonly (readonly [args: string[], words: RegExp])[] = [
   [['publish', 'a', 'b', 'c'], /too many arguments/],
   [['tail'], /missing required argument 'filters'/],
   [['tail', 'a', '--count', 'many'], /whole number/],
+  [['tail', 'a', '--url', 'nonsense'], /A front is a URL/],
   [['token', '--ttl', 'soon', '--publish', 'a'], /90s, 15m, 1h, 7d/],
   [['token'], /without grants/],
   [['status', '--loud'], /unknown option '--loud'/],
@@ -54,8 +55,22 @@ test('a fleet that does not answer is out of reach: 3', async () => {
   const closed = ['--grpc', '127.0.0.1:1', '--state', state];
   const ended = await pushfleet('publish', 'a', 'x', ...closed).ended;
   assert.equal(ended.code, 3, ended.stderr);
+  assert.match(ended.stderr, /^No fleet answers gRPC at 127\.0\.0\.1:1: connect ECONNREFUSED\.$/m);
   const migrated = await pushfleet.with({ PUSHFLEET_NATS_URL: 'nats://127.0.0.1:1' })('migrate').ended;
   assert.equal(migrated.code, 3, migrated.stderr);
+});
+
+test('a topic or filter that is none is told as such, not as a fault of the token made for it', async () => {
+  for (const args of [
+    ['publish', '', 'x'],
+    ['publish', 'a/+', 'x'],
+    ['tail', ''],
+    ['tail', 'a/#/b'],
+  ]) {
+    const ended = await pushfleet(...args, '--state', state).ended;
+    assert.equal(ended.code, 1, args.join(' '));
+    assert.doesNotMatch(ended.stderr, /token|issuer/, args.join(' '));
+  }
 });
 
 test('a wrong configuration ends with 2 and names the variable', async () => {

@@ -37,6 +37,12 @@ export function parseSeconds(text: string): number {
   return seconds;
 }
 
+/** Option parser: the URL of a front. */
+export function parseFront(text: string): string {
+  if (/^https?:$/.test(URL.parse(text)?.protocol ?? '')) return text;
+  throw new InvalidArgumentError('A front is a URL such as https://push.example.com.');
+}
+
 /** Option parser: a whole number from 1. */
 export function parseCount(text: string): number {
   const count = Number(text);

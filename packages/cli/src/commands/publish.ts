@@ -1,5 +1,6 @@
 import { buffer } from 'node:stream/consumers';
 import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { PushfleetError, parseTopic } from '@pushfleet/core';
 import type { PublishRequest, Receipt } from '@pushfleet/proto/pushfleet/publish/v1/publish';
 import { Draft, PublishServiceClient } from '@pushfleet/proto/pushfleet/publish/v1/publish';
 import { fromGrpc } from '@pushfleet/runtime';
@@ -45,6 +46,8 @@ export function publishCommand(): Command {
 }
 
 async function publish(topic: string, text: string | undefined, o: PublishOptions): Promise<void> {
+  // A topic that is none would else be told as a fault of the token made for it.
+  parseTopic(topic);
   const fromInput = text === undefined || text === '-';
   const payload = fromInput ? await buffer(process.stdin) : Buffer.from(text);
   const draft = Draft.fromPartial({
@@ -77,8 +80,15 @@ function send(address: string, token: string, request: PublishRequest): Promise<
   const deadline = Date.now() + patienceMs;
   return new Promise<Receipt>((resolve, reject) => {
     client.publish(request, metadata, { deadline }, (error: ServiceError | null, response) => {
-      if (error !== null) reject(fromGrpc(error));
+      if (error !== null) reject(told(error, target));
       else resolve(response.receipt as Receipt);
     });
   }).finally(() => client.close());
+}
+
+/** What the fleet says stands as it is; what grpc-js says of a connection is made readable. */
+function told(error: ServiceError, target: string): PushfleetError {
+  const why = /connect [A-Z]+|Name resolution failed/.exec(error.details)?.[0];
+  if (why === undefined) return fromGrpc(error);
+  return new PushfleetError('unavailable', `No fleet answers gRPC at ${target}: ${why}.`, { cause: error });
 }

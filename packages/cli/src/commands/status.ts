@@ -55,8 +55,18 @@ async function readiness({ addresses }: FleetProcess): Promise<string> {
   if (!page) return 'ready';
   try {
     const answer = await fetch(page, { signal: AbortSignal.timeout(2_000) });
-    return answer.ok ? 'ready' : (await answer.text()).trim();
+    return answer.ok ? 'ready' : reasonsOf(await answer.text());
   } catch {
     return 'no answer';
+  }
+}
+
+/** What /readyz answers, for a person. */
+function reasonsOf(answer: string): string {
+  try {
+    const { reasons } = JSON.parse(answer) as { reasons: Readonly<Record<string, string>> };
+    return `not ready: ${Object.values(reasons).join('; ')}`;
+  } catch {
+    return answer.trim();
   }
 }

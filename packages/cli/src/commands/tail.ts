@@ -1,8 +1,9 @@
+import { parseTopicFilter } from '@pushfleet/core';
 import type { Command } from 'commander';
 import { follow, type TailEvent } from '../event-stream.ts';
 import { frontUrl } from '../local-fleet.ts';
 import { mint } from '../mint.ts';
-import { type CommonOptions, command, parseCount } from './options.ts';
+import { type CommonOptions, command, parseCount, parseFront } from './options.ts';
 
 interface TailOptions extends CommonOptions {
   readonly after?: string;
@@ -26,12 +27,14 @@ export function tailCommand(): Command {
     .option('--retained', 'begin with the retained publications', false)
     .option('--count <n>', 'end after so many publications', parseCount)
     .option('--ns <namespace>', 'the namespace of the token that is made (absent: default)')
-    .option('--url <url>', 'the front of another fleet (absent: the local fleet)')
+    .option('--url <url>', 'the front of another fleet (absent: the local fleet)', parseFront)
     .addHelpText('after', examples)
     .action(tail);
 }
 
 async function tail(filters: string[], o: TailOptions): Promise<void> {
+  // A filter that is none would else be told as a fault of the token made for it.
+  for (const filter of filters) parseTopicFilter(filter);
   const front = o.url ?? frontUrl(o.state);
   const url = new URL('/sse', front);
   for (const filter of filters) url.searchParams.append('topic', filter);

@@ -76,6 +76,27 @@ test('a path below a prefix is handed on as it is', async () => {
   await once(client, 'response');
 });
 
+for (const path of ['/v1/topics/a/../b', '/v1/topics/a/%2e/b', '/v1/topics/a\\b', '/v1/topics/a#b']) {
+  test(`${path} is not turned into another topic`, async () => {
+    const coming = arrival();
+    const client = request(front.url, { path, method: 'POST' }).end();
+    const [asked, answer] = await coming;
+    assert.equal(asked.url, path);
+    answer.end();
+    await once(client, 'response');
+  });
+}
+
+test('an upgrade that is no WebSocket is answered as if it had not been offered', async () => {
+  const coming = arrival();
+  const headers = { connection: 'Upgrade, HTTP2-Settings', upgrade: 'h2c', 'http2-settings': 'AAMAAABk' };
+  const client = request(`${front.url}/v1/topics/a`, { headers, agent: false }).end();
+  const [, answer] = await coming;
+  answer.end();
+  const [near] = (await once(client, 'response')) as [IncomingMessage];
+  assert.equal(near.statusCode, 200);
+});
+
 const refusals: readonly (readonly [path: string, status: number, words: RegExp])[] = [
   ['/', 404, /well-known/],
   ['/sse/more', 404, /well-known/],

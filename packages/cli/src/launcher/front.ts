@@ -66,7 +66,9 @@ function listen(server: Server, port: number): Promise<void> {
 }
 
 function createFrontServer(o: FrontOptions): Server {
-  const proxy = createProxyServer({ xfwd: true });
+  // `toProxy` hands the target on as it came. Otherwise it is normalised as a browser does it, and what was published
+  // on `a/../b` or `a\\b` is stored on another topic.
+  const proxy = createProxyServer({ xfwd: true, toProxy: true });
   proxy.on('error', (_error, _request, answer) => {
     // A WebSocket has no answer to write to.
     if (answer instanceof ServerResponse) sendProblem(answer, unavailable('The service does not answer.'));
@@ -78,7 +80,10 @@ function createFrontServer(o: FrontOptions): Server {
       if (!incoming.complete) answer.destroy();
     });
   });
-  const server = createServer((request, answer) => {
+  // Any other offer, such as curl's h2c, may be passed over; the proxy would cut its connection without a word.
+  const shouldUpgradeCallback = ({ headers }: IncomingMessage): boolean =>
+    headers.upgrade?.toLowerCase() === 'websocket';
+  const server = createServer({ shouldUpgradeCallback }, (request, answer) => {
     const { service, url } = targetOf(o, request);
     if (service === undefined) sendProblem(answer, notFound(request));
     else if (url === undefined) sendProblem(answer, unavailable(`${service} does not run.`));

@@ -115,7 +115,7 @@ test('a part that dies is told with its last words, and ends the fleet', async (
   const edge = processes.find(({ name }) => name === 'edge-sse');
   process.kill(edge?.pid as number, 'SIGKILL');
   assert.deepEqual(await launcher.ended, [1, null]);
-  assert.match(launcher.output(), /edge-sse ended by itself \(SIGKILL\)/);
+  assert.match(launcher.output(), /edge-sse ended by itself \(SIGKILL\).*\/logs.*npm start/s);
   assert.deepEqual(processes.filter(isRunning), []);
 });
 

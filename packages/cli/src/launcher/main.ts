@@ -40,7 +40,9 @@ function running(pid: number): string {
 async function run(roster: Roster): Promise<number> {
   const asked = onSignal(roster);
   const died = roster.died.then((words) => {
-    throw new Error(words);
+    throw new Error(
+      `${words}\n${options.state}/logs has all of it. "npm start" starts the fleet again, with what its log holds.`,
+    );
   });
   try {
     const front = await Promise.race([startFleet({ ...options, roster, progress }), asked, died]);
