@@ -67,7 +67,7 @@ function listen(server: Server, port: number): Promise<void> {
 
 function createFrontServer(o: FrontOptions): Server {
   // `toProxy` hands the target on as it came. Otherwise it is normalised as a browser does it, and what was published
-  // on `a/../b` or `a\\b` is stored on another topic.
+  // on `a/../b` or `a\b` is stored on another topic.
   const proxy = createProxyServer({ xfwd: true, toProxy: true });
   proxy.on('error', (_error, _request, answer) => {
     // A WebSocket has no answer to write to.
