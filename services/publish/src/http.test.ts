@@ -127,6 +127,7 @@ describe('POST /v1/topics/<topic>', () => {
     ['/v1/topics/a/./b/../c', 'a/./b/../c'],
     ['/v1/topics?topic=a/../b', 'a/../b'],
     ['/v1/topics?topic=%2E%2E', '..'],
+    ['/v1/topics?x=1&topic=a+b%2Fc%2521', 'a b/c%21'],
     ['/v1/topics/a?', 'a'],
     ['http://somewhere/v1/topics/x//y', 'x//y'],
     ['/v1/topics/a%3Fb%25c', 'a?b%c'],
@@ -195,6 +196,20 @@ describe('POST /v1/topics/<topic>', () => {
       says: /not in both/,
     },
     { name: 'a broken escape', path: '/v1/topics/a%2', status: 400, code: 'topic_invalid', says: /%25/ },
+    {
+      name: 'a broken escape in the query',
+      path: '/v1/topics?topic=a%zz',
+      status: 400,
+      code: 'topic_invalid',
+      says: /%25/,
+    },
+    {
+      name: 'bytes in the query that are not UTF-8',
+      path: '/v1/topics?topic=a%ffb',
+      status: 400,
+      code: 'topic_invalid',
+      says: /UTF-8/,
+    },
     {
       name: 'bytes that are not UTF-8',
       path: '/v1/topics/a%ff',
@@ -548,12 +563,23 @@ describe('POST /v1/publish', () => {
     });
   }
 
+  test('takes as many drafts as a batch may have', async () => {
+    const { body } = await batch(
+      JSON.stringify(Array.from({ length: limits.batchDrafts }, () => ({ topic: 'a' }))),
+    );
+    assert.equal(body.length, limits.batchDrafts);
+    assert.ok(body.every(({ status }: { status: number }) => status === 201));
+  });
+
   const bodies: readonly (readonly [body: string, code: string, headers?: Record<string, string>])[] = [
     ['[]', 'request_invalid'],
     ['{}', 'request_invalid'],
     ['[', 'request_invalid'],
     ['', 'request_invalid'],
-    [JSON.stringify(Array.from({ length: 1_001 }, () => ({ topic: 'a' }))), 'request_invalid'],
+    [
+      JSON.stringify(Array.from({ length: limits.batchDrafts + 1 }, () => ({ topic: 'a' }))),
+      'request_invalid',
+    ],
     ['[{"topic": "a"}]', 'unsupported_media_type', { 'content-type': 'text/plain' }],
     ['[{"topic": "a"}]', 'unsupported_media_type', { 'content-type': 'application/json; charset=utf-16' }],
     [' '.repeat(4 * 1_048_576 + 1), 'payload_too_large'],
