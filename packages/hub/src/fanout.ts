@@ -13,6 +13,8 @@ interface Holders {
 
 /** A receiver with room for what the fan-out notes about it while several filters match. */
 export interface Member extends Receiver {
+  /** Whether it was given the publication from the log already. */
+  hasLogged(publication: Publication): boolean;
   stamp: number;
   combination: Combination | undefined;
 }
@@ -102,7 +104,11 @@ export class Fanout {
   /** The same for a publication that some subscriptions are not owed, or have already. */
   publishOwed(envelope: Envelope, before: Mark, late: boolean): void {
     this.#trie.match(envelope.publication.topic, this.#matched);
-    this.#publishCombined(envelope, before, (one, publication) => one.isOwed(publication, late));
+    this.#publishCombined(
+      envelope,
+      before,
+      (one, publication) => one.isOwed(publication, late) && !one.receiver.hasLogged(publication),
+    );
   }
 
   #publishCombined(envelope: Envelope, before: Mark, isOwed: typeof always): void {
@@ -140,4 +146,4 @@ export class Fanout {
   }
 }
 
-const always = (_one: Subscription, _publication: Publication): boolean => true;
+const always = (_one: Subscription<Member>, _publication: Publication): boolean => true;

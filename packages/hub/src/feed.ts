@@ -1,11 +1,18 @@
-import { type Cursor, type Item, PushfleetError, type TopicFilter } from '@pushfleet/core';
+import {
+  type Cursor,
+  type Item,
+  matches,
+  type Publication,
+  PushfleetError,
+  type TopicFilter,
+} from '@pushfleet/core';
 import { type Delivery, type Envelope, type Parcel, replaced } from './delivery.ts';
 import type { Combination, Member } from './fanout.ts';
 import type { Host } from './host.ts';
 import { Mark } from './mark.ts';
 import { Outbox } from './outbox.ts';
 import { type Beginning, Splice, type Spliced } from './splice.ts';
-import { Subscription } from './subscription.ts';
+import { type LoggedStretch, Subscription } from './subscription.ts';
 import type { Ticking } from './ticks.ts';
 
 /** Why a hub closed a feed by itself. */
@@ -75,7 +82,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   #tied = false;
   /** Behind what was taken last, or before the oldest item of the outbox. */
   #behind: Mark;
-  /** Nothing at or before this place is owed any more. */
+  /** The place its oldest live filters began at: nothing at or before it is owed any more. */
   #origin: Mark | undefined;
   #pushed = 0;
   #taken = 0;
@@ -181,15 +188,29 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
 
   /** Offers what the bus handed over late to the filters that are being spliced. */
   offerLate(envelope: Envelope): void {
+    const { publication } = envelope;
+    let given = this.hasLogged(publication) || this.#isGivenLive(envelope);
     for (const splice of this.#splices) {
-      const filters = splice.missing(envelope.publication);
-      if (filters.length > 0) this.give(envelope.parcel(filters), envelope.mark);
+      const filters = splice.missing(envelope);
+      if (given || filters.length === 0) continue;
+      this.give(envelope.parcel(filters), envelope.mark);
+      given = true;
     }
   }
 
   /** Offers the news of a gap, unless what is spliced will tell it. */
   offerGap(parcel: Parcel, before: Mark): void {
     if (this.#hasLive) this.offer(parcel, before);
+  }
+
+  hasLogged(publication: Publication): boolean {
+    const { topic, shard, sequence } = publication;
+    for (const one of this.#subscriptions.values()) {
+      const stretch = one.stretchOf(publication);
+      if (stretch === undefined || !matches(one.filter, topic)) continue;
+      if (sequence > stretch.claimed.at(shard) || !this.#wasLeft(publication, stretch)) return true;
+    }
+    return false;
   }
 
   tick(): void {
@@ -230,6 +251,23 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
 
   lose(error: PushfleetError): void {
     this.closeFor({ kind: 'failed', error });
+  }
+
+  /** Whether what a splice found in the log was left to a live filter, which had yet to be handed it. */
+  #wasLeft(publication: Publication, stretch: LoggedStretch): boolean {
+    for (const one of this.#liveOnes()) {
+      if (one.logged.includes(stretch) || !one.isOwed(publication, false)) continue;
+      if (matches(one.filter, publication.topic)) return true;
+    }
+    return false;
+  }
+
+  #isGivenLive({ publication }: Envelope): boolean {
+    if (this.#splices.some((splice) => splice.claims(publication))) return false;
+    for (const one of this.#liveOnes()) {
+      if (one.isOwed(publication, true) && matches(one.filter, publication.topic)) return true;
+    }
+    return false;
   }
 
   /** Takes new filters in, so that the cursor is held back from now on and no filter is added twice. */
@@ -318,8 +356,9 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   }
 
   #goLive(subscriptions: readonly Subscription<HubFeed>[], at: Mark): void {
+    // With others live, something they are owed may still be under way before `at`.
+    if (!this.#hasLive) this.#origin = at;
     for (const one of subscriptions) this.#host.fanout.add(one);
-    this.#origin = this.#origin === undefined ? at : this.#origin.later(at);
   }
 
   #drop(subscription: Subscription<HubFeed>): void {
@@ -346,8 +385,8 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
       if (splice.parked) return;
       if (!splice.pump()) return;
       this.#splices.shift();
-      const handed = this.#host.handed();
-      for (const one of splice.subscriptions) one.spliced = handed;
+      const given = this.#host.handed().later(splice.progress);
+      for (const one of splice.subscriptions) one.spliced = given;
       this.#goLive(splice.subscriptions, splice.progress);
       this.#retie();
     }
@@ -401,6 +440,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     }
     this.#outbox.push(parcel);
     this.#pushed++;
+    if (parcel.mark.passed !== parcel.mark) this.#mixedUntil = this.#pushed; // it came late
   }
 
   #overflow(parcel: Parcel, before: Mark): void {

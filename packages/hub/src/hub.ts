@@ -51,6 +51,8 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
   readonly #feeds = new Set<HubFeed>();
   readonly #onEmpty: () => void;
   #mark: Mark;
+  /** While an item is being offered: the place without it, which is where feeds are that were not offered it yet. */
+  #offering: Mark | undefined;
   /** Newest sequence handed over per shard. */
   readonly #handed: number[];
   /** The furthest of what was handed over, the fences, and where readers said they were. */
@@ -135,6 +137,7 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
   }
 
   mark(): Mark {
+    if (this.#offering !== undefined) return this.#offering;
     const { generation, positions } = this.#following.place;
     const known = this.#mark;
     const moved =
@@ -144,7 +147,7 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
   }
 
   handed(): Mark {
-    return this.mark().passed;
+    return this.#mark.passed;
   }
 
   settled(): Mark {
@@ -179,20 +182,19 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
 
   #receive(item: Item<Publication>): void {
     const before = this.#mark;
+    this.#offering = before;
     if (item.kind === 'publication') this.#publish(item.value, before);
     else this.#passGap(item, before);
+    this.#offering = undefined;
   }
 
   /** Copies the place the bus has reached. */
-  #look(): void {
+  #look(late = false): void {
     const { generation, positions, time } = this.#following.place;
-    const handed = this.#handed;
-    let passed: Mark | undefined;
-    for (let shard = 0; shard < handed.length; shard++) {
-      if ((handed[shard] ?? 0) <= (positions[shard] ?? 0)) continue;
-      passed = new Mark(generation, handed.slice(), time).later(Mark.of(this.#following.place));
-      break;
-    }
+    const behind = late || this.#handed.some((sequence, shard) => sequence > (positions[shard] ?? 0));
+    const passed = behind
+      ? new Mark(generation, this.#handed.slice(), time).later(Mark.of(this.#following.place))
+      : undefined;
     this.#mark = new Mark(generation, positions.slice(), time, passed);
   }
 
@@ -200,9 +202,9 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
     const { shard, sequence, time } = publication;
     const late = sequence <= (this.#handed[shard] ?? 0);
     if (!late) this.#handed[shard] = sequence;
-    this.#look();
+    this.#look(late);
     const envelope = new Envelope(publication, this.#mark);
-    this.ring.add(envelope);
+    this.ring.add(envelope, late);
     if (sequence > (this.#settled[shard] ?? 0)) {
       this.#settled[shard] = sequence;
       if (time > this.#settledTime) this.#settledTime = time;

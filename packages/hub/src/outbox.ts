@@ -104,9 +104,13 @@ export class Outbox {
   /** A newer item of a topic goes to the end: before it stand items that its cursor leaves behind. */
   #conflate(latest: Map<string, Parcel>, parcel: Parcel): void {
     const key = parcel.kind === 'gap' ? `\0${this.#gaps++}` : parcel.value.publication.topic;
-    const older = latest.get(key);
-    if (older !== undefined) {
-      this.#bytes -= older.bytes;
+    const other = latest.get(key);
+    if (other !== undefined && sequenceOf(other) > sequenceOf(parcel)) {
+      this.#bytes -= parcel.bytes; // a replay came upon what a newer one replaces
+      return;
+    }
+    if (other !== undefined) {
+      this.#bytes -= other.bytes;
       latest.delete(key);
     }
     latest.set(key, parcel);
@@ -141,3 +145,6 @@ export class Outbox {
     this.#head = 0;
   }
 }
+
+const sequenceOf = (parcel: Parcel): number =>
+  parcel.kind === 'gap' ? 0 : parcel.value.publication.sequence;

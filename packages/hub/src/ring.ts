@@ -5,6 +5,12 @@ import type { Mark } from './mark.ts';
 /** What the bus handed over: a publication, or the news of a gap. */
 export type Recent = Envelope | GapParcel;
 
+/** A publication that came after later ones of its shard, and the number of its entry. */
+export interface LateEntry {
+  readonly entry: number;
+  readonly envelope: Envelope;
+}
+
 // The bus may give a publication after others with later sequences: it had been lost on the way. A cursor given
 // in between can have skipped it, and only the log goes back for that, as far as this.
 const doubtMs = 10_000;
@@ -20,6 +26,7 @@ export class Ring {
   #end = 0;
   #bytes = 0;
   readonly #start: number[] = [];
+  #late: LateEntry[] = [];
   #doubtUntil = 0;
 
   constructor(most: { readonly count: number; readonly bytes: number }) {
@@ -44,7 +51,13 @@ export class Ring {
     return this.#end - this.#first;
   }
 
-  add(entry: Recent): void {
+  /** The entries held that came late. */
+  get late(): readonly LateEntry[] {
+    return this.#late;
+  }
+
+  add(entry: Recent, late = false): void {
+    if (late && entry instanceof Envelope) this.#late.push({ entry: this.#end, envelope: entry });
     if (this.count === this.#entries.length) this.#grow();
     this.#entries[this.#end++ & (this.#entries.length - 1)] = entry;
     this.#bytes += entry.bytes;
@@ -72,6 +85,7 @@ export class Ring {
   }
 
   #evict(): void {
+    if (this.#late[0]?.entry === this.#first) this.#late.shift();
     const slot = this.#first++ & (this.#entries.length - 1);
     const entry = this.#entries[slot] as Recent;
     this.#entries[slot] = undefined;

@@ -11,7 +11,8 @@ import type { Host } from './host.ts';
 import type { Mark } from './mark.ts';
 import type { Page } from './page.ts';
 import { RetainedWalk } from './retained-walk.ts';
-import type { Receiver, Subscription } from './subscription.ts';
+import type { LateEntry } from './ring.ts';
+import type { LoggedStretch, Receiver, Subscription } from './subscription.ts';
 
 /** Where a supply begins. */
 export interface Beginning {
@@ -62,12 +63,14 @@ export class Splice<R extends Receiver = Receiver> {
    * comes after is given by none but this one, in its order.
    */
   readonly #claimed: Mark;
-  #logged: { from: Mark; to: Mark } | undefined;
+  #logged: LoggedStretch | undefined;
   #retained: RetainedWalk | undefined;
   #page: Page | undefined;
   #index = 0;
   /** Number of the next entry of the ring, once it is read from there. */
   #entry: number | undefined;
+  /** What came late and is to be found in the ring, or was before the ring ran on. */
+  #late: LateEntry[] = [];
   #giveUp: (() => void) | undefined;
 
   constructor(o: {
@@ -122,9 +125,13 @@ export class Splice<R extends Receiver = Receiver> {
     return 'more';
   }
 
-  /** The filters of this splice that a publication is owed for that came late, and that neither page nor ring will give. */
-  missing(publication: Publication): TopicFilter[] {
-    if (publication.sequence > this.#at.at(publication.shard)) return [];
+  /** The filters that a publication is owed for which came late, where neither page nor ring will give it. */
+  missing(envelope: Envelope): TopicFilter[] {
+    const { publication } = envelope;
+    if (this.#isAhead(publication)) {
+      if (this.#entry !== undefined) this.#late.push({ entry: this.#host.ring.end - 1, envelope });
+      return [];
+    }
     return this.subscriptions
       .filter((one) => matches(one.filter, publication.topic) && one.isOwed(publication, true))
       .map(({ filter }) => filter);
@@ -172,8 +179,10 @@ export class Splice<R extends Receiver = Receiver> {
   }
 
   #enterRing(): void {
-    this.#entry = this.#host.ring.first;
+    const { ring } = this.#host;
+    this.#entry = ring.first;
     this.#logged = undefined;
+    this.#late = ring.late.filter(({ envelope: { publication } }) => this.#isAhead(publication));
   }
 
   /** Gets the next page; false where it has to be read first. */
@@ -203,7 +212,7 @@ export class Splice<R extends Receiver = Receiver> {
     this.#page = page;
     this.#index = 0;
     if (this.#logged === undefined) {
-      this.#logged = { from: this.#at, to: this.#at };
+      this.#logged = { from: this.#at, to: this.#at, claimed: this.#claimed };
       for (const one of this.subscriptions) one.remember(this.#logged);
     }
   }
@@ -230,7 +239,7 @@ export class Splice<R extends Receiver = Receiver> {
    */
   #isNew(publication: Publication, page: Page): boolean {
     const { shard, sequence } = publication;
-    if (sequence > this.#at.at(shard)) return true;
+    if (this.#isAhead(publication)) return true;
     if (!this.#fresh || this.#logged === undefined) return false;
     if (sequence > page.after.at(shard) && !this.#host.ring.isDoubtful(this.#at)) return false;
     const { from } = this.#logged;
@@ -238,14 +247,30 @@ export class Splice<R extends Receiver = Receiver> {
     return true;
   }
 
+  #isAhead({ shard, sequence }: Publication): boolean {
+    return sequence > this.#at.at(shard);
+  }
+
+  /** The ring ran on while the feed was slow: all before the next entry was given, but for what came late. */
+  #leaveRing(next: number): void {
+    for (const { entry, envelope } of this.#late) {
+      const { shard, sequence } = envelope.publication;
+      const parcel = envelope.parcelFor(this.#set);
+      if (entry < next || sequence > this.#progress.at(shard) || parcel === undefined) continue;
+      // Its own place says that what is between was given too.
+      if (this.#isOwed(parcel)) this.#feed.give(replaced(parcel, this.#progress), this.#progress);
+    }
+    this.#late = [];
+    this.#entry = undefined;
+    this.#at = this.#progress;
+  }
+
   /** Gives one entry of the ring; true where there was none left. */
   #giveEntry(number: number): boolean {
     const { ring } = this.#host;
     if (number >= ring.end) return true;
     if (number < ring.first) {
-      // The ring ran on while the feed was slow. All before the entry was given.
-      this.#entry = undefined;
-      this.#at = this.#progress;
+      this.#leaveRing(number);
       return false;
     }
     this.#entry = number + 1;
@@ -254,25 +279,24 @@ export class Splice<R extends Receiver = Receiver> {
       if (!this.#at.reaches(entry.mark)) this.#pass(entry);
       return false;
     }
-    const { shard, sequence } = entry.publication;
-    if (sequence <= this.#at.at(shard)) return false;
+    if (!this.#isAhead(entry.publication)) return false;
     const parcel = entry.parcelFor(this.#set);
     if (parcel !== undefined) this.#give(parcel);
     this.#progress = this.#progress.later(entry.mark);
     return false;
   }
 
-  /** Gives a publication unless another filter of the feed does, or none of these is owed it. */
   #give(parcel: PublicationParcel): void {
-    const { publication } = parcel.value;
-    if (this.#isGivenOtherwise(publication)) return;
-    const owed = this.subscriptions.some(
-      (one) =>
-        (this.#resumed || publication.sequence > (one.given ?? one.from).at(publication.shard)) &&
-        parcel.value.filters.includes(one.filter),
-    );
-    if (!owed) return;
-    this.#pass(parcel);
+    if (this.#isOwed(parcel)) this.#pass(parcel);
+  }
+
+  /** Whether no other filter of the feed gives it, and one of these is owed it. */
+  #isOwed(parcel: PublicationParcel): boolean {
+    const { publication, filters } = parcel.value;
+    if (this.#isGivenOtherwise(publication)) return false;
+    const { shard, sequence } = publication;
+    const isOwed = (one: Subscription) => this.#resumed || sequence > (one.given ?? one.from).at(shard);
+    return this.subscriptions.some((one) => filters.includes(one.filter) && isOwed(one));
   }
 
   /** Whether a filter of the feed has given it, or gives it live. */

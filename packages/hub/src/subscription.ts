@@ -12,6 +12,8 @@ export interface Receiver {
 export interface LoggedStretch {
   from: Mark;
   to: Mark;
+  /** What lies at or before this place was left to the feed's other filters where they match. */
+  readonly claimed: Mark;
 }
 
 // Only a publication that the bus hands over late asks for these, and it is late by seconds.
@@ -47,10 +49,14 @@ export class Subscription<R extends Receiver = Receiver> {
     return this.index >= 0;
   }
 
-  /** Whether a matching publication is still to be given. `late`: the bus gave later ones of its shard before. */
+  /** Whether a matching publication is its feed's due. `late`: the bus gave later ones of its shard before. */
   isOwed({ shard, sequence }: Publication, late: boolean): boolean {
-    if (sequence <= this.from.at(shard) && !(late && this.resumed)) return false;
-    return !this.logged.some(({ from, to }) => sequence > from.at(shard) && sequence <= to.at(shard));
+    return sequence > this.from.at(shard) || (late && this.resumed);
+  }
+
+  /** The stretch of the log that a publication was in. */
+  stretchOf({ shard, sequence }: Publication): LoggedStretch | undefined {
+    return this.logged.find(({ from, to }) => sequence > from.at(shard) && sequence <= to.at(shard));
   }
 
   remember(stretch: LoggedStretch): void {
