@@ -4,7 +4,7 @@ import { percentDecode } from './percent.ts';
 /** A request target (RFC 9112 section 3.2) in parts, still escaped. */
 export interface Target {
   readonly path: string;
-  readonly query: URLSearchParams;
+  readonly query: string;
 }
 
 /** Splits without normalising: empty, `.` and `..` levels may be levels of a topic. */
@@ -12,7 +12,7 @@ export function parseTarget(target: string): Target {
   // A proxy's client may send the absolute form; the authority is none of our concern.
   const local = target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?]*/i, '');
   const [, path = '', query = ''] = /^([^?]*)\??(.*)$/s.exec(local) ?? [];
-  return { path, query: new URLSearchParams(query) };
+  return { path, query };
 }
 
 const root = '/v1/topics';
@@ -24,7 +24,7 @@ const root = '/v1/topics';
  * @throws PushfleetError `topic_invalid` or `request_invalid`
  */
 export function topicOf({ path, query }: Target): string {
-  const named = query.getAll('topic');
+  const named = topicsIn(query);
   if (path === root) {
     const [topic] = named;
     if (topic === undefined || named.length > 1) {
@@ -36,4 +36,12 @@ export function topicOf({ path, query }: Target): string {
     throw new PushfleetError('request_invalid', 'Name the topic in the path or in "topic", not in both.');
   }
   return percentDecode(path.slice(root.length + 1), 'topic_invalid', 'topic');
+}
+
+// By hand: URLSearchParams makes U+FFFD of bytes that are no UTF-8, and the publication would go to another topic.
+function topicsIn(query: string): readonly string[] {
+  return query
+    .split('&')
+    .filter((pair) => pair.startsWith('topic='))
+    .map((pair) => percentDecode(pair.slice('topic='.length).replaceAll('+', ' '), 'topic_invalid', 'topic'));
 }
