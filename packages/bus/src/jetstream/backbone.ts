@@ -130,7 +130,11 @@ class JetStreamBus implements Bus {
 
   /** @throws PushfleetError `unavailable` while the log was never reached: how many shards it has is not known */
   follow(on: (item: Item<Publication>) => void): Following {
-    const options = { clock: systemClock, ...followerDefaults, ...this.#options.follower };
+    const log = this.#options.log ?? silent;
+    const onHealed: FollowerOptions['onHealed'] = (report) => {
+      if (report.found > 0) log.warn(report, 'live publications were lost on the way and read from the log');
+    };
+    const options = { clock: systemClock, onHealed, ...followerDefaults, ...this.#options.follower };
     return new Follower(this.#source, this.#namespace, on, options);
   }
 
