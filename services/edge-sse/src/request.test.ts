@@ -65,6 +65,11 @@ test('parameters of the payload, the envelope and the retained', () => {
   assert.equal(ask('topic=t&ticket=abc').ticket, 'abc');
 });
 
+test('as many filters as one stream may hold are taken', () => {
+  const query = Array.from({ length: limits.feedFilters }, (_, i) => `topic=${i}`).join('&');
+  assert.equal(ask(query).filters.length, limits.feedFilters);
+});
+
 const bad: readonly [string, string, Record<string, string>?][] = [
   ['request_invalid', ''],
   ['request_invalid', 'topics=a'],
