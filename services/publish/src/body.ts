@@ -20,7 +20,7 @@ export class BodyAborted extends Error {
  * Reads the body whole, and refuses one that is too large as soon as that is known.
  *
  * @throws PushfleetError `payload_too_large`, `unsupported_media_type`, `unavailable` or `request_invalid`
- * @throws BodyAborted
+ * @throws BodyAborted also where the client left before this was called
  */
 export async function readBody(
   request: IncomingMessage,
@@ -34,6 +34,8 @@ export async function readBody(
       `Content-Encoding ${quote(encoding)} is not accepted; send the body as it is.`,
     );
   }
+  // Whoever left while the token was checked closed the response already: nothing would give back what it holds.
+  if (response.destroyed) throw new BodyAborted();
   const announced = Number(request.headers['content-length'] ?? 0);
   if (announced > limits.bytes) throw tooLarge(limits.bytes, `has ${announced} bytes`);
   // RFC 9110 section 10.1.1: the client holds its body back until it is asked for.

@@ -5,7 +5,8 @@ import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { limits, PushfleetError } from '@pushfleet/core';
-import { startHttp, token } from './testing.ts';
+import { createLog } from '@pushfleet/runtime';
+import { core, startHttp, token } from './testing.ts';
 
 type Api = Awaited<ReturnType<typeof startHttp>>;
 
@@ -468,6 +469,34 @@ describe('bodies', () => {
     while (api.budget.held === 0) await sleep(1);
     request.destroy();
     while (api.budget.held !== 0) await sleep(1);
+  });
+
+  test('nothing is held for a client that left while its token was checked', async (t) => {
+    const grant = await core().tokens.check(token());
+    const [asked, left] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const check = async () => {
+      asked.resolve();
+      await left.promise;
+      return grant;
+    };
+    const logged: string[] = [];
+    const destination = { write: (line: string) => void logged.push(line) };
+    const api = await startHttp({ tokens: { check }, log: createLog({ name: 'test', destination }) });
+    t.after(() => api.stop());
+    const headers = authorized({ 'content-length': '100' });
+    const request = httpRequest({ port: api.api.port, method: 'POST', path: '/v1/topics/a', headers });
+    request.on('error', () => {});
+    request.write('x');
+    await asked.promise;
+    request.destroy();
+    await api.api.drain(AbortSignal.timeout(10_000));
+    left.resolve();
+    await sleep(10);
+    assert.equal(api.budget.held, 0);
+    assert.deepEqual(
+      logged.filter((line) => !line.includes('"listening"')),
+      [],
+    );
   });
 
   test('more of them than there is room for get 503', async (t) => {

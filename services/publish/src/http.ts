@@ -12,7 +12,7 @@ import {
 } from '@pushfleet/runtime';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import { refuse, resultOf, sendJson } from './answer.ts';
-import { readBody } from './body.ts';
+import { BodyAborted, readBody } from './body.ts';
 import type { Budget } from './budget.ts';
 import type { Discovery } from './discovery.ts';
 import { readHeaders } from './http-draft.ts';
@@ -120,7 +120,8 @@ export class HttpApi implements Lifecycle {
     // Express knows an error handler by its four parameters.
     app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
       const { cause, code } = PushfleetError.from(error);
-      if (code === 'internal') this.#options.log.error({ err: cause ?? error }, 'a request failed');
+      const failed = code === 'internal' && !(error instanceof BodyAborted);
+      if (failed) this.#options.log.error({ err: cause ?? error }, 'a request failed');
       refuse(request, response, error);
     });
     return app;
