@@ -192,9 +192,8 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     let given = this.hasLogged(publication) || this.#isGivenLive(envelope);
     for (const splice of this.#splices) {
       const filters = splice.missing(envelope);
-      if (given || filters.length === 0) continue;
-      this.give(envelope.parcel(filters), envelope.mark);
-      given = true;
+      if (!given && filters.length > 0) this.give(envelope.parcel(filters), envelope.mark);
+      given ||= filters.length > 0 || splice.willGive(publication);
     }
   }
 
@@ -385,8 +384,8 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
       if (splice.parked) return;
       if (!splice.pump()) return;
       this.#splices.shift();
-      const given = this.#host.handed().later(splice.progress);
-      for (const one of splice.subscriptions) one.spliced = given;
+      const spliced = { to: this.#host.handed().later(splice.progress), pushed: this.#pushed };
+      for (const one of splice.subscriptions) one.spliced = spliced;
       this.#goLive(splice.subscriptions, splice.progress);
       this.#retie();
     }
@@ -474,7 +473,10 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     for (const one of subscriptions) {
       this.#host.fanout.remove(one);
       one.given = one.from.later(at);
-      if (!mixed) one.spliced = undefined;
+      // The log may have given more than the bus has handed over; what of it was taken stays given.
+      if (one.spliced !== undefined && this.#taken >= one.spliced.pushed) {
+        one.given = one.given.later(one.spliced.to);
+      } else if (!mixed) one.spliced = undefined;
     }
     if (!mixed) this.#outbox.clear();
     const splice = this.#splice({ subscriptions, beginning: { at, resumed: false } });

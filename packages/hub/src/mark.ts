@@ -99,7 +99,9 @@ export class Mark implements Place {
   later(other: Mark): Mark {
     if (this === other || other.reaches(this)) return other;
     if (this.generation !== other.generation) return other;
-    return this.#combine(other, Math.max, Math.max(this.time, other.time));
+    const passed =
+      this.#passed === undefined && other.#passed === undefined ? undefined : this.passed.later(other.passed);
+    return this.#combine(other, Math.max, Math.max(this.time, other.time), passed);
   }
 
   /** The nearest of both in every shard; across generations, `other`. */
@@ -111,9 +113,9 @@ export class Mark implements Place {
     return this.#combine(other, Math.min, Math.min(this.time, other.time));
   }
 
-  #combine(other: Mark, choose: (a: number, b: number) => number, time: number): Mark {
+  #combine(other: Mark, choose: (a: number, b: number) => number, time: number, passed?: Mark): Mark {
     const shards = Math.max(this.positions.length, other.positions.length);
     const positions = Array.from({ length: shards }, (_, shard) => choose(this.at(shard), other.at(shard)));
-    return new Mark(this.generation, positions, time);
+    return new Mark(this.generation, positions, time, passed);
   }
 }

@@ -137,6 +137,11 @@ export class Splice<R extends Receiver = Receiver> {
       .map(({ filter }) => filter);
   }
 
+  /** Whether its page or the ring is yet to bring a publication that nobody else gives. */
+  willGive(publication: Publication): boolean {
+    return this.#isAhead(publication) && this.claims(publication);
+  }
+
   /** Goes on without a filter. */
   drop(subscription: Subscription<R>): void {
     const index = this.subscriptions.indexOf(subscription);
@@ -305,7 +310,7 @@ export class Splice<R extends Receiver = Receiver> {
     const behind = (place: Mark | undefined) => place !== undefined && sequence <= place.at(shard);
     for (const one of this.#feed.subscriptions) {
       if (sequence <= one.from.at(shard)) continue;
-      const gives = behind(one.spliced) || (unclaimed && (one.live || behind(one.given)));
+      const gives = behind(one.spliced?.to) || (unclaimed && (one.live || behind(one.given)));
       if (gives && matches(one.filter, topic)) return true;
     }
     return false;

@@ -27,8 +27,8 @@ export class Subscription<R extends Receiver = Receiver> {
   from: Mark;
   /** Up to where it was given before it was taken off the live supply; the rest is its splice's. */
   given: Mark | undefined;
-  /** Up to where a splice gave it, when it went live. */
-  spliced: Mark | undefined;
+  /** Up to where a splice gave it, when it went live, and how many items its feed had been given by then. */
+  spliced: { readonly to: Mark; readonly pushed: number } | undefined;
   /** The reader was there before `from`, so that what comes late is new to it. */
   resumed = false;
   readonly logged: LoggedStretch[] = [];
