@@ -67,6 +67,8 @@ describe('a draft', () => {
     ['with a nameless attribute', { attributes: [['', 'v']] }, 'attribute_invalid'],
     ['with NUL in an attribute', { attributes: [['n', '\0']] }, 'attribute_invalid'],
     ['that expires at no time', { expiresAt: Number.NaN }, 'attribute_invalid'],
+    ['that expires last', { expiresAt: Date.parse('9999-12-31T23:59:59.999Z') }, 'accepted'],
+    ['that expires too late to be told', { expiresAt: Date.parse('+010000-01-01') }, 'attribute_invalid'],
   ] as const) {
     test(`${what}: ${expected}`, () => assert.equal(code(raw), expected));
   }

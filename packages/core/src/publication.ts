@@ -40,6 +40,12 @@ export interface RawDraft extends Omit<Draft, 'topic'> {
   readonly topic: string;
 }
 
+// RFC 3339 and protobuf's Timestamp know no later one: a subscriber could not be told of it.
+const latest = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+/** Whether a publication may expire at this time: Unix milliseconds up to the year 9999. */
+export const isExpiry = (time: number): boolean => Number.isSafeInteger(time) && time > 0 && time <= latest;
+
 // A control character would break out of a header line or an SSE field.
 const control = /[\u0000-\u001f\u007f]/;
 
@@ -96,8 +102,11 @@ export function parseDraft(raw: RawDraft, payloadBytes: number = limits.payloadB
   checkText('attribute_invalid', 'content type', raw.contentType, limits.contentTypeBytes);
   if (raw.type !== undefined) checkText('attribute_invalid', 'type', raw.type, limits.nameBytes);
   if (raw.attributes !== undefined) checkAttributes(raw.attributes);
-  if (raw.expiresAt !== undefined && !(Number.isSafeInteger(raw.expiresAt) && raw.expiresAt > 0)) {
-    throw new PushfleetError('attribute_invalid', 'The expiry is a Unix time in whole milliseconds.');
+  if (raw.expiresAt !== undefined && !isExpiry(raw.expiresAt)) {
+    throw new PushfleetError(
+      'attribute_invalid',
+      'The expiry is a Unix time in whole milliseconds, up to the year 9999; leave it out to keep the publication as long as the log does.',
+    );
   }
   if (raw.payload.length > payloadBytes) {
     throw new PushfleetError(

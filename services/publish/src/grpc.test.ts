@@ -127,6 +127,13 @@ describe('Publish', () => {
       'attribute_invalid',
       /-5 s/,
     ],
+    [
+      'a time to live beyond what a timestamp can say',
+      draft({ ttl: { seconds: 8_900_000_000_000 } }),
+      'INVALID_ARGUMENT',
+      'attribute_invalid',
+      /year 9999/,
+    ],
     ['no token', draft(), 'UNAUTHENTICATED', 'unauthenticated', /Bearer/, () => new Metadata()],
     ['another scheme', draft(), 'UNAUTHENTICATED', 'unauthenticated', /./, () => bad('Basic YTpi')],
     ['a token that is none', draft(), 'UNAUTHENTICATED', 'unauthenticated', /./, () => bad('Bearer x')],

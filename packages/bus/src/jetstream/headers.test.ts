@@ -136,6 +136,11 @@ describe('the header block', () => {
     assert.deepEqual([id, source, contentType], ['2-7', 'unknown', 'application/octet-stream']);
   });
 
+  it('holds no expiry that subscribers could not be told of', () => {
+    const block = Buffer.from('NATS/1.0\r\nPf-Expires: 8900000000000000\r\n\r\n');
+    assert.equal(decodePublication(block, payload, topic, at).expiresAt, undefined);
+  });
+
   it('tells the status of the broker, and no TTL below a second', () => {
     assert.equal(statusOf(Buffer.from('NATS/1.0 503\r\n\r\n')), 503);
     assert.equal(statusOf(Buffer.from('NATS/1.0 204 EOB\r\nNats-Num-Pending: 0\r\n\r\n')), 204);

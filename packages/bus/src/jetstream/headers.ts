@@ -1,5 +1,5 @@
 import type { Attributes, Draft, Publication, Topic } from '@pushfleet/core';
-import { limits } from '@pushfleet/core';
+import { isExpiry, limits } from '@pushfleet/core';
 
 /**
  * The header block of a stored publication, `NATS/1.0` and one `Name: value` a line. Values are text of their
@@ -103,7 +103,7 @@ const readers: ReadonlyMap<string, Reader> = new Map<string, Reader>(
     },
     'Pf-Expires': (fields, value) => {
       const expiresAt = Number(value);
-      if (Number.isSafeInteger(expiresAt) && expiresAt > 0) fields.expiresAt = expiresAt;
+      if (isExpiry(expiresAt)) fields.expiresAt = expiresAt;
     },
     'Pf-Attribute': (_, value, attributes) => {
       const split = value.indexOf('=');
