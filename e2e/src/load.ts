@@ -16,6 +16,7 @@ export interface PublisherOptions {
   readonly run: string;
   readonly publisher: number;
   readonly topics: readonly string[];
+  /** The least it publishes. */
   readonly count: number;
   /** Publications a second. */
   readonly rate: number;
@@ -31,7 +32,8 @@ interface Answer {
 
 /**
  * A publisher that never gives up: it keeps what is not acknowledged and sends it again, in order and with the
- * same ids, over a new stream whenever one breaks. Resolves when all is acknowledged.
+ * same ids, over a new stream whenever one breaks. It goes on until it is told to finish; `run` resolves when
+ * all is acknowledged.
  */
 export class LoadPublisher {
   readonly acknowledged: Load[] = [];
@@ -41,6 +43,7 @@ export class LoadPublisher {
   readonly #client: PublishClient;
   #stream: ClientDuplexStream<object, Answer> | undefined;
   #next = 1;
+  #last = Number.POSITIVE_INFINITY;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -48,22 +51,30 @@ export class LoadPublisher {
   }
 
   async run(): Promise<void> {
-    const { count, rate } = this.#options;
+    const { rate } = this.#options;
     const started = Date.now();
     this.#open();
     await new Promise<void>((resolve) => {
       const timer = setInterval(() => {
-        const due = Math.min(count, Math.floor(((Date.now() - started) / 1_000) * rate));
+        const due = Math.min(this.#last, Math.floor(((Date.now() - started) / 1_000) * rate));
         // A bounded window, as any careful publisher has one.
         while (this.#next <= due && this.#unanswered.size < 1_000) this.#publish(this.#next++);
-        if (this.#next > count && this.#unanswered.size === 0) {
-          clearInterval(timer);
-          resolve();
-        }
+        if (!this.#done) return;
+        clearInterval(timer);
+        resolve();
       }, 10);
     });
     this.#stream?.end();
     this.#client.close();
+  }
+
+  /** Lets it end once it published its count. */
+  finish(): void {
+    this.#last = Math.max(this.#options.count, this.#next - 1);
+  }
+
+  get #done(): boolean {
+    return this.#next > this.#last && this.#unanswered.size === 0;
   }
 
   #publish(number: number): void {

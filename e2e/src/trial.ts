@@ -23,6 +23,7 @@ const filters = [
 ];
 
 export interface TrialOptions {
+  /** At least so many; publishing goes on for as long as the disturbance lasts. */
   readonly publications: number;
   readonly publishers: number;
   readonly clients: number;
@@ -65,6 +66,7 @@ export async function trial(fleet: Fleet, o: TrialOptions): Promise<void> {
     const acknowledged = () => publishers.flatMap((publisher) => publisher.acknowledged);
     await until(() => acknowledged().length >= o.publications / 4, 'a quarter to be acknowledged', 120_000);
     await o.disturb(fleet);
+    for (const publisher of publishers) publisher.finish();
     await running;
     await arrived(listeners, acknowledged());
     for (const listener of listeners) assertPromises(listener);
