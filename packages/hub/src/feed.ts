@@ -84,6 +84,8 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   #behind: Mark;
   /** The place its oldest live filters began at: nothing at or before it is owed any more. */
   #origin: Mark | undefined;
+  /** The furthest of what was taken, where `behind` does not tell it. */
+  #reached: Mark | undefined;
   #pushed = 0;
   #taken = 0;
   /** Up to this one of the pushed items, their places do not tell how far each filter is. */
@@ -150,6 +152,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
       outbox.shift();
       this.#taken++;
       this.#behind = next.mark;
+      if (next.mark.passed !== next.mark) this.#reach(next.mark.passed);
       if (this.#isExpired(next)) continue;
       items.push(next);
       size += next.bytes;
@@ -192,7 +195,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     let given = this.hasLogged(publication) || this.#isGivenLive(envelope);
     for (const splice of this.#splices) {
       const filters = splice.missing(envelope);
-      if (!given && filters.length > 0) this.give(envelope.parcel(filters), envelope.mark);
+      if (!given && filters.length > 0) this.giveLate(envelope.parcel(filters), envelope.mark);
       given ||= filters.length > 0 || splice.willGive(publication);
     }
   }
@@ -234,6 +237,11 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     const alone = this.#splices.length === 1 && this.#resuming.size === 0 && !this.#hasLive;
     if (!alone) this.#mixedUntil = this.#pushed + 1;
     this.#push(replaced(parcel, this.#floor(parcel.mark)), this.#floor(before));
+  }
+
+  giveLate(parcel: Parcel, before: Mark): void {
+    this.give(parcel, before);
+    this.#mixedUntil = this.#pushed;
   }
 
   wake(): void {
@@ -423,7 +431,8 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
       return;
     }
     this.#mixedUntil = this.#pushed + 1;
-    this.#push(replaced(parcel, this.#floor(parcel.mark)), this.#floor(before));
+    const mark = this.#floor(parcel.mark);
+    this.#push(replaced(parcel, mark.told(parcel.mark.passed)), this.#floor(before));
   }
 
   #isClaimed(parcel: Parcel): boolean {
@@ -468,14 +477,15 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
    */
   #rewind(before: Mark): void {
     const mixed = this.#taken < this.#mixedUntil || this.#tied;
-    const at = (mixed ? before : this.#behind).passed;
+    const taken = this.#behind.passed;
+    const at = mixed ? before.passed : taken.later(this.#reached ?? taken);
     const subscriptions = [...this.#liveOnes()];
     for (const one of subscriptions) {
       this.#host.fanout.remove(one);
       one.given = one.from.later(at);
       // The log may have given more than the bus has handed over; what of it was taken stays given.
       if (one.spliced !== undefined && this.#taken >= one.spliced.pushed) {
-        one.given = one.given.later(one.spliced.to);
+        one.given = one.given.later(one.logged.at(-1)?.to ?? one.given);
       } else if (!mixed) one.spliced = undefined;
     }
     if (!mixed) this.#outbox.clear();
@@ -490,6 +500,10 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     } catch (error) {
       this.closeFor({ kind: 'failed', error: PushfleetError.from(error) });
     }
+  }
+
+  #reach(place: Mark): void {
+    this.#reached = this.#reached === undefined ? place : this.#reached.later(place);
   }
 
   #isExpired(parcel: Parcel): boolean {

@@ -39,6 +39,11 @@ export class Mark implements Place {
     return Mark.of(parseCursor(cursor));
   }
 
+  /** This place as a client is told it, for a reader that has got to `passed`. */
+  told(passed: Mark): Mark {
+    return this === passed ? this : new Mark(this.generation, this.positions, this.time, passed);
+  }
+
   get cursor(): Cursor {
     this.#cursor ??= formatCursor(this);
     return this.#cursor;

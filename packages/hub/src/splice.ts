@@ -30,6 +30,8 @@ export interface Spliced {
   readonly subscriptions: Iterable<Subscription>;
   /** `before`: the place behind the reader without this one. */
   give(parcel: Parcel, before: Mark): void;
+  /** Gives what is behind the feed's place, so that a rewind would not bring it again. */
+  giveLate(parcel: Parcel, before: Mark): void;
   wake(): void;
   /** The log answered with an error; the same is asked again after a while, where that can help. */
   fail(error: PushfleetError): void;
@@ -263,7 +265,7 @@ export class Splice<R extends Receiver = Receiver> {
       const parcel = envelope.parcelFor(this.#set);
       if (entry < next || sequence > this.#progress.at(shard) || parcel === undefined) continue;
       // Its own place says that what is between was given too.
-      if (this.#isOwed(parcel)) this.#feed.give(replaced(parcel, this.#progress), this.#progress);
+      if (this.#isOwed(parcel)) this.#feed.giveLate(replaced(parcel, this.#progress), this.#progress);
     }
     this.#late = [];
     this.#entry = undefined;
