@@ -300,7 +300,10 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     this.#resuming.add(after);
     this.#tied = true;
     if (this.#outbox.count === 0) return;
-    this.#outbox.rewrite((parcel) => replaced(parcel, parcel.mark.earlier(after)));
+    this.#outbox.rewrite((parcel) => {
+      const mark = parcel.mark.earlier(after);
+      return replaced(parcel, mark.told(parcel.mark.passed));
+    });
     this.#mixedUntil = this.#pushed;
   }
 

@@ -102,8 +102,9 @@ export class Mark implements Place {
 
   /** The furthest of both in every shard; across generations, `other`. */
   later(other: Mark): Mark {
-    if (this === other || other.reaches(this)) return other;
-    if (this.generation !== other.generation) return other;
+    if (this === other || this.generation !== other.generation) return other;
+    const further = this.#passed === undefined || other.passed.reaches(this.#passed);
+    if (further && other.reaches(this)) return other;
     const passed =
       this.#passed === undefined && other.#passed === undefined ? undefined : this.passed.later(other.passed);
     return this.#combine(other, Math.max, Math.max(this.time, other.time), passed);
