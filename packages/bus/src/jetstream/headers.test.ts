@@ -141,6 +141,12 @@ describe('the header block', () => {
     assert.equal(decodePublication(block, payload, topic, at).expiresAt, undefined);
   });
 
+  it('gives the broker no expiry that it cannot count to', () => {
+    const [, seconds] = ttlLine(Date.parse('9999-12-31')).split(/[:\r]/);
+    const nanos = (BigInt(Date.parse('2150-01-01')) + BigInt(Number(seconds)) * 1_000n) * 1_000_000n;
+    assert.ok(nanos < 2n ** 63n);
+  });
+
   it('tells the status of the broker, and no TTL below a second', () => {
     assert.equal(statusOf(Buffer.from('NATS/1.0 503\r\n\r\n')), 503);
     assert.equal(statusOf(Buffer.from('NATS/1.0 204 EOB\r\nNats-Num-Pending: 0\r\n\r\n')), 204);

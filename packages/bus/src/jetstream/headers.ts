@@ -14,6 +14,11 @@ const preamble = 'NATS/1.0\r\n';
 
 /** NATS refuses a TTL below one second. */
 const shortestTtlSeconds = 1;
+/**
+ * NATS counts nanoseconds since 1970 in 64 bits: an expiry after the year 2262 wraps to the past, and the message
+ * would be removed at once. A hundred years are longer than any log keeps one.
+ */
+const longestTtlSeconds = 100 * 366 * 86_400;
 
 const unsafe = /[%\u0000-\u001f\u007f]|^ | $/g;
 const unsafeName = /[%=\u0000-\u001f\u007f]|^ | $/g;
@@ -47,7 +52,8 @@ export function draftLines(draft: Draft, now: number): string {
 
 /** Lets the broker remove the message after `ms` milliseconds. */
 export function ttlLine(ms: number): string {
-  return headerLine('Nats-TTL', Math.max(shortestTtlSeconds, Math.ceil(ms / 1_000)));
+  const seconds = Math.min(Math.max(shortestTtlSeconds, Math.ceil(ms / 1_000)), longestTtlSeconds);
+  return headerLine('Nats-TTL', seconds);
 }
 
 /** A header block as nats-core takes it: it only ever calls `encode`. */
