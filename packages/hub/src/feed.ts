@@ -234,9 +234,11 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   }
 
   give(parcel: Parcel, before: Mark): void {
-    const alone = this.#splices.length === 1 && this.#resuming.size === 0 && !this.#hasLive;
-    if (!alone) this.#mixedUntil = this.#pushed + 1;
-    this.#push(replaced(parcel, this.#floor(parcel.mark)), this.#floor(before));
+    const others = this.#splices.length > 1 || this.#resuming.size > 0 || this.#hasLive;
+    if (others) this.#mixedUntil = this.#pushed + 1;
+    // The log may be ahead of what live filters were handed.
+    const mark = this.#hasLive ? parcel.mark.earlier(this.#host.mark()) : parcel.mark;
+    this.#push(replaced(parcel, this.#floor(mark)), this.#floor(before));
   }
 
   giveLate(parcel: Parcel, before: Mark): void {
@@ -260,10 +262,11 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     this.closeFor({ kind: 'failed', error });
   }
 
-  /** Whether what a splice found in the log was left to a live filter, which had yet to be handed it. */
+  /** Whether what a splice found in the log was left to another filter, which had yet to be handed it live. */
   #wasLeft(publication: Publication, stretch: LoggedStretch): boolean {
-    for (const one of this.#liveOnes()) {
-      if (one.logged.includes(stretch) || !one.isOwed(publication, false)) continue;
+    for (const one of this.#subscriptions.values()) {
+      const supplied = one.live || one.given !== undefined;
+      if (!supplied || one.logged.includes(stretch) || !one.isOwed(publication, false)) continue;
       if (matches(one.filter, publication.topic)) return true;
     }
     return false;
