@@ -2,6 +2,8 @@ export { type Config, ConfigError, type Fields, readConfig, unknownVariables } f
 export { type Address, type Field, field } from './field.ts';
 export type { Action, Grant } from './grant.ts';
 export * from './grpc-error.ts';
+export { byMethod, type Handler, refuseRequest, requireJson } from './http-request.ts';
+export { HttpServer } from './http-server.ts';
 export * from './internal.ts';
 export type { Issuer } from './issuer.ts';
 export { createLog, type Log, listening } from './log.ts';

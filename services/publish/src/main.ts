@@ -19,7 +19,7 @@ import { fields } from './config.ts';
 import { Discovery } from './discovery.ts';
 import { GrpcApi } from './grpc.ts';
 import { grpcCredentials } from './grpc-credentials.ts';
-import { HttpApi } from './http.ts';
+import { createHttpApi } from './http.ts';
 import { Intake } from './intake.ts';
 import { readRoutes } from './routes.ts';
 import { Sessions } from './sessions.ts';
@@ -42,7 +42,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
   const intake = new Intake({ backbone, rate, payloadBytes: config.payloadBytes });
   const budget = new Budget(config.pendingBytes);
   const sessions = new Sessions({ wheel, revocations: registry.revocations });
-  const http = new HttpApi({
+  const http = createHttpApi({
     address: config.listen,
     discovery: new Discovery({
       routes: readRoutes(),
@@ -94,7 +94,7 @@ function afterwards(drained: Promise<void>, of: Lifecycle): Lifecycle {
   };
 }
 
-function both(http: HttpApi, grpc: GrpcApi): Lifecycle & { readonly drained: Promise<void> } {
+function both(http: Lifecycle, grpc: GrpcApi): Lifecycle & { readonly drained: Promise<void> } {
   const { promise: drained, resolve } = Promise.withResolvers<void>();
   return {
     drained,

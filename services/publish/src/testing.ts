@@ -5,7 +5,7 @@ import { limits } from '@pushfleet/core';
 import { createLog, createTokenCheck, RateLimit } from '@pushfleet/runtime';
 import { Budget } from './budget.ts';
 import { Discovery } from './discovery.ts';
-import { HttpApi, type HttpOptions } from './http.ts';
+import { createHttpApi, type HttpOptions } from './http.ts';
 import { Intake } from './intake.ts';
 import { readRoutes } from './routes.ts';
 
@@ -49,7 +49,7 @@ export function core(options: { ratePerSecond?: number; rateBurst?: number; pend
 /** The HTTP API on a free port. */
 export async function startHttp(options: Partial<HttpOptions> & Parameters<typeof core>[0] = {}) {
   const parts = core(options);
-  const api = new HttpApi({
+  const api = createHttpApi({
     ...parts,
     address: { host: '127.0.0.1', port: 0 },
     discovery: new Discovery({ routes: readRoutes() }),

@@ -1,5 +1,14 @@
 import { PushfleetError, parseTopicFilter, quote } from '@pushfleet/core';
-import { bearer, type Grant, type Log, sendProblem, type TokenCheck } from '@pushfleet/runtime';
+import {
+  bearer,
+  byMethod,
+  type Grant,
+  type Handler,
+  type Log,
+  requireJson,
+  sendProblem,
+  type TokenCheck,
+} from '@pushfleet/runtime';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import { cors } from './cors.ts';
 import { isRevocationId } from './revocation.ts';
@@ -18,7 +27,7 @@ export interface HttpOptions {
   readonly revocationMs: number;
 }
 
-type Handler = (request: Request, response: Response) => Promise<void>;
+type Endpoint = Handler<Request, Response>;
 
 const bodyBytes = 16_384;
 const pageDefault = 100;
@@ -37,9 +46,9 @@ export function createApp(options: HttpOptions): Express {
     next();
   });
   app.use('/v1/tickets', cors(options.corsOrigins));
-  resource(app, '/v1/tickets', { POST: api.issueTicket });
-  resource(app, '/v1/revocations', { GET: api.listRevocations, POST: api.revoke });
-  resource(app, '/v1/revocations/:id', { DELETE: api.lift });
+  app.all('/v1/tickets', byMethod({ POST: api.issueTicket }));
+  app.all('/v1/revocations', byMethod({ GET: api.listRevocations, POST: api.revoke }));
+  app.all('/v1/revocations/:id', byMethod({ DELETE: api.lift }));
   app.use((request) => {
     throw new PushfleetError('not_found', `There is nothing at ${quote(request.path)}.`);
   });
@@ -60,12 +69,12 @@ class Api {
     this.#options = options;
   }
 
-  readonly issueTicket: Handler = async (request, response) => {
+  readonly issueTicket: Endpoint = async (request, response) => {
     const { grant, token } = await this.#authenticate(request);
     response.status(201).json(await this.#options.tickets.issue(grant, token));
   };
 
-  readonly listRevocations: Handler = async (request, response) => {
+  readonly listRevocations: Endpoint = async (request, response) => {
     const { namespace } = await this.#manager(request);
     const { after, limit } = parsePage(new URLSearchParams(request.url.split('?')[1]));
     const entries = this.#options.revocations.list(namespace, after, limit + 1);
@@ -74,7 +83,7 @@ class Api {
     response.json({ revocations: page.map(toJson), next });
   };
 
-  readonly revoke: Handler = async (request, response) => {
+  readonly revoke: Endpoint = async (request, response) => {
     const { namespace, subject } = await this.#manager(request);
     const body = await this.#body(request, response);
     const terms = parseTerms(body, Date.now(), this.#options.revocationMs);
@@ -85,7 +94,7 @@ class Api {
       .json(toJson(entry));
   };
 
-  readonly lift: Handler = async (request, response) => {
+  readonly lift: Endpoint = async (request, response) => {
     const { namespace } = await this.#manager(request);
     const id = String(request.params.id);
     if (!isRevocationId(id)) throw notFound();
@@ -112,13 +121,7 @@ class Api {
   }
 
   async #body(request: Request, response: Response): Promise<unknown> {
-    const contentType = request.headers['content-type'] ?? '';
-    if (!/^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(contentType)) {
-      throw new PushfleetError(
-        'unsupported_media_type',
-        `The body comes as "Content-Type: application/json" in UTF-8, not ${quote(contentType)}.`,
-      );
-    }
+    requireJson(request);
     await new Promise<void>((resolve, reject) => {
       this.#json(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error)));
     });
@@ -142,19 +145,6 @@ function parsePage(query: URLSearchParams): { readonly after: string; readonly l
     );
   }
   return { after, limit: Number(limit) };
-}
-
-function resource(app: Express, path: string, methods: Readonly<Record<string, Handler>>): void {
-  const allow = Object.keys(methods).flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
-  app.all(path, async (request, response) => {
-    const handler = methods[request.method === 'HEAD' ? 'GET' : request.method];
-    if (handler !== undefined) return handler(request, response);
-    response.setHeader('allow', allow.join(', '));
-    throw new PushfleetError(
-      'method_not_allowed',
-      `${request.method} is not allowed here; use ${allow.join(' or ')}.`,
-    );
-  });
 }
 
 /** What Express and its body parser throw, in the fleet's words. */

@@ -3,6 +3,7 @@ import type { Backbone } from '@pushfleet/core';
 import {
   type Config,
   createTokenCheck,
+  HttpServer,
   internalServer,
   logPart,
   type Metrics,
@@ -13,7 +14,6 @@ import {
 import type { fields } from './config.ts';
 import { GrpcApi } from './grpc.ts';
 import { createApp } from './http.ts';
-import { HttpServer } from './http-server.ts';
 import { RedisStore } from './redis.ts';
 import { RevocationIndex } from './revocation-index.ts';
 import { RevocationRegister } from './revocations.ts';
@@ -51,7 +51,13 @@ export function wireRegistry(
     revocations,
     log,
   });
-  const http = new HttpServer({ address: config.listen, app, log });
+  const http = new HttpServer({
+    address: config.listen,
+    handler: app,
+    log,
+    headerBytes: 32_768,
+    requestTimeoutMs: 15_000,
+  });
   const internal = internalServer(config);
   const grpc = new GrpcApi({ address: config.grpcListen, internal, tickets, revocations, log });
   declareMetrics(metrics, { revocations, tickets, grpc });

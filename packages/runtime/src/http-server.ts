@@ -1,0 +1,135 @@
+import {
+  createServer,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http';
+import type { Socket } from 'node:net';
+import { PushfleetError } from '@pushfleet/core';
+import type { Address } from './field.ts';
+import { refuseRequest } from './http-request.ts';
+import { type Log, listening } from './log.ts';
+import type { Part } from './part.ts';
+import { problem } from './problem.ts';
+
+export interface HttpServerOptions {
+  readonly address: Address;
+  /** An Express app is one, too. */
+  readonly handler: RequestListener;
+  readonly log: Log;
+  /** Most bytes of a request's line and headers together; more get a problem document. */
+  readonly headerBytes: number;
+  /** Longest time a whole request may take to arrive, in milliseconds; its headers have 15 s of it. */
+  readonly requestTimeoutMs: number;
+  /** The handler sends 100 Continue itself, once it wants the body; without this every client gets it at once. */
+  readonly asksForBodies?: boolean;
+}
+
+/**
+ * An HTTP/1.1 listener as a part. While it drains it still listens, and answers what is new with 503 `draining`;
+ * what was on its way is finished. Handlers that never end, such as event streams, do not belong here.
+ */
+export class HttpServer implements Part {
+  readonly name = 'http';
+  readonly #options: HttpServerOptions;
+  readonly #server: Server;
+  readonly #open = new Set<ServerResponse>();
+  #draining = false;
+  #idle: (() => void) | undefined;
+
+  constructor(options: HttpServerOptions) {
+    const { handler, headerBytes, requestTimeoutMs, asksForBodies = false } = options;
+    this.#options = options;
+    const onRequest: RequestListener = (request, response) => {
+      this.#count(response);
+      if (this.#draining) refuseRequest(request, closeAfter(response), draining(), pathOf(request.url));
+      else handler(request, response);
+    };
+    this.#server = createServer(
+      {
+        maxHeaderSize: headerBytes,
+        headersTimeout: Math.min(15_000, requestTimeoutMs),
+        requestTimeout: requestTimeoutMs,
+        // Longer than load balancers keep theirs, so that none sends into a connection being closed.
+        keepAliveTimeout: 75_000,
+        connectionsCheckingInterval: 5_000,
+      },
+      onRequest,
+    );
+    if (asksForBodies) this.#server.on('checkContinue', onRequest);
+    this.#server.on('clientError', (error, socket) => onClientError(error, socket as Socket, headerBytes));
+  }
+
+  /** The port that is listened on; 0 before the start. */
+  get port(): number {
+    const address = this.#server.address();
+    return typeof address === 'object' && address !== null ? address.port : 0;
+  }
+
+  async start(): Promise<void> {
+    const { host, port } = this.#options.address;
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject).listen(port, host, () => {
+        this.#server.off('error', reject);
+        resolve();
+      });
+    });
+    listening(this.#options.log, this.name, this.#server);
+  }
+
+  async drain(deadline: AbortSignal): Promise<void> {
+    this.#draining = true;
+    // Idle connections stay: what a client sends at this moment gets an answer and no reset.
+    for (const response of this.#open) closeAfter(response);
+    if (this.#open.size === 0 || deadline.aborted) return;
+    await new Promise<void>((resolve) => {
+      this.#idle = resolve;
+      deadline.addEventListener('abort', () => resolve(), { once: true });
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+
+  #count(response: ServerResponse): void {
+    this.#open.add(response);
+    response.once('close', () => {
+      this.#open.delete(response);
+      if (this.#open.size === 0) this.#idle?.();
+    });
+  }
+}
+
+const draining = (): PushfleetError =>
+  new PushfleetError('draining', 'This instance is shutting down; send the request again, to another.');
+
+const pathOf = (target = '/'): string => target.split('?', 1)[0] ?? '';
+
+function closeAfter(response: ServerResponse): ServerResponse {
+  if (!response.headersSent) response.setHeader('connection', 'close');
+  return response;
+}
+
+/** Answers what node:http could not read as a request; there is no response object for it. */
+function onClientError(error: NodeJS.ErrnoException, socket: Socket, headerBytes: number): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const answers: Readonly<Record<string, string>> = {
+    HPE_HEADER_OVERFLOW: `The request's headers are larger than ${headerBytes} bytes.`,
+    ERR_HTTP_REQUEST_TIMEOUT: 'The request did not arrive in time.',
+  };
+  const detail = answers[error.code ?? ''] ?? `The request is not HTTP/1.1 (${error.code ?? 'unknown'}).`;
+  const { status, headers, body } = problem(new PushfleetError('request_invalid', detail));
+  const lines = Object.entries({
+    ...headers,
+    connection: 'close',
+    'content-length': Buffer.byteLength(body),
+  });
+  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head}\r\n${body}`);
+}
