@@ -76,6 +76,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   readonly #subscriptions = new Map<TopicFilter, Subscription<HubFeed>>();
   /** Under way one after the other, so that what several of them would give is given once. */
   readonly #splices: Splice<HubFeed>[] = [];
+  #turn = 0;
   /** Where resumes begin that wait for their fence. */
   readonly #resuming = new Set<Mark>();
   /** A splice or a resume holds the cursor back. */
@@ -206,11 +207,10 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   }
 
   hasLogged(publication: Publication): boolean {
-    const { topic, shard, sequence } = publication;
     for (const one of this.#subscriptions.values()) {
       const stretch = one.stretchOf(publication);
-      if (stretch === undefined || !matches(one.filter, topic)) continue;
-      if (sequence > stretch.claimed.at(shard) || !this.#wasLeft(publication, stretch)) return true;
+      if (stretch === undefined || !matches(one.filter, publication.topic)) continue;
+      if (!this.#wasLeft(publication, stretch)) return true;
     }
     return false;
   }
@@ -264,10 +264,14 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
 
   /** Whether what a splice found in the log was left to another filter, which had yet to be handed it live. */
   #wasLeft(publication: Publication, stretch: LoggedStretch): boolean {
+    const { topic, shard, sequence } = publication;
+    const unclaimed = sequence <= stretch.claimed.at(shard);
     for (const one of this.#subscriptions.values()) {
+      if (one.logged.includes(stretch) || !one.isOwed(publication, false)) continue;
+      const { spliced } = one;
+      const before = spliced !== undefined && spliced.turn < stretch.turn && sequence <= spliced.to.at(shard);
       const supplied = one.live || one.given !== undefined;
-      if (!supplied || one.logged.includes(stretch) || !one.isOwed(publication, false)) continue;
-      if (matches(one.filter, publication.topic)) return true;
+      if ((before || (unclaimed && supplied)) && matches(one.filter, topic)) return true;
     }
     return false;
   }
@@ -362,7 +366,12 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     beginning: Beginning;
     retained?: readonly TopicFilter[];
   }): Splice<HubFeed> {
-    const splice = new Splice<HubFeed>({ host: this.#host as Host<unknown>, feed: this, ...o });
+    const splice = new Splice<HubFeed>({
+      host: this.#host as Host<unknown>,
+      feed: this,
+      turn: ++this.#turn,
+      ...o,
+    });
     this.#splices.push(splice);
     this.#retie();
     return splice;
@@ -398,7 +407,11 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
       if (splice.parked) return;
       if (!splice.pump()) return;
       this.#splices.shift();
-      const spliced = { to: this.#host.handed().later(splice.progress), pushed: this.#pushed };
+      const spliced = {
+        to: this.#host.handed().later(splice.progress),
+        pushed: this.#pushed,
+        turn: splice.turn,
+      };
       for (const one of splice.subscriptions) one.spliced = spliced;
       this.#goLive(splice.subscriptions, splice.progress);
       this.#retie();

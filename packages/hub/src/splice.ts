@@ -47,6 +47,8 @@ export interface Spliced {
  */
 export class Splice<R extends Receiver = Receiver> {
   readonly subscriptions: Subscription<R>[];
+  /** Number among the splices of the feed, which have their turns in this order. */
+  readonly turn: number;
   /** Waits until the feed is taken from. */
   parked = false;
   readonly #host: Host<unknown>;
@@ -78,6 +80,7 @@ export class Splice<R extends Receiver = Receiver> {
   constructor(o: {
     host: Host<unknown>;
     feed: Spliced;
+    turn: number;
     subscriptions: Subscription<R>[];
     beginning: Beginning;
     retained?: readonly TopicFilter[];
@@ -85,6 +88,7 @@ export class Splice<R extends Receiver = Receiver> {
     const { at, from, resumed } = o.beginning;
     this.#host = o.host;
     this.#feed = o.feed;
+    this.turn = o.turn;
     this.subscriptions = o.subscriptions;
     this.#set = new FilterSet(o.subscriptions.map(({ filter }) => filter));
     this.#at = at;
@@ -219,7 +223,7 @@ export class Splice<R extends Receiver = Receiver> {
     this.#page = page;
     this.#index = 0;
     if (this.#logged === undefined) {
-      this.#logged = { from: this.#at, to: this.#at, claimed: this.#claimed };
+      this.#logged = { from: this.#at, to: this.#at, claimed: this.#claimed, turn: this.turn };
       for (const one of this.subscriptions) one.remember(this.#logged);
     }
   }

@@ -14,6 +14,8 @@ export interface LoggedStretch {
   to: Mark;
   /** What lies at or before this place was left to the feed's other filters where they match. */
   readonly claimed: Mark;
+  /** Of the splice: it left to earlier ones what they may have given. */
+  readonly turn: number;
 }
 
 // Only a publication that the bus hands over late asks for these, and it is late by seconds.
@@ -28,7 +30,7 @@ export class Subscription<R extends Receiver = Receiver> {
   /** Up to where it was given before it was taken off the live supply; the rest is its splice's. */
   given: Mark | undefined;
   /** Up to where a splice gave it, when it went live, and how many items its feed had been given by then. */
-  spliced: { readonly to: Mark; readonly pushed: number } | undefined;
+  spliced: { readonly to: Mark; readonly pushed: number; readonly turn: number } | undefined;
   /** The reader was there before `from`, so that what comes late is new to it. */
   resumed = false;
   readonly logged: LoggedStretch[] = [];
