@@ -4,6 +4,7 @@ import {
   matches,
   type Namespace,
   type Publication,
+  PushfleetError,
   type TopicFilter,
 } from '@pushfleet/core';
 import type { Clock } from '../clock.ts';
@@ -173,8 +174,11 @@ export class MemorySource implements Source {
     return new Promise((resolve, reject) => {
       this.#clock.after(this.#latency(), () => {
         if (reachable && asked === this.#outages) resolve();
-        else reject(this.#failure ?? new Error('the connection was lost before the log answered'));
+        else reject(this.#failure ?? lost());
       });
     });
   }
 }
+
+const lost = (): PushfleetError =>
+  new PushfleetError('unavailable', 'The connection was lost before the log answered; try again.');
