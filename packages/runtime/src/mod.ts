@@ -13,6 +13,7 @@ export * from './problem.ts';
 export * from './rate.ts';
 export * from './registry-client.ts';
 export * from './revocations.ts';
+export { type Route, readRoutes, serviceFor } from './routes.ts';
 export * from './service.ts';
 export * from './shared-fields.ts';
 export * from './tokens.ts';

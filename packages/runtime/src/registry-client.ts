@@ -27,8 +27,8 @@ const ticketLength = 256;
 
 /**
  * Without PUSHFLEET_REGISTRY_URL: no revocations, and tickets are refused with advice. With it the part is not
- * ready before it has read the revocations once, as nobody could say which tokens are still good; when the
- * registry goes away later it keeps the list it has and stays ready.
+ * ready and `revoked` throws `unavailable` before it has read the revocations once, as nobody could say which
+ * tokens are still good; when the registry goes away later it keeps the list it has and stays ready.
  *
  * @throws ConfigError as `internalClient`
  */
@@ -44,7 +44,7 @@ export function createRegistryClient(
   const watch = watchRevocations(client, revocations, context.log);
   return {
     name: 'registry',
-    revocations,
+    revocations: onceKnown(revocations, () => watch.complete),
     start: async () => watch.start(),
     drain: async () => undefined,
     close: async () => {
@@ -53,6 +53,21 @@ export function createRegistryClient(
     },
     ready: () => (watch.complete ? undefined : 'the revocations have not been read from the registry yet'),
     redeemTicket: (ticket) => redeem(tickets, ticket, context.log),
+  };
+}
+
+/** An instance that has just started may be asked before it is ready: it must not let a revoked token pass meanwhile. */
+function onceKnown(list: RevocationList, isKnown: () => boolean): RevocationList {
+  return {
+    revoked(grant) {
+      if (isKnown()) return list.revoked(grant);
+      throw new PushfleetError(
+        'unavailable',
+        'This instance has just started and does not know yet which tokens are revoked; try again shortly.',
+        { retryAfterMs: 1_000 },
+      );
+    },
+    onRevoked: (on) => list.onRevoked(on),
   };
 }
 

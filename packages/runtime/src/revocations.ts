@@ -2,6 +2,7 @@ import type { Grant } from './grant.ts';
 
 /** Which tokens have been revoked, as the registry tells. */
 export interface RevocationList {
+  /** @throws PushfleetError `unavailable` while it is not known */
   revoked(grant: Grant): boolean;
   /**
    * Calls `on` after the list has grown; whoever holds connections then asks `revoked` of their grants. Returns

@@ -1,5 +1,5 @@
 import type { Topic } from '@pushfleet/core';
-import type { Route } from './routes.ts';
+import type { Route } from '@pushfleet/runtime';
 
 export interface DiscoveryOptions {
   readonly routes: readonly Route[];

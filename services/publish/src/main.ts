@@ -10,6 +10,7 @@ import {
   type Part,
   part,
   RateLimit,
+  readRoutes,
   runService,
   type ServiceContext,
   TimerWheel,
@@ -21,7 +22,6 @@ import { GrpcApi } from './grpc.ts';
 import { grpcCredentials } from './grpc-credentials.ts';
 import { createHttpApi } from './http.ts';
 import { Intake } from './intake.ts';
-import { readRoutes } from './routes.ts';
 import { Sessions } from './sessions.ts';
 
 await runService({ name: 'publish', fields, wire });

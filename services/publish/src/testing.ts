@@ -2,12 +2,11 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { createMemoryBackbone } from '@pushfleet/bus';
 import { limits } from '@pushfleet/core';
-import { createLog, createTokenCheck, RateLimit } from '@pushfleet/runtime';
+import { createLog, createTokenCheck, RateLimit, readRoutes } from '@pushfleet/runtime';
 import { Budget } from './budget.ts';
 import { Discovery } from './discovery.ts';
 import { createHttpApi, type HttpOptions } from './http.ts';
 import { Intake } from './intake.ts';
-import { readRoutes } from './routes.ts';
 
 export const secret = randomBytes(32).toString('hex');
 export const log = createLog({ name: 'test', level: 'silent' });

@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { readRoutes } from '@pushfleet/runtime';
 import { migrateFrom } from '../commands/migrate.ts';
 import { root, secretFile } from '../local/state.ts';
 import {
@@ -14,7 +15,6 @@ import {
 import { type Front, openFront } from './front.ts';
 import type { LaunchOptions } from './options.ts';
 import type { Roster } from './roster.ts';
-import { readRoutes } from './routes.ts';
 
 export interface StartOptions extends LaunchOptions {
   readonly roster: Roster;
@@ -25,7 +25,7 @@ export interface StartOptions extends LaunchOptions {
 export async function startFleet(o: StartOptions): Promise<Front> {
   rmSync(join(o.state, 'logs'), { recursive: true, force: true });
   const front = await openFront(
-    { routes: readRoutes(root), addressOf: (service) => o.roster.addressOf(service, 'http') },
+    { routes: readRoutes(), addressOf: (service) => o.roster.addressOf(service, 'http') },
     o.port,
   );
   try {

@@ -3,14 +3,21 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, test } from 'node:test';
+import type { Route } from '@pushfleet/runtime';
 import { openFront } from './front.ts';
-import type { Route } from './routes.ts';
 
-const routes: readonly Route[] = [
-  { service: 'stream', path: '/sse', pathType: 'Exact' },
-  { service: 'stream', path: '/v1/topics', pathType: 'Prefix' },
-  { service: 'absent', path: '/absent', pathType: 'Exact' },
-  { service: 'dead', path: '/dead', pathType: 'Exact' },
+const route = (service: string, path: string, pathType: Route['pathType'] = 'Exact'): Route => ({
+  name: path,
+  service,
+  port: 1,
+  path,
+  pathType,
+});
+const routes = [
+  route('stream', '/sse'),
+  route('stream', '/v1/topics', 'Prefix'),
+  route('absent', '/absent'),
+  route('dead', '/dead'),
 ];
 const backend = createServer();
 backend.listen(0, '127.0.0.1');

@@ -1,9 +1,8 @@
 import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { PushfleetError, quote } from '@pushfleet/core';
-import { sendProblem } from '@pushfleet/runtime';
+import { type Route, sendProblem, serviceFor } from '@pushfleet/runtime';
 import { createProxyServer } from 'http-proxy-3';
-import { type Route, serviceFor } from './routes.ts';
 
 export interface FrontOptions {
   readonly routes: readonly Route[];
