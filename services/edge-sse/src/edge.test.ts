@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { request as httpRequest } from 'node:http';
+import { createServer, request as httpRequest } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { after, before, suite, test } from 'node:test';
 import { limits } from '@pushfleet/core';
 import { head, RawClient, startEdge, type TestEdge, token, until } from './testing.ts';
@@ -52,6 +53,20 @@ suite('the SSE edge over raw HTTP', () => {
     await client.has('llo\n\n\r\n');
     const chunk = `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
     assert.ok(Buffer.from(client.received, 'latin1').includes(chunk), client.received);
+    client.close();
+  });
+
+  test('a scrape shows the streams and what the hubs hold', async (t) => {
+    const other = await startEdge(t);
+    const client = new RawClient(other.port, get('topic=a&topic=b/%2B'));
+    await client.has('event: pushfleet.open');
+    const server = createServer((request, response) => other.metrics.handle(request, response));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    t.after(() => server.close());
+    const text = await (await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)).text();
+    for (const line of ['pushfleet_edge_streams 1', 'pushfleet_hub_feeds 1', 'pushfleet_hub_filters 2']) {
+      assert.ok(text.includes(`\n${line}\n`), `${line} in:\n${text}`);
+    }
     client.close();
   });
 

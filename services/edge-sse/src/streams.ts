@@ -1,7 +1,14 @@
 import type { Socket } from 'node:net';
 import { PushfleetError } from '@pushfleet/core';
 import type { Hubs } from '@pushfleet/hub';
-import { type Grant, type Log, type Metrics, type RevocationList, TimerWheel } from '@pushfleet/runtime';
+import {
+  declareHubMetrics,
+  type Grant,
+  type Log,
+  type Metrics,
+  type RevocationList,
+  TimerWheel,
+} from '@pushfleet/runtime';
 import { jitter } from './close-code.ts';
 import type { EdgeConfig } from './config.ts';
 import type { Ask } from './request.ts';
@@ -28,7 +35,8 @@ export class Streams {
   constructor(options: StreamsOptions) {
     const { config, log, metrics } = options;
     const ended = metrics.counter('pushfleet_edge_streams_ended', {
-      description: 'Streams that this edge ended, by close code; "client" where the client did.',
+      description:
+        'Streams that this edge ended, by close code; those that their clients left are not counted.',
     });
     this.#o = options;
     this.#shared = {
@@ -41,6 +49,7 @@ export class Streams {
       onError: (error) => log.error({ err: error }, 'a stream failed'),
     };
     this.#declareMetrics(metrics);
+    declareHubMetrics(metrics, options.hubs);
   }
 
   #declareMetrics(metrics: Metrics): void {

@@ -9,6 +9,7 @@ import {
   createMetrics,
   createTokenCheck,
   type Grant,
+  type Metrics,
   type RevocationList,
   readConfig,
 } from '@pushfleet/runtime';
@@ -69,6 +70,7 @@ export interface TestEdge {
   readonly edge: Edge;
   readonly backbone: MemoryBackbone;
   readonly hubs: ReturnType<typeof createHubs>;
+  readonly metrics: Metrics;
   readonly registry: FakeRegistry;
   readonly port: number;
   readonly url: string;
@@ -117,6 +119,7 @@ export async function startEdge(
     edge,
     backbone,
     hubs,
+    metrics,
     registry,
     port,
     url: `http://127.0.0.1:${port}/sse`,

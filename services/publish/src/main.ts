@@ -5,6 +5,7 @@ import {
   type Config,
   createRegistryClient,
   createTokenCheck,
+  declareHubMetrics,
   logPart,
   type Metrics,
   type Part,
@@ -71,6 +72,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
     ...{ tokens, intake, budget, hubs, sessions, log },
   });
   declareMetrics(metrics, { intake, budget, grpc });
+  declareHubMetrics(metrics, hubs);
   const api = both(http, grpc);
   return {
     parts: [

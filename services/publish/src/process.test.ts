@@ -77,6 +77,10 @@ describe('publish on a real NATS', () => {
         ['a', 'over gRPC'],
       ],
     );
+    const metrics = await (await fetch(`http://${other.service.addresses.ops}/metrics`)).text();
+    assert.match(metrics, /^pushfleet_hub_feeds 1$/m);
+    assert.match(metrics, /^pushfleet_hub_filters 1$/m);
+    assert.match(metrics, /^pushfleet_publish_subscriptions 1$/m);
     one.client.close();
     other.client.close();
   });
