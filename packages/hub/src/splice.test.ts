@@ -1,0 +1,258 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { type Bus, type Cursor, defaultNamespace, PushfleetError } from '@pushfleet/core';
+import { filter, idOf, Stage } from './test/stage.ts';
+
+/** Counts what the bus is asked. */
+function count(stage: Stage): { replay: number; retained: number } {
+  const bus: Bus = stage.backbone.bus(defaultNamespace);
+  const calls = { replay: 0, retained: 0 };
+  const { replay, retained } = bus;
+  bus.replay = (...args) => {
+    calls.replay++;
+    return replay.apply(bus, args);
+  };
+  bus.retained = (...args) => {
+    calls.retained++;
+    return retained.apply(bus, args);
+  };
+  return calls;
+}
+
+async function publishMany(stage: Stage, topic: string, from: number, to: number): Promise<void> {
+  for (let i = from; i <= to; i++) await stage.publish(topic, String(i));
+}
+
+const numbers = (from: number, to: number) =>
+  Array.from({ length: to - from + 1 }, (_, i) => String(from + i));
+
+suite('resuming', () => {
+  test('replays from the cursor, then goes on live, each once', async () => {
+    const stage = new Stage({ hub: { pageCount: 3 } });
+    const cursor = await stage.publish('a', '0');
+    await publishMany(stage, 'a', 1, 20);
+    const client = await stage.subscribe(['a', '#'], { after: cursor });
+    await publishMany(stage, 'a', 21, 25);
+    await stage.settle();
+    assert.deepEqual(client.ids(), numbers(1, 25));
+  });
+
+  test('an attach within the ring reads nothing from the log', async () => {
+    const stage = new Stage();
+    const first = await stage.subscribe('a/#');
+    const { cursor } = first.feed;
+    await publishMany(stage, 'a/b', 1, 20);
+    await stage.settle();
+    const calls = count(stage);
+    const second = await stage.subscribe(['a/b', 'a/+'], { after: cursor });
+    assert.deepEqual(second.ids(), numbers(1, 20));
+    assert.equal(calls.replay, 0);
+    const [one, two] = [first.items(), second.items()];
+    assert.equal(one.length, 20);
+    assert.equal(two.length, 0);
+  });
+
+  for (const [ringCount, reads] of [
+    [21, 0],
+    [20, 0],
+    [19, 1],
+  ] as const) {
+    test(`20 publications behind a ring of ${ringCount}`, async () => {
+      const stage = new Stage({ hub: { ringCount } });
+      const first = await stage.subscribe('a');
+      const { cursor } = first.feed;
+      await publishMany(stage, 'a', 1, 20);
+      await stage.settle();
+      assert.equal(stage.hubs.stats().ring.count, Math.min(20, ringCount));
+      const calls = count(stage);
+      const second = await stage.subscribe('a', { after: cursor });
+      assert.deepEqual(second.ids(), numbers(1, 20));
+      assert.equal(calls.replay, reads);
+    });
+  }
+
+  test('the ring is bounded by bytes', async () => {
+    const stage = new Stage({ hub: { ringBytes: 10_000 } });
+    await stage.subscribe('a');
+    for (let i = 0; i < 20; i++) await stage.publish('a', String(i), { payload: Buffer.alloc(1_000) });
+    await stage.settle();
+    const { bytes, count: held } = stage.hubs.stats().ring;
+    assert.ok(bytes <= 10_000 && held === 7, `${held} with ${bytes} bytes`);
+  });
+
+  test('a herd with the same cursor reads the log once', async () => {
+    const stage = new Stage();
+    const cursor = await stage.publish('a', '0');
+    await publishMany(stage, 'a', 1, 100);
+    const calls = count(stage);
+    const clients = Array.from({ length: 1_000 }, () => stage.open());
+    const adding = Promise.all(clients.map(({ feed }) => feed.add([filter('a')], { after: cursor })));
+    await stage.settle();
+    await adding;
+    await stage.settle();
+    for (const client of clients) assert.deepEqual(client.ids(), numbers(1, 100));
+    assert.equal(calls.replay, 1);
+  });
+
+  test('a herd with a cursor each reads the log a few times', async () => {
+    const stage = new Stage({ hub: { replays: 4 } });
+    const other: Cursor[] = [];
+    for (let i = 0; i < 500; i++) other.push(await stage.publish('b', `b${i}`));
+    await publishMany(stage, 'a', 1, 100);
+    const calls = count(stage);
+    const clients = other.map(() => stage.open());
+    const adding = Promise.all(
+      clients.map(({ feed }, i) => feed.add([filter('a')], { after: other[i] as Cursor })),
+    );
+    await stage.settle();
+    await adding;
+    await stage.settle(100);
+    for (const client of clients) assert.deepEqual(client.ids(), numbers(1, 100));
+    assert.ok(calls.replay <= 8, `${calls.replay} reads`);
+  });
+
+  test('a slow feed holds nobody back and takes no more than its outbox and a page', async () => {
+    const stage = new Stage({ hub: { pageCount: 64 } });
+    const cursor = await stage.publish('a', '0');
+    await publishMany(stage, 'a', 1, 2_000);
+    const slow = await stage.subscribe('a', { after: cursor }, { count: 10 });
+    const fast = await stage.subscribe('a', { after: cursor });
+    const got = [];
+    for (let i = 0; i < 80; i++) {
+      got.push(...fast.ids());
+      await stage.settle(2);
+    }
+    assert.equal(got.length, 2_000);
+    assert.equal(stage.hubs.stats().outbox.count, 5, 'a replay fills half of the outbox');
+    await publishMany(stage, 'a', 2_001, 2_005);
+    const late = [];
+    for (let i = 0; i < 600; i++) {
+      late.push(...slow.ids());
+      await stage.settle(2);
+    }
+    assert.deepEqual(late, numbers(1, 2_005));
+    assert.deepEqual(slow.reasons, []);
+  });
+
+  test('other live filters go on, with cursors that do not skip the replay', async () => {
+    const stage = new Stage();
+    const cursor = await stage.publish('a', '0');
+    await publishMany(stage, 'a', 1, 50);
+    const client = await stage.subscribe('b', {}, { count: 20 });
+    await stage.add(client.feed, 'a', { after: cursor });
+    await stage.publish('b', 'live');
+    await stage.settle();
+    const items = client.items();
+    const ids = items.map(idOf);
+    assert.ok(ids.includes('live') && ids.length < 51, ids.join());
+    const live = items[ids.indexOf('live')];
+    assert(live?.kind === 'publication');
+    const again = await stage.subscribe(['a', 'b'], { after: live.value.cursor });
+    const missed = numbers(1, 50).filter((id) => !ids.slice(0, ids.indexOf('live')).includes(id));
+    assert.deepEqual(
+      again.ids().filter((id) => missed.includes(id)),
+      missed,
+    );
+  });
+
+  test('a cursor of a publish, which names its own shard alone, resumes by time elsewhere', async () => {
+    const stage = new Stage({ memory: { shards: 3 } });
+    const topics = ['a', 'b', 'c', 'd', 'e', 'f'];
+    await stage.publish('before', 'before');
+    await stage.settle();
+    const cursor = await stage.publish('a', 'first');
+    for (const topic of topics) await stage.publish(topic, `after ${topic}`);
+    const client = await stage.subscribe('#', { after: cursor });
+    assert.deepEqual(client.ids().sort(), topics.map((topic) => `after ${topic}`).sort());
+  });
+
+  test('what was lost comes as a gap, with a cursor to go on from', async () => {
+    const stage = new Stage({ memory: { shards: 2 } });
+    const cursor = await stage.publish('a', '0');
+    await publishMany(stage, 'a', 1, 10);
+    for (const shard of [0, 1]) stage.backbone.log.purge(shard, 5);
+    const client = await stage.subscribe('a', { after: cursor });
+    const items = client.items();
+    assert.deepEqual(items.map(idOf), ['gap', ...numbers(5, 10)]);
+    const [gap] = items;
+    assert(gap?.kind === 'gap');
+    const again = await stage.subscribe('a', { after: gap.to });
+    assert.deepEqual(again.ids(), numbers(5, 10));
+  });
+
+  for (const [what, cursor] of [
+    ['a place beyond the head', 'm1-1-zz'],
+    ['another generation', 'old-1-5'],
+  ]) {
+    test(`${what} is a gap, and live publications come`, async () => {
+      const stage = new Stage();
+      await publishMany(stage, 'a', 1, 3);
+      const client = await stage.subscribe('a', { after: cursor as Cursor });
+      await stage.publish('a', 'live');
+      await stage.settle();
+      const ids = client.ids();
+      assert.equal(ids[0], 'gap');
+      assert.equal(ids.at(-1), 'live');
+    });
+  }
+
+  test('the log away: the add fails or the replay goes on when it is back', async () => {
+    const stage = new Stage({ hub: { pageCount: 5, retryMs: 50 } });
+    const cursor = await stage.publish('a', '0');
+    await publishMany(stage, 'a', 1, 400);
+    const client = await stage.subscribe('a', { after: cursor }, { count: 100 });
+    stage.backbone.source.cut(new PushfleetError('unavailable', 'away'));
+    await assert.rejects(stage.subscribe('b'), { code: 'unavailable' });
+    const got = client.ids();
+    await stage.settle(100);
+    stage.backbone.source.restore();
+    for (let i = 0; i < 200; i++) {
+      await stage.settle(20);
+      got.push(...client.ids());
+    }
+    assert.deepEqual(got, numbers(1, 400));
+    assert.deepEqual(client.reasons, []);
+  });
+});
+
+suite('retained', () => {
+  test('comes first and marked, then what is live', async () => {
+    const stage = new Stage();
+    await stage.publish('a/1', 'one', { retain: true });
+    await stage.publish('a/2', 'two', { retain: true });
+    const client = await stage.subscribe(['a/#', 'a/1'], { retained: true });
+    await stage.publish('a/1', 'three', { retain: true });
+    await stage.settle();
+    const ids = client.ids();
+    assert.deepEqual(ids.slice(0, 2).sort(), ['retained one', 'retained two']);
+    assert.deepEqual(ids.slice(2), ['three']);
+  });
+
+  test('what the replay brings is not given as retained as well', async () => {
+    const stage = new Stage();
+    await stage.publish('a/1', 'old', { retain: true });
+    const cursor = await stage.publish('b', 'b');
+    await stage.publish('a/2', 'new', { retain: true });
+    const client = await stage.subscribe('a/#', { retained: true, after: cursor });
+    assert.deepEqual(client.ids(), ['retained old', 'new']);
+  });
+
+  test('more than an outbox holds comes as it is taken, and a herd shares the reads', async () => {
+    const stage = new Stage();
+    for (let i = 0; i < 60; i++) await stage.publish(`a/${i}`, String(i), { retain: true });
+    const calls = count(stage);
+    const clients = Array.from({ length: 100 }, () => stage.open({ count: 20 }));
+    const adding = Promise.all(clients.map(({ feed }) => feed.add([filter('a/#')], { retained: true })));
+    await stage.settle();
+    await adding;
+    const got = clients.map(() => new Set<string>());
+    for (let i = 0; i < 20; i++) {
+      clients.forEach((client, j) => {
+        for (const id of client.ids()) got[j]?.add(id);
+      });
+      await stage.settle(2);
+    }
+    for (const ids of got) assert.equal(ids.size, 60);
+    assert.ok(calls.retained <= 16, `${calls.retained} reads`);
+  });
+});
