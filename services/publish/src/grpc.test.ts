@@ -345,6 +345,22 @@ describe('drain', () => {
   });
 });
 
+test('a message above the limit is refused in the words of the gRPC library; its stream ends', async (t) => {
+  const api = await startGrpc();
+  t.after(() => api.stop());
+  const large = draft({ payload: Buffer.alloc(4 * 1_048_576) });
+  const { code, word, details } = await refusal(unary(api.client, 'publish', { draft: large }, authorized()));
+  assert.deepEqual([code, word], ['RESOURCE_EXHAUSTED', undefined]);
+  assert.match(details, /^Received message larger than max/);
+  const call = api.client.publishStream(authorized());
+  const { ended } = collected(call);
+  call.write({ correlation: 1, draft: large });
+  const end = await ended;
+  assert.equal(end.code, status.RESOURCE_EXHAUSTED);
+  assert.match(end.details, /^Received message larger than max/);
+  assert.equal(api.budget.held, 0);
+});
+
 describe('beside the API', () => {
   test('health tells whether the log is in reach', async (t) => {
     let serving = true;
@@ -368,7 +384,7 @@ describe('beside the API', () => {
     health.close();
   });
 
-  test('reflection names the service', async (t) => {
+  test('reflection names the services and tells what they are', async (t) => {
     const api = await startGrpc();
     t.after(() => api.stop());
     const client = new Client(
@@ -383,7 +399,16 @@ describe('beside the API', () => {
     // list_services (field 7) = "*"
     call.write(Buffer.from([0x3a, 0x01, 0x2a]));
     const [answer] = (await once(call, 'data')) as [Buffer];
-    assert.match(answer.toString('latin1'), /pushfleet\.publish\.v1\.PublishService/);
+    for (const name of ['pushfleet.publish.v1.PublishService', 'grpc.health.v1.Health']) {
+      assert.ok(answer.toString('latin1').includes(name), name);
+      // file_containing_symbol (field 4)
+      call.write(Buffer.from([0x22, name.length, ...Buffer.from(name)]));
+      const [file] = (await once(call, 'data')) as [Buffer];
+      assert.match(
+        file.toString('latin1'),
+        name.endsWith('Health') ? /HealthCheckRequest/ : /PublishRequest/,
+      );
+    }
     call.end();
     client.close();
   });

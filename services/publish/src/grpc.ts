@@ -26,7 +26,7 @@ import {
   type TokenCheck,
   toGrpc,
 } from '@pushfleet/runtime';
-import { HealthImplementation } from 'grpc-health-check';
+import { HealthImplementation, protoPath } from 'grpc-health-check';
 import type { Budget } from './budget.ts';
 import { fromProto, sizeOf, toResult } from './grpc-draft.ts';
 import { checkBatch, type Intake } from './intake.ts';
@@ -86,7 +86,7 @@ export class GrpcApi implements Lifecycle {
     });
     this.#server.addService(PublishServiceService, this.#handlers());
     this.#health.addToServer(this.#server);
-    new ReflectionService(loadDefinition()).addToServer(this.#server);
+    new ReflectionService(loadDefinitions()).addToServer(this.#server);
   }
 
   /** The port that is listened on. */
@@ -261,8 +261,9 @@ export class GrpcApi implements Lifecycle {
   }
 }
 
-function loadDefinition() {
+/** What reflection tells of; it does not list itself. */
+function loadDefinitions() {
   const file = fileURLToPath(import.meta.resolve('@pushfleet/proto/pushfleet/publish/v1/publish.proto'));
   const root = file.slice(0, -'pushfleet/publish/v1/publish.proto'.length);
-  return loadSync(file, { includeDirs: [root] });
+  return { ...loadSync(file, { includeDirs: [root] }), ...loadSync(protoPath) };
 }
