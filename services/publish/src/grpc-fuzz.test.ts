@@ -82,7 +82,7 @@ describe('noise on gRPC', () => {
   });
 
   test('and nothing is left of it', async () => {
-    assert.equal(api.sessions.size, 0);
+    assert.equal(api.streams.size, 0);
     assert.equal(api.budget.held, 0);
     assert.equal(
       await unary('Publish', Buffer.from([0x0a, 0x03, 0x1a, 0x01, 0x61]), authorized()),

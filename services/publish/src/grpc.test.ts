@@ -321,9 +321,9 @@ describe('PublishStream', () => {
     const call = api.client.publishStream(authorized());
     collected(call);
     call.write({ correlation: 1, draft: draft() });
-    await until(() => api.sessions.size === 1);
+    await until(() => api.streams.size === 1);
     call.cancel();
-    await until(() => api.sessions.size === 0 && api.budget.held === 0);
+    await until(() => api.streams.size === 0 && api.budget.held === 0);
   });
 });
 

@@ -31,7 +31,7 @@ import type { Budget } from './budget.ts';
 import { fromProto, sizeOf, toResult } from './grpc-draft.ts';
 import { checkBatch, type Intake } from './intake.ts';
 import { PublishStream } from './publish-stream.ts';
-import { draining, type Sessions } from './sessions.ts';
+import { draining, type Streams } from './streams.ts';
 import { readFilters, type SubscribeOptions, Subscription } from './subscribe.ts';
 
 export interface GrpcOptions {
@@ -41,7 +41,7 @@ export interface GrpcOptions {
   readonly intake: Intake;
   readonly budget: Budget;
   readonly hubs: Hubs;
-  readonly sessions: Sessions;
+  readonly streams: Streams;
   readonly log: Log;
   /** Largest message, in bytes. */
   readonly messageBytes: number;
@@ -114,7 +114,7 @@ export class GrpcApi implements Lifecycle {
   async drain(deadline: AbortSignal): Promise<void> {
     this.#draining = true;
     this.#reportHealth();
-    this.#options.sessions.drain(this.#options.drainWindowMs, deadline);
+    this.#options.streams.drain(this.#options.drainWindowMs, deadline);
     await new Promise<void>((resolve) => {
       // Sends GOAWAY, and waits for the calls that were accepted.
       this.#server.tryShutdown(() => resolve());
@@ -124,7 +124,7 @@ export class GrpcApi implements Lifecycle {
 
   async close(): Promise<void> {
     this.#stopReports();
-    this.#options.sessions.close();
+    this.#options.streams.close();
     this.#server.forceShutdown();
   }
 
@@ -194,14 +194,14 @@ export class GrpcApi implements Lifecycle {
   ): Promise<void> {
     const grant = await this.#authenticate(call.metadata);
     if (call.cancelled) return;
-    const { intake, budget, streamDrafts, messageBytes, sessions } = this.#options;
+    const { intake, budget, streamDrafts, messageBytes, streams } = this.#options;
     const stream = new PublishStream(call, grant, {
       intake,
       budget,
       drafts: streamDrafts,
       bytes: messageBytes,
     });
-    const leave = sessions.open(grant, (reason) => stream.end(reason));
+    const leave = streams.open(grant, (reason) => stream.end(reason));
     call.once('cancelled', leave).once('finish', leave);
   }
 
@@ -212,7 +212,7 @@ export class GrpcApi implements Lifecycle {
     if (call.cancelled) return;
     const filters = readFilters(grant, call.request.filters);
     const subscription = this.#openSubscription(call, grant);
-    const leave = this.#options.sessions.open(grant, (reason) => subscription.end(toGrpc(reason)));
+    const leave = this.#options.streams.open(grant, (reason) => subscription.end(toGrpc(reason)));
     const gone = () => {
       leave();
       subscription.end();

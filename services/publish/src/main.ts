@@ -23,7 +23,7 @@ import { GrpcApi } from './grpc.ts';
 import { grpcCredentials } from './grpc-credentials.ts';
 import { createHttpApi } from './http.ts';
 import { Intake } from './intake.ts';
-import { Sessions } from './sessions.ts';
+import { Streams } from './streams.ts';
 
 await runService({ name: 'publish', fields, wire });
 
@@ -42,7 +42,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
   const rate = new RateLimit({ perSecond: config.ratePerSecond, burst: config.rateBurst });
   const intake = new Intake({ backbone, rate, payloadBytes: config.payloadBytes });
   const budget = new Budget(config.pendingBytes);
-  const sessions = new Sessions({ wheel, revocations: registry.revocations });
+  const streams = new Streams({ wheel, revocations: registry.revocations });
   const http = createHttpApi({
     address: config.listen,
     discovery: new Discovery({
@@ -69,7 +69,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
     subscriptions: config.subscriptions,
     drainWindowMs: config.drainMs / 2,
     serving: () => backbone.ready,
-    ...{ tokens, intake, budget, hubs, sessions, log },
+    ...{ tokens, intake, budget, hubs, streams, log },
   });
   declareMetrics(metrics, { intake, budget, grpc });
   declareHubMetrics(metrics, hubs);

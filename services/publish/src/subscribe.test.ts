@@ -154,7 +154,7 @@ for (const [what, request, code, word, claims] of refusals) {
     const answer = await ended;
     assert.deepEqual([answer.code, answer.metadata.get('pushfleet-code')], [code, [word]]);
     assert.equal(messages.length, 0);
-    assert.equal(api.sessions.size, 0);
+    assert.equal(api.streams.size, 0);
     assert.equal(api.api.subscriptions, 0);
   });
 }
@@ -186,7 +186,7 @@ test('a subscriber that does not read is let go, and can resume', async (t) => {
       .bus('default' as Namespace)
       .publish([{ id, source: 's', topic: 'a' as never, contentType: 'x', payload: Buffer.alloc(10_000) }]);
   }
-  while (api.sessions.size > 0 && api.api.subscriptions > 0 && !slow.call.destroyed) {
+  while (api.streams.size > 0 && api.api.subscriptions > 0 && !slow.call.destroyed) {
     slow.call.resume();
     await new Promise((done) => setImmediate(done));
   }

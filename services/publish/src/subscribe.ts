@@ -12,7 +12,7 @@ import type { CloseReason, Delivery, Encodable, Feed, Hub } from '@pushfleet/hub
 import type * as proto from '@pushfleet/proto/pushfleet/publish/v1/publish';
 import { type Grant, type TimerWheel, toGrpc } from '@pushfleet/runtime';
 import { toProto } from './grpc-draft.ts';
-import { draining } from './sessions.ts';
+import { draining } from './streams.ts';
 
 type Call = ServerWritableStream<proto.SubscribeRequest, proto.SubscribeResponse>;
 

@@ -6,7 +6,7 @@ import type { Backbone } from '@pushfleet/core';
 import { createHubs } from '@pushfleet/hub';
 import { type Grant, TimerWheel } from '@pushfleet/runtime';
 import { GrpcApi, type GrpcOptions } from './grpc.ts';
-import { Sessions } from './sessions.ts';
+import { Streams } from './streams.ts';
 import { core, log, token } from './testing.ts';
 
 /** The gRPC API on a free port, and a client made from the .proto at run time, as a stranger would. */
@@ -23,7 +23,7 @@ export async function startGrpc(
   const wheel = new TimerWheel({ tickMs: 5 });
   const revoked = new Set<string>();
   const listeners = new Set<() => void>();
-  const sessions = new Sessions({
+  const streams = new Streams({
     wheel,
     revocations: {
       revoked: ({ subject }: Grant) => revoked.has(subject),
@@ -38,7 +38,7 @@ export async function startGrpc(
   const api = new GrpcApi({
     ...parts,
     hubs,
-    sessions,
+    streams,
     log,
     address: { host: '127.0.0.1', port: 0 },
     credentials: ServerCredentials.createInsecure(),
@@ -66,7 +66,7 @@ export async function startGrpc(
     await hubs.close();
     wheel.close();
   };
-  return { ...parts, api, client, hubs, sessions, wheel, revoke, stop };
+  return { ...parts, api, client, hubs, streams, wheel, revoke, stop };
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a client made at run time has no types

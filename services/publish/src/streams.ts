@@ -1,29 +1,29 @@
 import { PushfleetError } from '@pushfleet/core';
 import type { Grant, RevocationList, TimerWheel } from '@pushfleet/runtime';
 
-export interface SessionsOptions {
+export interface StreamsOptions {
   readonly wheel: TimerWheel;
   readonly revocations: RevocationList;
   /** Unix time in milliseconds. */
   readonly now?: () => number;
 }
 
-interface Session {
+interface Stream {
   readonly grant: Grant;
   readonly end: (reason: PushfleetError) => void;
 }
 
-/** At a drain this many milliseconds lie between two sessions' ends on average, so that their clients come back spread. */
+/** At a drain this many milliseconds lie between two streams' ends on average, so that their clients come back spread. */
 const drainStepMs = 10;
 
 /** The streams that outlive a request: they end when their token expires or is revoked, and at a drain. */
-export class Sessions {
-  readonly #options: SessionsOptions;
+export class Streams {
+  readonly #options: StreamsOptions;
   readonly #now: () => number;
-  readonly #open = new Set<Session>();
+  readonly #open = new Set<Stream>();
   readonly #stop: () => void;
 
-  constructor(options: SessionsOptions) {
+  constructor(options: StreamsOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#stop = options.revocations.onRevoked(() => this.#endRevoked());
@@ -33,30 +33,30 @@ export class Sessions {
     return this.#open.size;
   }
 
-  /** `end` is called at most once, when the session may not go on; returns how to leave, harmless to call twice. */
+  /** `end` is called at most once, when the stream may not go on; returns how to leave, harmless to call twice. */
   open(grant: Grant, end: (reason: PushfleetError) => void): () => void {
     const leave = () => {
       cancel();
-      this.#open.delete(session);
+      this.#open.delete(stream);
     };
-    const session: Session = {
+    const stream: Stream = {
       grant,
       end: (reason) => {
-        if (!this.#open.has(session)) return;
+        if (!this.#open.has(stream)) return;
         leave();
         end(reason);
       },
     };
-    const cancel = this.#options.wheel.after(grant.expiresAt - this.#now(), () => session.end(expired()));
-    this.#open.add(session);
+    const cancel = this.#options.wheel.after(grant.expiresAt - this.#now(), () => stream.end(expired()));
+    this.#open.add(stream);
     return leave;
   }
 
-  /** Ends every session at a moment of its own within `windowMs`, all of them at the latest when `deadline` is aborted. */
+  /** Ends every stream at a moment of its own within `windowMs`, all of them at the latest when `deadline` is aborted. */
   drain(windowMs: number, deadline: AbortSignal): void {
     const spreadMs = Math.min(windowMs, this.#open.size * drainStepMs);
-    for (const session of this.#open) {
-      this.#options.wheel.after(Math.random() * spreadMs, () => session.end(draining()));
+    for (const stream of this.#open) {
+      this.#options.wheel.after(Math.random() * spreadMs, () => stream.end(draining()));
     }
     deadline.addEventListener('abort', () => this.#endAll(), { once: true });
   }
@@ -67,12 +67,12 @@ export class Sessions {
   }
 
   #endAll(): void {
-    for (const session of this.#open) session.end(draining());
+    for (const stream of this.#open) stream.end(draining());
   }
 
   #endRevoked(): void {
-    for (const session of this.#open) {
-      if (this.#options.revocations.revoked(session.grant)) session.end(revoked());
+    for (const stream of this.#open) {
+      if (this.#options.revocations.revoked(stream.grant)) stream.end(revoked());
     }
   }
 }
