@@ -66,6 +66,8 @@ export interface Feed {
   close(): void;
 }
 
+const nothing: readonly Item<Delivery>[] = [];
+
 /** A feed of one hub. */
 export class HubFeed implements Feed, Member, Spliced, Ticking {
   stamp = 0;
@@ -145,8 +147,9 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   }
 
   take(count: number, bytes: number): readonly Item<Delivery>[] {
-    const items: Parcel[] = [];
     const outbox = this.#outbox;
+    if (outbox.count === 0 && !this.#tied) return nothing;
+    const items: Parcel[] = [];
     let size = 0;
     for (let next = outbox.peek(); next !== undefined; next = outbox.peek()) {
       if (items.length > 0 && (items.length >= count || size + next.bytes > bytes)) break;
@@ -217,7 +220,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
 
   tick(): void {
     this.#queued = false;
-    if (!this.#closed) this.#pump();
+    if (this.#tied) this.#pump();
     if (this.#reason !== undefined) {
       const reason = this.#reason;
       this.#reason = undefined;

@@ -191,7 +191,10 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
   /** Copies the place the bus has reached. */
   #look(late = false): void {
     const { generation, positions, time } = this.#following.place;
-    const behind = late || this.#handed.some((sequence, shard) => sequence > (positions[shard] ?? 0));
+    let behind = late;
+    for (let shard = 0; shard < positions.length && !behind; shard++) {
+      behind = (this.#handed[shard] ?? 0) > (positions[shard] ?? 0);
+    }
     const passed = behind
       ? new Mark(generation, this.#handed.slice(), time).later(Mark.of(this.#following.place))
       : undefined;

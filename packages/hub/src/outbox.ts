@@ -64,7 +64,7 @@ export class Outbox {
   shift(): Parcel {
     const parcel = this.#latest === undefined ? this.#shiftSlot() : this.#shiftLatest(this.#latest);
     this.#bytes -= parcel.bytes;
-    if (this.#count === 0) this.clear();
+    if (this.#count === 0 && (this.#latest !== undefined || this.#slots.length > largestKept)) this.clear();
     return parcel;
   }
 
