@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { type Cursor, type PushfleetError, parseCursor } from '@pushfleet/core';
-import { overheadBytes } from './mod.ts';
+import { overheadBytes } from './delivery.ts';
 import { filter, idOf, Stage } from './test/stage.ts';
 
 const code = (expected: string) => (error: PushfleetError) => error.code === expected;

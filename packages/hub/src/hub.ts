@@ -8,8 +8,9 @@ import {
 } from '@pushfleet/core';
 import { Envelope, gapParcel } from './delivery.ts';
 import { Fanout } from './fanout.ts';
-import { type CloseReason, type Feed, type FeedOptions, HubFeed } from './feed.ts';
+import type { CloseReason, Feed, FeedOptions } from './feed.ts';
 import type { Host } from './host.ts';
+import { HubFeed } from './hub-feed.ts';
 import { Interests } from './interest.ts';
 import { Mark } from './mark.ts';
 import type { HubOptions } from './options.ts';

@@ -1,7 +1,5 @@
 export type { Delivery, Encodable, Encoder } from './delivery.ts';
-export { overheadBytes, sizeOf } from './delivery.ts';
 export type { CloseReason, Feed, FeedOptions } from './feed.ts';
 export type { Hub, HubStats } from './hub.ts';
 export { createHubs, type Hubs, type HubsStats } from './hubs.ts';
 export { type HubOptions, hubDefaults } from './options.ts';
-export { FilterTrie, LevelTrie } from './trie.ts';

@@ -1,4 +1,4 @@
-import type { Publication, TopicFilter } from '@pushfleet/core';
+import { matches, type Publication, type TopicFilter } from '@pushfleet/core';
 import type { Parcel } from './delivery.ts';
 import type { Mark } from './mark.ts';
 
@@ -64,4 +64,24 @@ export class Subscription<R extends Receiver = Receiver> {
   remember(stretch: LoggedStretch): void {
     if (this.logged.push(stretch) > remembered) this.logged.shift();
   }
+}
+
+/** Whether a feed was given a publication from the log, by any of its subscriptions. */
+export function wasLogged(all: Iterable<Subscription>, publication: Publication): boolean {
+  const subscriptions = [...all];
+  return subscriptions.some((one) => {
+    const stretch = one.stretchOf(publication);
+    if (stretch === undefined || !matches(one.filter, publication.topic)) return false;
+    return !subscriptions.some((other) => wasLeft(other, publication, stretch));
+  });
+}
+
+/** Whether a splice left what it found in the log to this subscription, which had yet to be handed it live. */
+function wasLeft(to: Subscription, publication: Publication, stretch: LoggedStretch): boolean {
+  const { topic, shard, sequence } = publication;
+  const { spliced, given, live, filter } = to;
+  if (to.logged.includes(stretch) || !to.isOwed(publication, false)) return false;
+  const before = spliced !== undefined && spliced.turn < stretch.turn && sequence <= spliced.to.at(shard);
+  const supplied = sequence <= stretch.claimed.at(shard) && (live || given !== undefined);
+  return (before || supplied) && matches(filter, topic);
 }

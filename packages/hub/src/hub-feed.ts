@@ -1,0 +1,475 @@
+import {
+  type Cursor,
+  type Item,
+  matches,
+  type Publication,
+  PushfleetError,
+  type TopicFilter,
+} from '@pushfleet/core';
+import { type Delivery, type Envelope, type Parcel, replaced } from './delivery.ts';
+import type { Combination, Member } from './fanout.ts';
+import type { CloseReason, Feed, FeedOptions } from './feed.ts';
+import type { Host } from './host.ts';
+import { Mark } from './mark.ts';
+import { Outbox } from './outbox.ts';
+import { type Beginning, Splice, type Spliced } from './splice.ts';
+import { Subscription, wasLogged } from './subscription.ts';
+import type { Ticking } from './ticks.ts';
+
+const nothing: readonly Item<Delivery>[] = [];
+
+/** A feed of one hub. */
+export class HubFeed implements Feed, Member, Spliced, Ticking {
+  stamp = 0;
+  combination: Combination | undefined;
+  readonly #host: Host<HubFeed>;
+  readonly #options: FeedOptions;
+  readonly #outbox: Outbox;
+  readonly #subscriptions = new Map<TopicFilter, Subscription<HubFeed>>();
+  /** Under way one after the other, so that what several of them would give is given once. */
+  readonly #splices: Splice<HubFeed>[] = [];
+  #turn = 0;
+  /** Where resumes begin that wait for their fence. */
+  readonly #resuming = new Set<Mark>();
+  /** A splice or a resume holds the cursor back. */
+  #tied = false;
+  /** Behind what was taken last, or before the oldest item of the outbox. */
+  #behind: Mark;
+  /** The place its oldest live filters began at: nothing at or before it is owed any more. */
+  #origin: Mark | undefined;
+  /** The furthest of what was taken, where `behind` does not tell it. */
+  #reached: Mark | undefined;
+  #pushed = 0;
+  #taken = 0;
+  /** Up to this one of the pushed items, their places do not tell how far each filter is. */
+  #mixedUntil = 0;
+  #queued = false;
+  #announced = false;
+  #closed = false;
+  #reason: CloseReason | undefined;
+
+  constructor(host: Host<HubFeed>, options: FeedOptions) {
+    for (const limit of [options.count, options.bytes]) {
+      if (!(Number.isSafeInteger(limit) && limit > 0)) {
+        throw new RangeError(
+          `An outbox holds at least one item and byte; ${limit} is not a whole number above 0.`,
+        );
+      }
+    }
+    this.#host = host;
+    this.#options = options;
+    this.#outbox = new Outbox(options.count, options.bytes);
+    this.#behind = host.mark();
+  }
+
+  get depth(): { readonly count: number; readonly bytes: number } {
+    return this.#outbox;
+  }
+
+  get cursor(): Cursor {
+    return this.#place().cursor;
+  }
+
+  async add(filters: readonly TopicFilter[], o: { after?: Cursor; retained?: boolean } = {}): Promise<void> {
+    if (this.#closed) throw new PushfleetError('draining', 'The feed is closed; open a new one.');
+    const after = o.after === undefined ? undefined : Mark.parse(o.after);
+    const subscriptions = this.#register(filters);
+    if (after !== undefined) this.#hold(after);
+    try {
+      await this.#acquire(subscriptions);
+      const beginning = await this.#begin(after);
+      if (!this.#closed) this.#start(subscriptions, beginning, o.retained === true ? filters : undefined);
+    } catch (error) {
+      for (const one of subscriptions) this.#drop(one);
+      throw error;
+    } finally {
+      if (after !== undefined) this.#resuming.delete(after);
+      this.#retie();
+    }
+  }
+
+  remove(filter: TopicFilter): void {
+    const subscription = this.#subscriptions.get(filter);
+    if (subscription === undefined) return;
+    this.#drop(subscription);
+    for (const splice of this.#splices) splice.drop(subscription);
+    this.wake();
+  }
+
+  take(count: number, bytes: number): readonly Item<Delivery>[] {
+    const outbox = this.#outbox;
+    if (outbox.count === 0 && !this.#tied) return nothing;
+    const items: Parcel[] = [];
+    let size = 0;
+    for (let next = outbox.peek(); next !== undefined; next = outbox.peek()) {
+      if (items.length > 0 && (items.length >= count || size + next.bytes > bytes)) break;
+      outbox.shift();
+      this.#taken++;
+      this.#behind = next.mark;
+      if (next.mark.passed !== next.mark) this.#reach(next.mark.passed);
+      if (this.#isExpired(next)) continue;
+      items.push(next);
+      size += next.bytes;
+    }
+    if (outbox.count === 0) this.#announced = false;
+    if (this.#splices.length > 0) this.#unpark();
+    return items;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#behind = this.#place();
+    this.#closed = true;
+    for (const splice of this.#splices) splice.stop();
+    this.#splices.length = 0;
+    for (const subscription of this.#subscriptions.values()) this.#detach(subscription);
+    this.#subscriptions.clear();
+    if (this.#outbox.count > 0) this.#outbox.clear();
+    this.#retie();
+    this.#host.left(this);
+  }
+
+  /** Closes the feed and tells its owner why at the next tick. */
+  closeFor(reason: CloseReason): void {
+    if (this.#closed) return;
+    this.close();
+    this.#reason = reason;
+    this.wake();
+  }
+
+  offer(parcel: Parcel, before: Mark): void {
+    if (this.#tied || this.#closed) this.#offerTied(parcel, before);
+    else if (this.#outbox.fits(parcel.bytes)) this.#push(parcel, before);
+    else this.#overflow(parcel, before);
+  }
+
+  /** Offers what the bus handed over late to the filters that are being spliced. */
+  offerLate(envelope: Envelope): void {
+    const { publication } = envelope;
+    let given = this.hasLogged(publication) || this.#isGivenLive(envelope);
+    for (const splice of this.#splices) {
+      const filters = splice.missing(envelope);
+      if (!given && filters.length > 0) this.giveLate(envelope.parcel(filters), envelope.mark);
+      given ||= filters.length > 0 || splice.willGive(publication);
+    }
+  }
+
+  /** Offers the news of a gap, unless what is spliced will tell it. */
+  offerGap(parcel: Parcel, before: Mark): void {
+    if (this.#hasLive) this.offer(parcel, before);
+  }
+
+  hasLogged(publication: Publication): boolean {
+    return wasLogged(this.#subscriptions.values(), publication);
+  }
+
+  tick(): void {
+    this.#queued = false;
+    if (this.#tied) this.#pump();
+    if (this.#reason !== undefined) {
+      const reason = this.#reason;
+      this.#reason = undefined;
+      this.#options.onClose(reason);
+    } else if (!this.#closed && this.#outbox.count > 0 && !this.#announced) this.#announce();
+  }
+
+  get roomy(): boolean {
+    return !this.#closed && this.#outbox.roomy;
+  }
+
+  get subscriptions(): Iterable<Subscription<HubFeed>> {
+    return this.#subscriptions.values();
+  }
+
+  give(parcel: Parcel, before: Mark): void {
+    const others = this.#splices.length > 1 || this.#resuming.size > 0 || this.#hasLive;
+    if (others) this.#mixedUntil = this.#pushed + 1;
+    // The log may be ahead of what live filters were handed.
+    const mark = this.#hasLive ? parcel.mark.earlier(this.#host.mark()) : parcel.mark;
+    this.#push(replaced(parcel, this.#floor(mark)), this.#floor(before));
+  }
+
+  giveLate(parcel: Parcel, before: Mark): void {
+    this.give(parcel, before);
+    this.#mixedUntil = this.#pushed;
+  }
+
+  wake(): void {
+    if (this.#queued) return;
+    this.#queued = true;
+    this.#host.ticks.add(this);
+  }
+
+  fail(error: PushfleetError): void {
+    if (this.#closed) return;
+    if (error.code === 'unavailable' || error.code === 'timeout') this.#host.retry(this);
+    else this.closeFor({ kind: 'failed', error });
+  }
+
+  lose(error: PushfleetError): void {
+    this.closeFor({ kind: 'failed', error });
+  }
+
+  #isGivenLive({ publication }: Envelope): boolean {
+    if (this.#splices.some((splice) => splice.claims(publication))) return false;
+    for (const one of this.#liveOnes()) {
+      if (one.isOwed(publication, true) && matches(one.filter, publication.topic)) return true;
+    }
+    return false;
+  }
+
+  /** Takes new filters in, so that the cursor is held back from now on and no filter is added twice. */
+  #register(filters: readonly TopicFilter[]): Subscription<HubFeed>[] {
+    const fresh = [...new Set(filters)].filter((filter) => !this.#subscriptions.has(filter));
+    const most = this.#host.options.feedFilters;
+    if (this.#subscriptions.size + fresh.length > most) {
+      throw new PushfleetError(
+        'too_many_filters',
+        `A connection holds at most ${most} topic filters; this would be its ${this.#subscriptions.size + fresh.length}th.`,
+        { detail: { limit: most } },
+      );
+    }
+    return fresh.map((filter) => {
+      const subscription = new Subscription(this, filter, this.#behind);
+      this.#subscriptions.set(filter, subscription);
+      return subscription;
+    });
+  }
+
+  /** What waits in the outbox must not let a client skip what the resume is about to bring. */
+  #hold(after: Mark): void {
+    this.#resuming.add(after);
+    this.#tied = true;
+    if (this.#outbox.count === 0) return;
+    this.#outbox.rewrite((parcel) => {
+      const mark = parcel.mark.earlier(after);
+      return replaced(parcel, mark.told(parcel.mark.passed));
+    });
+    this.#mixedUntil = this.#pushed;
+  }
+
+  async #acquire(subscriptions: readonly Subscription[]): Promise<void> {
+    const { interests } = this.#host;
+    const fences = await Promise.allSettled(subscriptions.map(({ filter }) => interests.acquire(filter)));
+    const failed = fences.find((fence) => fence.status === 'rejected');
+    fences.forEach(({ status }, i) => {
+      const { filter, removed } = subscriptions[i] as Subscription;
+      if (status === 'fulfilled' && (failed !== undefined || removed)) interests.release(filter);
+    });
+    if (failed !== undefined) throw failed.reason;
+    for (const subscription of subscriptions) subscription.held = !subscription.removed;
+  }
+
+  async #begin(after: Mark | undefined): Promise<Beginning> {
+    const settled = this.#host.settled();
+    if (after === undefined) return { at: settled, resumed: false };
+    if (after.generation !== settled.generation) {
+      const nothing = settled.positions.map(() => 0);
+      return { at: new Mark(settled.generation, nothing, 0), from: after.cursor, resumed: true };
+    }
+    if (!settled.reaches(after)) {
+      const head = await this.#host.head();
+      if (!head.reaches(after)) return { at: after.within(head), from: after.cursor, resumed: true };
+      this.#host.raise(after);
+    }
+    const plain = after.complete && after.positions.length === settled.positions.length;
+    const from = plain && !this.#host.ring.isDoubtful(after) ? undefined : after.cursor;
+    return { at: after, from, resumed: true };
+  }
+
+  #start(
+    registered: readonly Subscription<HubFeed>[],
+    beginning: Beginning,
+    retained: readonly TopicFilter[] | undefined,
+  ): void {
+    const subscriptions = registered.filter(({ removed }) => !removed);
+    for (const one of subscriptions) {
+      one.from = beginning.at;
+      one.resumed = beginning.resumed;
+    }
+    if (!beginning.resumed && retained === undefined) {
+      this.#goLive(subscriptions, beginning.at);
+      return;
+    }
+    this.#splice({ subscriptions, beginning, ...(retained !== undefined && { retained }) });
+    this.wake();
+  }
+
+  #splice(o: {
+    subscriptions: Subscription<HubFeed>[];
+    beginning: Beginning;
+    retained?: readonly TopicFilter[];
+  }): Splice<HubFeed> {
+    const splice = new Splice<HubFeed>({
+      host: this.#host as Host<unknown>,
+      feed: this,
+      turn: ++this.#turn,
+      ...o,
+    });
+    this.#splices.push(splice);
+    this.#retie();
+    return splice;
+  }
+
+  #goLive(subscriptions: readonly Subscription<HubFeed>[], at: Mark): void {
+    // With others live, something they are owed may still be under way before `at`.
+    if (!this.#hasLive) this.#origin = at;
+    for (const one of subscriptions) this.#host.fanout.add(one);
+  }
+
+  #drop(subscription: Subscription<HubFeed>): void {
+    if (subscription.removed) return;
+    this.#subscriptions.delete(subscription.filter);
+    this.#detach(subscription);
+  }
+
+  #detach(subscription: Subscription<HubFeed>): void {
+    subscription.removed = true;
+    if (subscription.live) this.#host.fanout.remove(subscription);
+    if (subscription.held) this.#host.interests.release(subscription.filter);
+    subscription.held = false;
+  }
+
+  #retie(): void {
+    this.#tied = this.#splices.length > 0 || this.#resuming.size > 0;
+    if (this.#splices.length > 0) this.#host.splicing.add(this);
+    else this.#host.splicing.delete(this);
+  }
+
+  #pump(): void {
+    for (let splice = this.#splices[0]; splice !== undefined; splice = this.#splices[0]) {
+      if (splice.parked) return;
+      if (!splice.pump()) return;
+      this.#splices.shift();
+      const spliced = {
+        to: this.#host.handed().later(splice.progress),
+        pushed: this.#pushed,
+        turn: splice.turn,
+      };
+      for (const one of splice.subscriptions) one.spliced = spliced;
+      this.#goLive(splice.subscriptions, splice.progress);
+      this.#retie();
+    }
+  }
+
+  #unpark(): void {
+    for (const splice of this.#splices) splice.parked = false;
+    if (this.#outbox.roomy) this.wake();
+  }
+
+  #place(): Mark {
+    if (this.#outbox.count > 0 || this.#closed) return this.#behind;
+    const mark = this.#host.mark();
+    if (this.#tied) return this.#floor(mark);
+    return this.#atLeastOrigin(mark);
+  }
+
+  #atLeastOrigin(mark: Mark): Mark {
+    const origin = this.#origin;
+    return origin === undefined || mark.reaches(origin) ? mark : mark.later(origin);
+  }
+
+  /** The place from which nothing is lost, whatever the splices and resumes have still to give. */
+  #floor(mark: Mark): Mark {
+    let floor = mark;
+    for (const splice of this.#splices) floor = splice.progress.earlier(floor);
+    for (const after of this.#resuming) floor = floor.earlier(after);
+    return floor;
+  }
+
+  #offerTied(parcel: Parcel, before: Mark): void {
+    if (this.#closed || this.#isClaimed(parcel)) return;
+    if (!this.#outbox.fits(parcel.bytes)) {
+      this.#overflow(parcel, before);
+      return;
+    }
+    this.#mixedUntil = this.#pushed + 1;
+    const mark = this.#floor(parcel.mark);
+    this.#push(replaced(parcel, mark.told(parcel.mark.passed)), this.#floor(before));
+  }
+
+  #isClaimed(parcel: Parcel): boolean {
+    if (parcel.kind === 'gap') return false;
+    const { publication } = parcel.value;
+    return this.#splices.some((splice) => splice.claims(publication));
+  }
+
+  #push(parcel: Parcel, before: Mark): void {
+    if (this.#outbox.count === 0) {
+      this.#behind = this.#tied ? before : this.#atLeastOrigin(before);
+      this.wake();
+    }
+    this.#outbox.push(parcel);
+    this.#pushed++;
+    if (parcel.mark.passed !== parcel.mark) this.#mixedUntil = this.#pushed; // it came late
+  }
+
+  #overflow(parcel: Parcel, before: Mark): void {
+    if (!this.#announced) {
+      this.#announce();
+      if (this.#closed) return;
+      if (this.#outbox.fits(parcel.bytes)) {
+        this.offer(parcel, before);
+        return;
+      }
+    }
+    if (this.#options.overflow === 'close') this.closeFor({ kind: 'slow_consumer' });
+    else if (this.#options.overflow === 'rewind') this.#rewind(before);
+    else this.#conflate(parcel, before);
+  }
+
+  #conflate(parcel: Parcel, before: Mark): void {
+    this.#outbox.conflate();
+    this.#push(this.#tied ? replaced(parcel, this.#floor(parcel.mark)) : parcel, this.#floor(before));
+    if (this.#outbox.exceeds) this.closeFor({ kind: 'slow_consumer' });
+  }
+
+  /**
+   * Drops the outbox, to be read again from what was taken last. While it holds items whose places do not tell
+   * how far each filter is, it stays, and what comes after it is read from the log.
+   */
+  #rewind(before: Mark): void {
+    const mixed = this.#taken < this.#mixedUntil || this.#tied;
+    const taken = this.#behind.passed;
+    const at = mixed ? before.passed : taken.later(this.#reached ?? taken);
+    const subscriptions = [...this.#liveOnes()];
+    for (const one of subscriptions) {
+      this.#host.fanout.remove(one);
+      one.given = one.from.later(at);
+      // The log may have given more than the bus has handed over; what of it was taken stays given.
+      if (one.spliced !== undefined && this.#taken >= one.spliced.pushed) {
+        one.given = one.given.later(one.logged.at(-1)?.to ?? one.given);
+      } else if (!mixed) one.spliced = undefined;
+    }
+    if (!mixed) this.#outbox.clear();
+    const splice = this.#splice({ subscriptions, beginning: { at, resumed: false } });
+    splice.parked = !mixed;
+  }
+
+  #announce(): void {
+    this.#announced = true;
+    try {
+      this.#options.onReadable();
+    } catch (error) {
+      this.closeFor({ kind: 'failed', error: PushfleetError.from(error) });
+    }
+  }
+
+  #reach(place: Mark): void {
+    this.#reached = this.#reached === undefined ? place : this.#reached.later(place);
+  }
+
+  #isExpired(parcel: Parcel): boolean {
+    if (parcel.kind === 'gap') return false;
+    const { expiresAt } = parcel.value.publication;
+    return expiresAt !== undefined && expiresAt <= this.#host.options.clock.now();
+  }
+
+  get #hasLive(): boolean {
+    return !this.#liveOnes()[Symbol.iterator]().next().done;
+  }
+
+  *#liveOnes(): Iterable<Subscription<HubFeed>> {
+    for (const one of this.#subscriptions.values()) if (one.live) yield one;
+  }
+}
