@@ -29,6 +29,8 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   /** Under way one after the other, so that what several of them would give is given once. */
   readonly #splices: Splice<HubFeed>[] = [];
   #turn = 0;
+  /** What splices gave of the log, by the number of items the feed had been given by then. */
+  #given: { readonly one: Subscription<HubFeed>; readonly to: Mark; readonly pushed: number }[] = [];
   /** Where resumes begin that wait for their fence. */
   readonly #resuming = new Set<Mark>();
   /** A splice or a resume holds the cursor back. */
@@ -341,15 +343,29 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
       if (splice.parked) return;
       if (!splice.pump()) return;
       this.#splices.shift();
-      const spliced = {
-        to: this.#host.handed().later(splice.progress),
-        pushed: this.#pushed,
-        turn: splice.turn,
-      };
-      for (const one of splice.subscriptions) one.spliced = spliced;
+      this.#finish(splice);
       this.#goLive(splice.subscriptions, splice.progress);
       this.#retie();
     }
+  }
+
+  #finish(splice: Splice<HubFeed>): void {
+    this.#settleTaken();
+    const to = this.#host.handed().later(splice.progress);
+    for (const one of splice.subscriptions) {
+      one.spliced = { to, turn: splice.turn };
+      const logged = one.logged.at(-1);
+      if (logged?.turn === splice.turn) this.#given.push({ one, to: logged.to, pushed: this.#pushed });
+    }
+  }
+
+  /** Notes what of the log has been taken by now. */
+  #settleTaken(): void {
+    this.#given = this.#given.filter(({ one, to, pushed }) => {
+      if (pushed > this.#taken) return true;
+      one.taken = one.taken === undefined ? to : one.taken.later(to);
+      return false;
+    });
   }
 
   #unpark(): void {
@@ -430,18 +446,20 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
    */
   #rewind(before: Mark): void {
     const mixed = this.#taken < this.#mixedUntil || this.#tied;
+    this.#settleTaken();
     const taken = this.#behind.passed;
     const at = mixed ? before.passed : taken.later(this.#reached ?? taken);
     const subscriptions = [...this.#liveOnes()];
     for (const one of subscriptions) {
       this.#host.fanout.remove(one);
-      one.given = one.from.later(at);
-      // The log may have given more than the bus has handed over; what of it was taken stays given.
-      if (one.spliced !== undefined && this.#taken >= one.spliced.pushed) {
-        one.given = one.given.later(one.logged.at(-1)?.to ?? one.given);
-      } else if (!mixed) one.spliced = undefined;
+      one.given = one.from.later(at).later(one.taken ?? at);
+      if (!mixed) one.spliced = undefined;
     }
-    if (!mixed) this.#outbox.clear();
+    if (!mixed) {
+      this.#outbox.clear();
+      this.#taken = this.#pushed;
+      this.#given = [];
+    }
     const splice = this.#splice({ subscriptions, beginning: { at, resumed: false } });
     splice.parked = !mixed;
   }

@@ -64,7 +64,9 @@ class Client {
       count: patient ? 1_000 : 1 + this.#random.below(8),
       bytes: 1_000_000,
       onReadable: () => {
-        if (this.#random.chance(0.4) && feed === this.feed) this.take(feed, 1 + this.#random.below(4));
+        const knows = this.cursor !== undefined; // else it has yet to learn where it began
+        if (this.#random.chance(0.4) && knows && feed === this.feed)
+          this.take(feed, 1 + this.#random.below(4));
       },
       onClose: (reason) => {
         assert.notEqual(reason.kind, 'failed', `the feed failed${this.story}`);

@@ -30,7 +30,9 @@ export class Subscription<R extends Receiver = Receiver> {
   /** Up to where it was given before it was taken off the live supply; the rest is its splice's. */
   given: Mark | undefined;
   /** Up to where a splice gave it, when it went live, and how many items its feed had been given by then. */
-  spliced: { readonly to: Mark; readonly pushed: number; readonly turn: number } | undefined;
+  spliced: { readonly to: Mark; readonly turn: number } | undefined;
+  /** Up to where it was taken of the log, which may be ahead of what the bus has handed over. */
+  taken: Mark | undefined;
   /** The reader was there before `from`, so that what comes late is new to it. */
   resumed = false;
   readonly logged: LoggedStretch[] = [];
