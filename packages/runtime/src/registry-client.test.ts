@@ -77,6 +77,7 @@ describe('the revocations of the registry', () => {
     client.revocations.onRevoked(() => told++);
     await client.start();
     assert.match(client.ready?.() ?? '', /have not been read/);
+    assert.throws(() => client.revocations.revoked(grantOf('c')), { code: 'unavailable' });
     await until(() => watchers.length === 1, 'the watch');
     watchers[0]?.write({ changes: [revoked('a', 1n)], snapshotComplete: false });
     watchers[0]?.write({ changes: [revoked('b', 2n)], snapshotComplete: true });
@@ -100,7 +101,8 @@ describe('the revocations of the registry', () => {
     await client.start();
     await until(() => first.watchers.length === 1, 'the watch');
     first.watchers[0]?.write({ changes: [revoked('a', 1n)], snapshotComplete: true });
-    await until(() => client.revocations.revoked(grantOf('a')), 'the snapshot');
+    await until(() => client.ready?.() === undefined, 'the snapshot');
+    assert.ok(client.revocations.revoked(grantOf('a')));
     first.stop();
     const second = await registry({ port: first.port });
     t.after(second.stop);

@@ -73,6 +73,7 @@ export class Link {
   #connection: NatsConnection | undefined;
   #replies: Replies | undefined;
   #up = false;
+  #since = Date.now();
   #closed = false;
 
   constructor(options: LinkOptions) {
@@ -82,6 +83,11 @@ export class Link {
   /** Whether the connection stands at this moment. */
   get up(): boolean {
     return this.#up;
+  }
+
+  /** For how long it has been away, in milliseconds; 0 while it stands. */
+  get awayMs(): number {
+    return this.#up ? 0 : Date.now() - this.#since;
   }
 
   /** @throws PushfleetError `unavailable` where the broker was never reached */
@@ -158,6 +164,7 @@ export class Link {
   #set(up: boolean): void {
     if (this.#up === up) return;
     this.#up = up;
+    this.#since = Date.now();
     for (const on of this.#watchers) on(up);
   }
 }

@@ -74,6 +74,12 @@ export class Lane {
     this.singly += items.length;
   }
 
+  /** Takes those out that were never sent. What was, and went back to the front, may be stored: it is tried on. */
+  takeUnsent(): Outgoing[] {
+    const first = this.waiting.findIndex(({ sent }) => !sent);
+    return first < 0 ? [] : this.waiting.splice(first);
+  }
+
   /** Takes those out whose deadline passed while they waited. */
   takeExpired(now: number): Outgoing[] {
     const live = this.waiting.findIndex(({ deadline }) => deadline > now);

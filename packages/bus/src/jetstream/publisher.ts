@@ -32,6 +32,11 @@ export interface PublisherLimits {
   readonly batchBytes: number;
   /** How long a draft is tried, in milliseconds; less where the duplicate window is short. */
   readonly patienceMs: number;
+  /**
+   * How long a lost connection is waited for before what was never sent is refused, in milliseconds: a restart is
+   * waited out, and in a longer outage publishers hear at once that nothing was stored.
+   */
+  readonly awayMs: number;
   /** How long one attempt waits for its acknowledgement, in milliseconds. */
   readonly attemptMs: number;
 }
@@ -44,6 +49,7 @@ const publisherLimits: PublisherLimits = {
   batchFrom: 64,
   batchBytes: 1_048_576,
   patienceMs: 20_000,
+  awayMs: 5_000,
   attemptMs: 3_000,
 };
 
@@ -140,6 +146,7 @@ export class Publisher {
   #enqueue(namespace: Namespace, draft: Draft, answer: (answer: Answer) => void): void {
     if (this.#refusing) throw refusals.draining();
     const { layout, bulk, duplicateWindowMs } = this.#broker;
+    if (bulk.awayMs > this.#limits.awayMs) throw refusals.outOfReach();
     const now = Date.now();
     const deadline = now + Math.min(this.#limits.patienceMs, duplicateWindowMs * 0.45);
     const shard = shardOf(draft.topic, layout.shards);
@@ -286,8 +293,10 @@ export class Publisher {
       if (now >= commit.deadline) this.#fail(commit, refusals.uncertain());
       else if (now >= commit.nextAttempt && this.#broker.bulk.up) this.#send(commit);
     }
+    const away = this.#broker.bulk.awayMs > this.#limits.awayMs;
     for (const lane of this.#lanes.values()) {
-      for (const { sent, settle } of lane.takeExpired(now)) settle(refusals.tooLate(sent));
+      const given = away ? lane.takeUnsent() : lane.takeExpired(now);
+      for (const { sent, settle } of given) settle(refusals.tooLate(sent));
       if (lane.waiting.length > 0 || lane.busy) continue;
       this.#lanes.delete(lane.subject);
       this.#runnable.delete(lane);
