@@ -106,9 +106,10 @@ export class Splice<R extends Receiver = Receiver> {
   }
 
   /** Whether a live publication is this one's to give, in its order. */
-  claims({ topic, shard, sequence }: Publication): boolean {
-    if (sequence <= this.#claimed.at(shard)) return false;
-    return this.#set.match(topic).length > 0;
+  claims(publication: Publication): boolean {
+    const { topic, shard, sequence } = publication;
+    if (sequence <= this.#claimed.at(shard) || this.#set.match(topic).length === 0) return false;
+    return !this.#isGivenOtherwise(publication);
   }
 
   /** Gives what there is and fits; true once the supply is live from here on. */
