@@ -37,7 +37,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   #tied = false;
   /** Behind what was taken last, or before the oldest item of the outbox. */
   #behind: Mark;
-  /** The place its oldest live filters began at: nothing at or before it is owed any more. */
+  /** The place its first filters began at: nothing at or before it is owed any more. */
   #origin: Mark | undefined;
   /** The furthest of what was taken, where `behind` does not tell it. */
   #reached: Mark | undefined;
@@ -314,8 +314,8 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   }
 
   #goLive(subscriptions: readonly Subscription<HubFeed>[], at: Mark): void {
-    // With others live, something they are owed may still be under way before `at`.
-    if (!this.#hasLive) this.#origin = at;
+    // With others, something they are owed may still be under way before `at`.
+    if (subscriptions.length === this.#subscriptions.size) this.#origin = at;
     for (const one of subscriptions) this.#host.fanout.add(one);
   }
 
