@@ -194,15 +194,30 @@ async function live(o: Parameters<typeof open>[0] = {}) {
 const preface = 'HEAD\r\n\r\n: pushfleet\nretry: \\d+\n\n';
 
 test('head, comment, retry and opening go out together once the subscription stands', async () => {
-  const { hub, wire } = open({ ask: { after: at(5), retained: true } });
+  const { hub, wire } = open({ ask: { retained: true } });
   assert.equal(wire.news, '');
-  assert.deepEqual(hub.added, [[['t'], { retained: true, after: at(5) }]]);
+  assert.deepEqual(hub.added, [[['t'], { retained: true }]]);
   hub.cursor = at(7);
   hub.adding.resolve();
   await turn();
   assert.equal(wire.writes.length, 1);
   const opening = `id: ${at(7)}\nevent: pushfleet.open\ndata: {"cursor":"${at(7)}"}\n\n`;
   assert.match(wire.news, new RegExp(`^${preface}${opening}$`));
+});
+
+test('a resume never moves the client back: its opening names the place it came with, or the last one given', async () => {
+  const { hub, wire } = open({ ask: { after: at(5) } });
+  assert.deepEqual(hub.added, [[['t'], { retained: false, after: at(5) }]]);
+  hub.cursor = at(3);
+  hub.adding.resolve();
+  await turn();
+  assert.match(wire.news, new RegExp(`id: ${at(5)}\nevent: pushfleet.open`));
+  const replayed = open({ ask: { after: at(5) } });
+  replayed.hub.give(delivery(6));
+  await turn();
+  replayed.hub.adding.resolve();
+  await turn();
+  assert.match(replayed.wire.news, new RegExp(`id: ${at(6)}\nevent: pushfleet.open`));
 });
 
 test('what is pending goes out in one write behind the head, before the subscription stands too', async () => {

@@ -133,7 +133,8 @@ export class Session {
     try {
       await this.#feed.add(filters, { retained, ...(after !== undefined && { after }) });
       if (this.#ended) return;
-      this.#told = this.#feed.cursor;
+      // Who resumes has a place already; the feed's own may still lie before it.
+      this.#told ??= after ?? this.#feed.cursor;
       this.#say(opened(this.#told));
       this.#cancelTimer();
       this.#arm(jitter(beat));
