@@ -375,9 +375,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
 
   #place(): Mark {
     if (this.#outbox.count > 0 || this.#closed) return this.#behind;
-    const mark = this.#host.mark();
-    if (this.#tied) return this.#floor(mark);
-    return this.#atLeastOrigin(mark);
+    return this.#floor(this.#atLeastOrigin(this.#host.mark()));
   }
 
   #atLeastOrigin(mark: Mark): Mark {

@@ -97,8 +97,7 @@ class Client {
     if (back) this.#ordered = false; // what it brings of the past may be older than what others brought
     this.#note('widen', filter, back ? cursor : 'now');
     const added = await this.#world.during(feed.add([filter], back ? { after: cursor } : {}));
-    if (!added) this.leave();
-    else this.owed.set(filter, back ? parseCursor(cursor) : this.#world.heads());
+    if (added) this.owed.set(filter, back ? parseCursor(cursor) : this.#world.heads());
   }
 
   take(feed: Feed, count: number): number {
