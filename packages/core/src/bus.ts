@@ -62,7 +62,8 @@ export interface Bus {
 
   /**
    * Reads what is stored after `after` up to and including `until` and matches any of the filters: each
-   * publication once, in order per topic. What can no longer be given comes as a gap.
+   * publication once, sequences ascending within a shard. What can no longer be given comes as a gap. A shard
+   * whose `until` lies before `after` has nothing to read.
    *
    * @throws PushfleetError `cursor_invalid`, or `unavailable` when the log is out of reach
    */
