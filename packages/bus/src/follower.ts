@@ -250,7 +250,7 @@ export class Follower implements Following {
     const { sequences } = await this.#source.heads();
     const head = sequences[shard.index] ?? 0;
     let found = 0;
-    for await (const batch of this.#read(shard, head, false)) {
+    for await (const batch of this.#read(shard, head)) {
       for (const item of batch) {
         if (item.kind === 'gap') this.#passGap(shard, item);
         else if (this.#isMissing(shard, item.value)) {
@@ -263,10 +263,10 @@ export class Follower implements Following {
     return found;
   }
 
-  #read(shard: Shard, until: number, headersOnly: boolean): AsyncIterable<readonly Item<Publication>[]> {
+  #read(shard: Shard, until: number): AsyncIterable<readonly Item<Publication>[]> {
     const after = this.#shards.map(({ base }) => base);
     const bounds = after.with(shard.index, Math.max(until, shard.base));
-    const range = { after, until: bounds, headersOnly };
+    const range = { after, until: bounds };
     return this.#source.read(this.#namespace, this.#interests.filters, range, this.#stopping.signal);
   }
 
@@ -314,7 +314,7 @@ export class Follower implements Following {
   async #auditShard(shard: Shard): Promise<boolean> {
     const until = shard.auditTarget;
     if (until <= shard.base) return shard.held === undefined;
-    for await (const batch of this.#read(shard, until, true)) {
+    for await (const batch of this.#read(shard, until)) {
       if (shard.held !== undefined) return false; // a heal began: it settles more than this audit would
       if (batch.some((item) => item.kind === 'publication' && this.#isMissing(shard, item.value))) {
         this.#heal(shard, 'audit');

@@ -36,7 +36,6 @@ export interface Source {
   /**
    * What is stored after `after[shard]` up to and including `until[shard]` and matches any filter, in order
    * per topic, in batches; asked again where a replica is behind `until`. What cannot be given comes as a gap.
-   * With `headersOnly` payloads come empty.
    */
   read(
     namespace: Namespace,
@@ -44,7 +43,6 @@ export interface Source {
     range: {
       readonly after: readonly number[];
       readonly until: readonly number[];
-      readonly headersOnly?: boolean;
     },
     signal: AbortSignal,
   ): AsyncIterable<readonly Item<Publication>[]>;

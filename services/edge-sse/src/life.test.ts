@@ -16,9 +16,8 @@ const closeOf = (client: RawClient): { code: string; reconnect: boolean } =>
 test('drain: each stream ends in its own time, told when to come back; those who come are told too', async (t) => {
   const edge = await startEdge(t, { PUSHFLEET_DRAIN_SECONDS: '1' });
   const clients = await Promise.all(Array.from({ length: 20 }, () => live(edge, 'topic=t')));
-  const ends: number[] = [];
-  const begin = Date.now();
-  for (const client of clients) client.socket.once('close', () => ends.push(Date.now() - begin));
+  const leftAtEnds: number[] = [];
+  for (const client of clients) client.socket.once('close', () => leftAtEnds.push(edge.edge.size));
   const drained = edge.edge.drain(AbortSignal.timeout(5_000));
   const late = await open(edge, 'topic=t').end();
   assert.equal(late.status, 200);
@@ -35,7 +34,7 @@ test('drain: each stream ends in its own time, told when to come back; those who
     assert.match(client.received, /retry: \d+\nevent: pushfleet.close\n/);
     assert.ok(client.received.endsWith('\r\n0\r\n\r\n'));
   }
-  assert.ok(Math.max(...ends) - Math.min(...ends) > 200, `spread: ${ends}`);
+  assert.ok((leftAtEnds[0] ?? 0) > 0, 'when the first had gone, others were still served');
 });
 
 test('nothing is lost over a drain: EventSource goes on at another edge', async (t) => {

@@ -56,7 +56,6 @@ class ShardReading {
   readonly #shard: number;
   readonly #progress: number[];
   readonly #until: number;
-  readonly #headersOnly: boolean;
   readonly #signal: AbortSignal;
 
   constructor(
@@ -74,7 +73,6 @@ class ShardReading {
     this.#shard = shard;
     this.#progress = progress;
     this.#until = range.until[shard] ?? 0;
-    this.#headersOnly = range.headersOnly ?? false;
     this.#signal = signal;
   }
 
@@ -123,8 +121,7 @@ class ShardReading {
       const topic = topicOf(this.#scope, message.subject);
       if (topic === undefined || keep?.(topic) === false) continue;
       const { block, time, sequence } = message;
-      const payload = this.#headersOnly ? message.payload.subarray(0, 0) : message.payload;
-      const value = decodePublication(block, payload, topic, { time, shard: this.#shard, sequence });
+      const value = decodePublication(block, message.payload, topic, { time, shard: this.#shard, sequence });
       if ((value.expiresAt ?? now + 1) > now) items.push({ kind: 'publication', value });
     }
     return items;

@@ -84,14 +84,13 @@ export class MemorySource implements Source {
     range: {
       readonly after: readonly number[];
       readonly until: readonly number[];
-      readonly headersOnly?: boolean;
     },
     signal: AbortSignal,
   ): AsyncIterable<readonly Item<Publication>[]> {
     for (let shard = 0; shard < this.shards; shard++) {
       const after = range.after[shard] ?? 0;
       const until = range.until[shard] ?? 0;
-      const found = this.#stretch(namespace, filters, shard, after, until, range.headersOnly ?? false);
+      const found = this.#stretch(namespace, filters, shard, after, until);
       for (let i = 0; i < found.length && !signal.aborted; i += batchSize) {
         await this.#turn();
         yield found.slice(i, i + batchSize);
@@ -105,7 +104,6 @@ export class MemorySource implements Source {
     shard: number,
     after: number,
     until: number,
-    headersOnly: boolean,
   ): Item<Publication>[] {
     const { entries, purged } = this.#log.shards[shard] as MemoryLog['shards'][number];
     const items: Item<Publication>[] = [];
@@ -115,8 +113,7 @@ export class MemorySource implements Source {
       if (publication.sequence <= after || publication.sequence > until || entry.namespace !== namespace)
         continue;
       if (!filters.some((filter) => matches(filter, publication.topic))) continue;
-      const value = headersOnly ? { ...publication, payload: new Uint8Array() } : publication;
-      items.push({ kind: 'publication', value });
+      items.push({ kind: 'publication', value: publication });
     }
     return items;
   }
