@@ -20,6 +20,16 @@ export type Item<T> =
   | { readonly kind: 'publication'; readonly value: T }
   | { readonly kind: 'gap'; readonly from: Cursor; readonly to: Cursor };
 
+/** What a deletion took out of the log: of one topic, with sequences from `first` to `last`, both included. */
+export interface Deletion {
+  readonly topic: Topic;
+  readonly shard: number;
+  readonly first: number;
+  readonly last: number;
+  /** How many publications were there. */
+  readonly count: number;
+}
+
 /** What a worker says of a publication it was given. */
 export type Verdict = 'done' | { readonly retryMs: number } | { readonly dead: string };
 
@@ -62,17 +72,36 @@ export interface Bus {
 
   /**
    * Reads what is stored after `after` up to and including `until` and matches any of the filters: each
-   * publication once, sequences ascending within a shard. What can no longer be given comes as a gap. A shard
-   * whose `until` lies before `after` has nothing to read.
+   * publication once, sequences ascending within a shard. What can no longer be given comes as a gap; what was
+   * deleted, or outlived the time its publisher gave it, does not. A shard whose `until` lies before `after` has
+   * nothing to read.
    *
+   * @param after undefined: from the oldest that is stored, without a gap before it
    * @throws PushfleetError `cursor_invalid`, or `unavailable` when the log is out of reach
    */
   replay(
     filters: readonly TopicFilter[],
-    after: Cursor,
+    after: Cursor | undefined,
     until: Cursor,
     signal: AbortSignal,
   ): AsyncIterable<readonly Item<Publication>[]>;
+
+  /**
+   * The publication of this topic right before the cursor: the one whose receipt or delivery named it. Undefined
+   * where it is not stored (any more).
+   *
+   * @throws PushfleetError `cursor_invalid`, or `unavailable` when the log is out of reach
+   */
+  find(topic: Topic, at: Cursor): Promise<Publication | undefined>;
+
+  /**
+   * Deletes what is stored on a topic: all of it, or the one publication that `find` gives. The retained
+   * publication goes with it. Whoever resumes later is not told of a gap for it. What is on its way to
+   * receivers at this moment may still arrive.
+   *
+   * @throws PushfleetError `cursor_invalid`, or `unavailable` when the log is out of reach
+   */
+  delete(topic: Topic, at?: Cursor): Promise<Deletion>;
 
   /** The place of the newest stored publication: everything acknowledged before the call is at or before it. */
   head(): Promise<Cursor>;
@@ -92,8 +121,27 @@ export interface Bus {
   ): Promise<{ stop(): Promise<void> }>;
 }
 
+/**
+ * Short messages between the instances of the fleet, past the log: not stored, and lost for who is away. Values
+ * are JSON of at most 64 KiB; what others send is to be checked like any input.
+ */
+export interface Signals {
+  /** Tells every instance that listens, this one included. Never throws: without a connection nobody hears it. */
+  tell(name: string, value: unknown): void;
+  /** Calls `on` for what is told under this name; returns how to stop. */
+  hear(name: string, on: (value: unknown) => void): () => void;
+  /**
+   * Asks every instance that answers under this name, this one included. Hands over each answer until `on`
+   * returns true (enough) or the time is up.
+   */
+  ask(name: string, question: unknown, waitMs: number, on: (answer: unknown) => boolean): Promise<void>;
+  /** Answers questions of this name; undefined answers nothing. Returns how to stop. */
+  answer(name: string, on: (question: unknown) => unknown): () => void;
+}
+
 /** The fleet's connection to its log. */
 export interface Backbone extends Lifecycle {
+  readonly signals: Signals;
   /** Whether the log answers at this moment; a service that needs it is not ready while it does not. */
   readonly ready: boolean;
   /** The view of one namespace; cheap, the same object for the same namespace. */

@@ -21,6 +21,22 @@ export interface Draft {
   readonly expiresAt?: number;
   /** The connection that published, so that "no local" subscriptions can skip it. */
   readonly origin?: string;
+  /** The trace this belongs to; it travels to whoever delivers, not to subscribers. */
+  readonly trace?: TraceContext;
+  /**
+   * How long the log keeps it, in milliseconds, as its topic's policy says; absent: as long as anything. It ends
+   * the history, not the retained copy. A stored publication does not have it.
+   */
+  readonly keepMs?: number;
+}
+
+/** W3C Trace Context and Baggage, as their headers say it; checked by who took it in. */
+export interface TraceContext {
+  /** `traceparent` */
+  readonly parent: string;
+  /** `tracestate` */
+  readonly state?: string;
+  readonly baggage?: string;
 }
 
 /** What was stored: a draft with the place and time the log gave it. */
