@@ -1,6 +1,7 @@
 import type { Cursor, Item, Publication, TopicFilter } from '@pushfleet/core';
 import type { FilterSet } from './filter-set.ts';
 import type { Mark } from './mark.ts';
+import { Tally } from './tally.ts';
 
 /** What a protocol's bytes may depend on, so that one buffer serves every feed. */
 export interface Encodable {
@@ -33,7 +34,8 @@ interface Stowed {
   readonly bytes: number;
 }
 
-export type PublicationParcel = Item<Delivery> & Stowed & { readonly kind: 'publication' };
+export type PublicationParcel = Item<Delivery> &
+  Stowed & { readonly kind: 'publication'; readonly tally: Tally };
 export type GapParcel = Item<Delivery> & Stowed & { readonly kind: 'gap' };
 
 /** What every item counts in limits of bytes beside its texts and payload. */
@@ -53,16 +55,18 @@ export class Envelope implements Encodable {
   readonly mark: Mark;
   readonly retained: boolean;
   readonly bytes: number;
+  readonly tally: Tally;
   /** Encoders and their results in turn: there are one or two, and a search of those beats a map. */
   #encodings: unknown[] | undefined;
   /** The parcel of the set that was asked for last: a herd asks for the same. */
   #setKey: string | undefined;
   #setParcel: PublicationParcel | undefined;
 
-  constructor(publication: Publication, mark: Mark, retained = false) {
+  constructor(publication: Publication, mark: Mark, retained = false, tally = new Tally()) {
     this.publication = publication;
     this.mark = mark;
     this.retained = retained;
+    this.tally = tally;
     this.bytes = sizeOf(publication);
   }
 
@@ -134,6 +138,10 @@ class SharedParcel {
   get mark(): Mark {
     return this.value.envelope.mark;
   }
+
+  get tally(): Tally {
+    return this.value.envelope.tally;
+  }
 }
 
 /** A gap whose end is a place that all shards resume from; the log names only the shard that lost something. */
@@ -154,5 +162,5 @@ export function replaced(parcel: Parcel, mark: Mark): Parcel {
   if (parcel.mark === mark) return parcel;
   if (parcel.kind === 'gap') return gapParcel(parcel.from, mark);
   const { publication, retained, filters } = parcel.value;
-  return new Envelope(publication, mark, retained).parcel(filters);
+  return new Envelope(publication, mark, retained, parcel.tally).parcel(filters);
 }

@@ -1,7 +1,8 @@
-import type { Publication, TopicFilter } from '@pushfleet/core';
+import type { Publication, Topic, TopicFilter } from '@pushfleet/core';
 import type { Envelope, PublicationParcel } from './delivery.ts';
 import type { Mark } from './mark.ts';
 import type { Receiver, Subscription } from './subscription.ts';
+import type { Tally } from './tally.ts';
 import { FilterTrie } from './trie.ts';
 
 /** The live subscriptions of one filter. */
@@ -85,17 +86,27 @@ export class Fanout {
     if (holders.live.length === 0) this.#trie.delete(subscription.filter);
   }
 
+  /** The feeds whose live filters match the topic. */
+  feedsOn(topic: Topic): number {
+    this.#trie.match(topic, this.#matched);
+    const receivers = new Set(this.#matched.flatMap(({ live }) => live.map(({ receiver }) => receiver)));
+    this.#matched.length = 0;
+    return receivers.size;
+  }
+
   /** `before`: the place without this publication. */
   publish(envelope: Envelope, before: Mark): void {
     this.#trie.match(envelope.publication.topic, this.#matched);
     const only = this.#matched[0];
     if (only === undefined) return;
+    this.#count(envelope.tally);
     if (this.#matched.length > 1) {
       this.#publishCombined(envelope, before, always);
       return;
     }
     const parcel = envelope.parcel(only.filters);
     const { live } = only;
+    envelope.tally.matched += live.length;
     this.#busy = true;
     for (let i = 0; i < live.length; i++) (live[i] as Subscription<Member>).receiver.offer(parcel, before);
     this.#rest();
@@ -104,6 +115,7 @@ export class Fanout {
   /** The same for a publication that some subscriptions are not owed, or have already. */
   publishOwed(envelope: Envelope, before: Mark, late: boolean): void {
     this.#trie.match(envelope.publication.topic, this.#matched);
+    this.#count(envelope.tally);
     this.#publishCombined(
       envelope,
       before,
@@ -127,6 +139,7 @@ export class Fanout {
         receiver.combination = (receiver.combination as Combination).with(holders);
       }
     }
+    envelope.tally.matched += this.#touched.length;
     this.#busy = true;
     for (const receiver of this.#touched) {
       const combination = receiver.combination as Combination;
@@ -135,6 +148,10 @@ export class Fanout {
     }
     this.#touched.length = 0;
     this.#rest();
+  }
+
+  #count(tally: Tally): void {
+    tally.filters = this.#matched.map(({ filter, live }) => ({ filter, feeds: live.length }));
   }
 
   #rest(): void {

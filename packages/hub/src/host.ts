@@ -1,5 +1,6 @@
 import type { Place } from '@pushfleet/core';
 import type { Fanout } from './fanout.ts';
+import type { Forgotten } from './forgotten.ts';
 import type { Interests } from './interest.ts';
 import type { Mark } from './mark.ts';
 import type { HubOptions } from './options.ts';
@@ -17,6 +18,7 @@ export interface Host<F> {
   readonly retained: RetainedReads;
   readonly fanout: Fanout;
   readonly ticks: Ticks;
+  readonly forgotten: Forgotten;
   /** Feeds with a splice: what comes late is offered to them as well. */
   readonly splicing: Set<F>;
   /** The place behind everything owed that was handed over. */

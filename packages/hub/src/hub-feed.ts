@@ -64,6 +64,12 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     this.#behind = host.mark();
   }
 
+  /** The publications it holds back. */
+  *held(): Iterable<Publication> {
+    for (const parcel of this.#outbox.parcels())
+      if (parcel.kind === 'publication') yield parcel.value.publication;
+  }
+
   get depth(): { readonly count: number; readonly bytes: number } {
     return this.#outbox;
   }
@@ -109,7 +115,8 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
       this.#taken++;
       this.#behind = next.mark;
       if (next.mark.passed !== next.mark) this.#reach(next.mark.passed);
-      if (this.#isExpired(next)) continue;
+      if (this.#isGone(next)) continue;
+      if (next.kind === 'publication') next.tally.delivered++;
       items.push(next);
       size += next.bytes;
     }
@@ -126,7 +133,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     this.#splices.length = 0;
     for (const subscription of this.#subscriptions.values()) this.#detach(subscription);
     this.#subscriptions.clear();
-    if (this.#outbox.count > 0) this.#outbox.clear();
+    this.#empty();
     this.#retie();
     this.#host.left(this);
   }
@@ -427,6 +434,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
         return;
       }
     }
+    if (parcel.kind === 'publication' && this.#options.overflow !== 'latest') parcel.tally.dropped++;
     if (this.#options.overflow === 'close') this.closeFor({ kind: 'slow_consumer' });
     else if (this.#options.overflow === 'rewind') this.#rewind(before);
     else this.#conflate(parcel, before);
@@ -454,7 +462,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
       if (!mixed) one.spliced = undefined;
     }
     if (!mixed) {
-      this.#outbox.clear();
+      this.#empty();
       this.#taken = this.#pushed;
       this.#given = [];
     }
@@ -475,10 +483,19 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     this.#reached = this.#reached === undefined ? place : this.#reached.later(place);
   }
 
-  #isExpired(parcel: Parcel): boolean {
+  /** Whether it expired or was deleted while it waited. */
+  #isGone(parcel: Parcel): boolean {
     if (parcel.kind === 'gap') return false;
-    const { expiresAt } = parcel.value.publication;
-    return expiresAt !== undefined && expiresAt <= this.#host.options.clock.now();
+    const { publication } = parcel.value;
+    const { expiresAt } = publication;
+    if (expiresAt !== undefined && expiresAt <= this.#host.options.clock.now()) return true;
+    return this.#host.forgotten.has(publication);
+  }
+
+  #empty(): void {
+    if (this.#outbox.count === 0) return;
+    for (const parcel of this.#outbox.parcels()) if (parcel.kind === 'publication') parcel.tally.dropped++;
+    this.#outbox.clear();
   }
 
   get #hasLive(): boolean {

@@ -1,14 +1,17 @@
 import {
   type Bus,
+  type Deletion,
   type Following,
   type Item,
   type Place,
   type Publication,
   PushfleetError,
+  type Topic,
 } from '@pushfleet/core';
 import { Envelope, gapParcel } from './delivery.ts';
 import { Fanout } from './fanout.ts';
 import type { CloseReason, Feed, FeedOptions } from './feed.ts';
+import { Forgotten } from './forgotten.ts';
 import type { Host } from './host.ts';
 import { HubFeed } from './hub-feed.ts';
 import { Interests } from './interest.ts';
@@ -17,6 +20,7 @@ import type { HubOptions } from './options.ts';
 import { Replays } from './replays.ts';
 import { RetainedReads } from './retained.ts';
 import { Ring } from './ring.ts';
+import { type Explanation, explain } from './tally.ts';
 import { type Ticking, Ticks } from './ticks.ts';
 
 /** One namespace's feeds on its log. */
@@ -46,6 +50,7 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
   readonly retained: RetainedReads;
   readonly fanout = new Fanout();
   readonly ticks = new Ticks();
+  readonly forgotten = new Forgotten();
   readonly splicing = new Set<HubFeed>();
   readonly #bus: Bus;
   readonly #following: Following;
@@ -107,6 +112,26 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
       outbox,
       replays: this.replays.stats,
     };
+  }
+
+  /** Feeds whose live filters match the topic. */
+  feedsOn(topic: Topic): number {
+    return this.fanout.feedsOn(topic);
+  }
+
+  /** What became of a publication that is among the recent ones. */
+  explain(shard: number, sequence: number): Explanation {
+    for (const { publication, tally } of this.ring.envelopes()) {
+      if (publication.shard === shard && publication.sequence === sequence) return explain(tally);
+    }
+    return explain(undefined);
+  }
+
+  /** Gives nobody any more what the log has deleted. What a replay is giving at this moment may still arrive. */
+  forget(deletion: Deletion): void {
+    for (const { publication } of this.ring.envelopes()) this.forgotten.add(deletion, [publication]);
+    for (const feed of this.#feeds) this.forgotten.add(deletion, feed.held());
+    this.replays.forget();
   }
 
   open(options: FeedOptions): Feed {
@@ -214,6 +239,8 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
       if (time > this.#settledTime) this.#settledTime = time;
       this.fanout.publish(envelope, before);
     } else this.#publishBehind(envelope, before, late);
+    const { matched } = envelope.tally;
+    if (matched > 0) this.options.observer?.published?.(publication, matched);
   }
 
   /** A publication that some feeds may have from the log, or have no claim to. */

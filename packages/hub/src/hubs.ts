@@ -1,12 +1,19 @@
-import type { Backbone, Lifecycle, Namespace } from '@pushfleet/core';
+import type { Backbone, Deletion, Lifecycle, Namespace, Publication, Topic } from '@pushfleet/core';
 import { type Hub, type HubStats, NamespaceHub } from './hub.ts';
 import { Linger } from './linger.ts';
 import { type HubOptions, hubDefaults } from './options.ts';
+import { type Explanation, explain } from './tally.ts';
 
 /** The hubs of one process, one per namespace. */
 export interface Hubs extends Lifecycle {
   /** The namespace's hub, made at its first use and gone a while after its last feed: do not keep it. */
   of(namespace: Namespace): Hub;
+  /** Feeds of this process whose filters match the topic at this moment. */
+  feedsOn(namespace: Namespace, topic: Topic): number;
+  /** What became of a live publication here; by its place, since that is what the log knows it by. */
+  explain(namespace: Namespace, at: Pick<Publication, 'shard' | 'sequence'>): Explanation;
+  /** Stops giving what the log has deleted from memory. What a replay is giving at this moment may still arrive. */
+  forget(namespace: Namespace, deletion: Deletion): void;
   stats(): HubsStats;
 }
 
@@ -43,6 +50,18 @@ class NamespaceHubs implements Hubs {
     }
     if (hub.size === 0) this.#idle.add(namespace);
     return hub;
+  }
+
+  feedsOn(namespace: Namespace, topic: Topic): number {
+    return this.#hubs.get(namespace)?.feedsOn(topic) ?? 0;
+  }
+
+  explain(namespace: Namespace, { shard, sequence }: Pick<Publication, 'shard' | 'sequence'>): Explanation {
+    return this.#hubs.get(namespace)?.explain(shard, sequence) ?? explain(undefined);
+  }
+
+  forget(namespace: Namespace, deletion: Deletion): void {
+    this.#hubs.get(namespace)?.forget(deletion);
   }
 
   stats(): HubsStats {

@@ -1,4 +1,4 @@
-import { limits } from '@pushfleet/core';
+import { limits, type Publication } from '@pushfleet/core';
 import { type Clock, systemClock } from './clock.ts';
 
 /** Every bound of a hub; each holds for one namespace of one process. */
@@ -33,6 +33,14 @@ export interface HubOptions {
   /** How long a namespace without feeds is kept, in milliseconds. */
   readonly idleMs: number;
   readonly clock: Clock;
+  /** Told of what passes; called in the middle of the fan-out, so it must be quick and must not throw. */
+  readonly observer?: HubObserver;
+}
+
+/** Who watches the hubs of a process, for traces and metrics. */
+export interface HubObserver {
+  /** A live publication was offered to this many feeds, at least one; they write it after this turn. */
+  published?(publication: Publication, feeds: number): void;
 }
 
 export const hubDefaults: HubOptions = {

@@ -71,7 +71,7 @@ export class Outbox {
   /** Keeps the newest item of every topic from here on, until it is empty. */
   conflate(): void {
     if (this.#latest !== undefined) return;
-    const parcels = this.#parcels();
+    const parcels = this.parcels();
     this.clear();
     const latest = new Map<string, Parcel>();
     this.#latest = latest;
@@ -107,17 +107,21 @@ export class Outbox {
     const other = latest.get(key);
     if (other !== undefined && sequenceOf(other) > sequenceOf(parcel)) {
       this.#bytes -= parcel.bytes; // a replay came upon what a newer one replaces
+      drop(parcel);
       return;
     }
     if (other !== undefined) {
       this.#bytes -= other.bytes;
+      drop(other);
       latest.delete(key);
     }
     latest.set(key, parcel);
     this.#count = latest.size;
   }
 
-  #parcels(): Parcel[] {
+  /** What it holds, the oldest first. */
+  parcels(): Parcel[] {
+    if (this.#latest !== undefined) return [...this.#latest.values()];
     const mask = this.#slots.length - 1;
     return Array.from({ length: this.#count }, (_, i) => this.#slots[(this.#head + i) & mask] as Parcel);
   }
@@ -139,11 +143,15 @@ export class Outbox {
 
   #grow(): void {
     const size = Math.max(smallest, this.#slots.length * 2);
-    const parcels: (Parcel | undefined)[] = this.#parcels();
+    const parcels: (Parcel | undefined)[] = this.parcels();
     parcels.length = size;
     this.#slots = parcels;
     this.#head = 0;
   }
+}
+
+function drop(parcel: Parcel): void {
+  if (parcel.kind === 'publication') parcel.tally.dropped++;
 }
 
 const sequenceOf = (parcel: Parcel): number =>

@@ -92,6 +92,11 @@ export class Replays {
     return () => this.#giveUp(request);
   }
 
+  /** Lets go of the pages in memory: something in them was deleted. */
+  forget(): void {
+    this.#pages.clear();
+  }
+
   close(): void {
     this.#pageLinger.clear();
     this.#readerLinger.clear();

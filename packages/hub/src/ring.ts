@@ -69,6 +69,14 @@ export class Ring {
     return this.#entries[number & (this.#entries.length - 1)] as Recent;
   }
 
+  /** The publications held, the oldest first. */
+  *envelopes(): Iterable<Envelope> {
+    for (let number = this.#first; number < this.#end; number++) {
+      const entry = this.get(number);
+      if (entry instanceof Envelope) yield entry;
+    }
+  }
+
   /** Says that `late` came after later ones: cursors of this time are not taken at their word for a while. */
   doubt(late: Publication, mark: Mark): void {
     this.#doubtUntil = Math.max(this.#doubtUntil, Math.max(late.time, mark.time) + doubtMs);
