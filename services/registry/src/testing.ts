@@ -56,6 +56,7 @@ export function fickleLog(): Backbone & { away: boolean } {
   };
   return Object.assign(state, {
     ready: true,
+    signals: log.signals,
     bus: log.bus.bind(log),
     start: async () => {},
     drain: async () => {},

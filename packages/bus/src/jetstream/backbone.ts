@@ -22,6 +22,7 @@ import { JetStreamLedger } from './ledger.ts';
 import { type Log, silent } from './log.ts';
 import { Publisher, type PublisherLimits } from './publisher.ts';
 import { endOf, startOf } from './resume.ts';
+import { JetStreamSignals } from './signals.ts';
 import { JetStreamSource } from './source.ts';
 import { joinGroup, type Work, type WorkLimits, workLimits } from './work.ts';
 
@@ -53,6 +54,7 @@ export function connectJetStream(options: JetStreamOptions): JetStreamBackbone {
 }
 
 class Connected implements JetStreamBackbone {
+  readonly signals: JetStreamSignals;
   readonly #broker: Broker;
   readonly #publisher: Publisher;
   readonly #source: JetStreamSource;
@@ -65,6 +67,7 @@ class Connected implements JetStreamBackbone {
     this.#broker = new Broker({ ...options, log: options.log ?? silent });
     this.#publisher = new Publisher(this.#broker, options.publisher);
     this.#source = new JetStreamSource(this.#broker);
+    this.signals = new JetStreamSignals(this.#broker.live, options.log ?? silent);
   }
 
   get ready(): boolean {

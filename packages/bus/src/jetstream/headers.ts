@@ -1,14 +1,15 @@
-import type { Attributes, Draft, Publication, Topic } from '@pushfleet/core';
+import type { Attributes, Draft, Publication, Topic, TraceContext } from '@pushfleet/core';
 import { isExpiry, limits } from '@pushfleet/core';
 
 /**
  * The header block of a stored publication, `NATS/1.0` and one `Name: value` a line. Values are text of their
  * own making escaped with `%XX`, so that no line end, leading space or `=` of a name can be mistaken.
  *
- *   Nats-Msg-Id       hash for deduplication          Nats-TTL     seconds, where the publication expires
+ *   Nats-Msg-Id       hash for deduplication          Nats-TTL     seconds, where it expires or its policy says so
  *   Pf-Id             the publisher's id              Pf-Expires   Unix time in milliseconds
  *   Pf-Source, Pf-Content-Type, Pf-Type, Pf-Origin    Pf-Retain    1
  *   Pf-Attribute      name=value, repeated, in order  Pf-Place     of a retained copy: where the log holds it
+ *   traceparent, tracestate, baggage                  as W3C Trace Context and Baggage write them
  */
 const preamble = 'NATS/1.0\r\n';
 
@@ -36,7 +37,7 @@ const unescapeText = (text: string): string =>
 export const headerLine = (name: string, value: string | number): string => `${name}: ${value}\r\n`;
 
 /** The lines of a draft, without the deduplication id and without the empty line that ends a block. */
-export function draftLines(draft: Draft, now: number): string {
+export function draftLines(draft: Draft): string {
   let lines = `Pf-Id: ${escapeText(draft.id)}\r\nPf-Source: ${escapeText(draft.source)}\r\nPf-Content-Type: ${escapeText(draft.contentType)}\r\n`;
   if (draft.type !== undefined) lines += headerLine('Pf-Type', escapeText(draft.type));
   for (const [name, value] of draft.attributes ?? []) {
@@ -44,8 +45,23 @@ export function draftLines(draft: Draft, now: number): string {
   }
   if (draft.origin !== undefined) lines += headerLine('Pf-Origin', escapeText(draft.origin));
   if (draft.retain === true) lines += headerLine('Pf-Retain', 1);
-  if (draft.expiresAt !== undefined) {
-    lines += headerLine('Pf-Expires', draft.expiresAt) + ttlLine(draft.expiresAt - now);
+  if (draft.expiresAt !== undefined) lines += headerLine('Pf-Expires', draft.expiresAt);
+  return draft.trace === undefined ? lines : lines + traceLines(draft.trace);
+}
+
+/** What a trace's headers may be here; anything else is left out, as the standards tell receivers to do. */
+const traceParent = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
+const traceState = /^[!-~](?:[ -~]{0,510}[!-~])?$/;
+const baggage = /^[!-~](?:[ -~]{0,8190}[!-~])?$/;
+
+function traceLines(trace: TraceContext): string {
+  if (!traceParent.test(trace.parent)) return '';
+  let lines = headerLine('traceparent', trace.parent);
+  if (trace.state !== undefined && traceState.test(trace.state)) {
+    lines += headerLine('tracestate', trace.state);
+  }
+  if (trace.baggage !== undefined && baggage.test(trace.baggage)) {
+    lines += headerLine('baggage', trace.baggage);
   }
   return lines;
 }
@@ -115,6 +131,17 @@ const readers: ReadonlyMap<string, Reader> = new Map<string, Reader>(
       const split = value.indexOf('=');
       if (split > 0 && attributes.length < limits.attributes)
         attributes.push([unescapeText(value.slice(0, split)), unescapeText(value.slice(split + 1))]);
+    },
+    traceparent: (fields, value) => {
+      if (traceParent.test(value)) fields.trace = { parent: value };
+    },
+    tracestate: (fields, value) => {
+      if (fields.trace !== undefined && traceState.test(value))
+        fields.trace = { ...fields.trace, state: value };
+    },
+    baggage: (fields, value) => {
+      if (fields.trace !== undefined && baggage.test(value))
+        fields.trace = { ...fields.trace, baggage: value };
     },
   }),
 );

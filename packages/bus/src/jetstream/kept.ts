@@ -74,11 +74,9 @@ export async function keep(
 
 function keptLines(draft: Draft, origin: Origin): string {
   const place = headerLine('Pf-Place', formatOrigin(origin));
-  const clears = draft.payload.length === 0;
-  const { expiresAt: _, ...forGood } = draft;
-  return clears
-    ? place + ttlLine(tombstoneMs) + draftLines(forGood, 0)
-    : place + draftLines(draft, Date.now());
+  const { expiresAt, ...forGood } = draft;
+  if (draft.payload.length === 0) return place + ttlLine(tombstoneMs) + draftLines(forGood);
+  return place + draftLines(draft) + (expiresAt === undefined ? '' : ttlLine(expiresAt - Date.now()));
 }
 
 /** Whether it was written; not where somebody wrote first. */

@@ -1,6 +1,6 @@
 import { type Draft, type Namespace, PushfleetError, type Stored } from '@pushfleet/core';
 import { logScope, messageId, subjectOf } from '../subject.ts';
-import { Block, draftLines, headerLine } from './headers.ts';
+import { Block, draftLines, headerLine, ttlLine } from './headers.ts';
 
 export type Answer = Stored | PushfleetError;
 
@@ -33,10 +33,16 @@ export function outgoing(
   settle: (answer: Answer) => void,
 ): Outgoing {
   const id = messageId(namespace, draft.source, draft.topic, draft.id);
-  const lines = headerLine('Nats-Msg-Id', id) + draftLines(draft, now);
+  const lines = headerLine('Nats-Msg-Id', id) + draftLines(draft) + lifeLine(draft, now);
   const subject = subjectOf(logScope(namespace, shard), draft.topic);
   const size = Block.size(lines) + draft.payload.length + batchLinesBytes;
   return { namespace, draft, shard, subject, lines, size, deadline, settle, sent: false };
+}
+
+/** The publisher says until when a publication means something, the topic's policy how long it is kept. */
+function lifeLine({ expiresAt, keepMs }: Draft, now: number): string {
+  if (expiresAt === undefined && keepMs === undefined) return '';
+  return ttlLine(Math.min((expiresAt ?? Number.POSITIVE_INFINITY) - now, keepMs ?? Number.POSITIVE_INFINITY));
 }
 
 /** The drafts of one topic that are not in the log yet. One commit of it is in flight at a time, which keeps its order. */

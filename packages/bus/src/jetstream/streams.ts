@@ -21,7 +21,7 @@ export interface StreamOptions {
 }
 
 /** The ledgers there are; a new one is a new line here and made by the next `migrate`. */
-export const ledgerNames = ['layout', 'revocations'] as const;
+export const ledgerNames = ['layout', 'revocations', 'meters'] as const;
 
 export const logStream = (generation: string, shard: number): string =>
   `pushfleet_log_${generation}_${shard}`;

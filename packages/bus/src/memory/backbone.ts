@@ -21,6 +21,7 @@ import { Follower, type FollowerOptions, followerDefaults } from '../follower.ts
 import type { Ledger } from '../ledger.ts';
 import { MemoryLedger } from './ledger.ts';
 import { MemoryLog } from './log.ts';
+import { MemorySignals } from './signals.ts';
 import { type Latency, MemorySource, type Network } from './source.ts';
 import { WorkGroup } from './work.ts';
 
@@ -49,6 +50,7 @@ export function createMemoryBackbone(options: MemoryOptions = {}): MemoryBackbon
 class Memory implements MemoryBackbone {
   readonly log: MemoryLog;
   readonly source: MemorySource;
+  readonly signals: MemorySignals;
   readonly #clock: Clock;
   readonly #follower: FollowerOptions;
   readonly #buses = new Map<Namespace, MemoryBus>();
@@ -58,6 +60,7 @@ class Memory implements MemoryBackbone {
     this.#clock = options.clock ?? systemClock;
     this.log = options.log ?? new MemoryLog(this.#clock, options.shards ?? 1, options.generation ?? 'm1');
     this.source = new MemorySource(this.log, this.#clock, options.network, options.latency);
+    this.signals = new MemorySignals(this.log.wire, this.#clock, () => this.source.reachable);
     this.#follower = { clock: this.#clock, ...followerDefaults, ...options.follower };
   }
 

@@ -9,6 +9,7 @@ import {
 } from '@pushfleet/core';
 import type { Clock } from '../clock.ts';
 import { shardOf } from '../shard.ts';
+import { Wire } from './signals.ts';
 
 /** A publication in the log, with what the broker would tell beside it. */
 export interface Entry {
@@ -30,6 +31,8 @@ interface ShardLog {
 export class MemoryLog {
   readonly generation: string;
   readonly shards: ShardLog[];
+  /** Backbones of one log hear each other's signals. */
+  readonly wire = new Wire();
   readonly #clock: Clock;
   readonly #ids = new Map<string, Stored>();
   readonly #lastByTopic = new Map<string, number>();
@@ -66,7 +69,8 @@ export class MemoryLog {
   #store(namespace: Namespace, draft: Draft): Stored {
     const shard = shardOf(draft.topic, this.shards.length);
     const log = this.shards[shard] as ShardLog;
-    const publication: Publication = { ...draft, time: this.#clock.now(), shard, sequence: ++log.last };
+    const { keepMs: _, ...kept } = draft;
+    const publication: Publication = { ...kept, time: this.#clock.now(), shard, sequence: ++log.last };
     const key = `${namespace} ${draft.topic}`;
     const entry = { namespace, publication, lastSequence: this.#lastByTopic.get(key) ?? 0 };
     log.entries.push(entry);

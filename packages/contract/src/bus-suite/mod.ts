@@ -7,6 +7,7 @@ import { keepingLedgers } from './ledger.ts';
 import { publishing } from './publish.ts';
 import { replaying } from './replay.ts';
 import { retaining } from './retained.ts';
+import { signalling } from './signals.ts';
 import { working } from './work.ts';
 
 export { draftOf, replayed, Seen, store } from './tools.ts';
@@ -35,6 +36,7 @@ export function busSuite(name: string, makeBackbone: () => Promise<BusUnderTest>
     replaying(fresh);
     retaining(fresh);
     working(fresh);
+    signalling(() => under.backbone);
     keepingLedgers(() => under.backbone.ledger('revocations'));
   });
 }
