@@ -18,25 +18,35 @@ export interface Place {
   readonly positions: readonly (number | undefined)[];
   /** Unix time in milliseconds of the newest publication that is behind the reader. */
   readonly time: number;
+  /**
+   * The positions were read from the log itself. A live reader's may lie beyond what was lost on the way to it,
+   * so around a change of leader the log goes back behind them; behind these it never has to.
+   */
+  readonly read?: boolean;
 }
 
 const radix = 36;
-const shape = /^[0-9a-z]{1,16}-[0-9a-z]{1,11}-[0-9a-z_.]{1,900}$/;
+const shape = /^([0-9a-z]{1,16})-([0-9a-z]{1,11})-([0-9a-z_.]{1,900})(~?)$/;
 
-/** Text of a place: generation, time and one position per shard, in base 36; `_` stands for an absent shard. */
+/**
+ * Text of a place: generation, time and one position per shard, in base 36; `_` stands for an absent shard, `~` at
+ * the end for `read`.
+ */
 export function formatCursor(place: Place): Cursor {
   const positions = place.positions.map((position) => position?.toString(radix) ?? '_').join('.');
-  return `${place.generation}-${place.time.toString(radix)}-${positions}` as Cursor;
+  return `${place.generation}-${place.time.toString(radix)}-${positions}${place.read ? '~' : ''}` as Cursor;
 }
 
 /** @throws PushfleetError `cursor_invalid` where the text is not of `formatCursor`'s making. */
 export function parseCursor(text: string): Place {
-  if (text.length > limits.cursorLength || !shape.test(text)) throw invalid(text);
-  const [generation, time, positions] = text.split('-') as [string, string, string];
+  const parts = text.length > limits.cursorLength ? null : shape.exec(text);
+  if (parts === null) throw invalid(text);
+  const [, generation, time, positions, read] = parts as unknown as [string, string, string, string, string];
   const place = {
     generation,
     time: parseNumber(time, text),
     positions: positions.split('.').map((part) => (part === '_' ? undefined : parseNumber(part, text))),
+    ...(read === '~' && { read: true }),
   };
   if (place.positions.length > limits.shards) throw invalid(text);
   return place;

@@ -6,6 +6,7 @@ import { patiently } from './retry.ts';
 /**
  * Republishing loses publications around a leader change, and a live reader's position may already lie behind
  * them. A position whose time is within this of the change is not trusted: it goes back so far, in milliseconds.
+ * One that was read from the log is: who pages through it would otherwise never get on.
  */
 const mistrustMs = 10_000;
 
@@ -33,7 +34,7 @@ export async function startOf(broker: Broker, cursor: Cursor): Promise<Start> {
     views.map((view, shard) => {
       const position = foreign ? undefined : place.positions[shard];
       if (position !== undefined && position > view.lastSequence) lost = true;
-      return positionIn(broker, shard, view, position, place.time);
+      return positionIn(broker, shard, view, position, place);
     }),
   );
   const { generation } = broker.layout;
@@ -56,9 +57,10 @@ async function positionIn(
   shard: number,
   view: StreamView,
   position: number | undefined,
-  time: number,
+  { time, read = false }: Place,
 ): Promise<number> {
   if (position === undefined || position > view.lastSequence) return positionAt(broker, shard, view, time);
+  if (read || position === 0) return position;
   if (view.leaderSince === undefined || time > view.leaderSince + mistrustMs) return position;
   return Math.min(position, await positionAt(broker, shard, view, time - mistrustMs));
 }
