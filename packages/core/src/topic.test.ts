@@ -7,6 +7,7 @@ import {
   covers,
   isExact,
   matches,
+  overlaps,
   parseTopic,
   parseTopicFilter,
   type Topic,
@@ -108,6 +109,47 @@ describe('covering', () => {
   ] as const) {
     test(`${grant} ${expected ? 'covers' : 'does not cover'} ${wanted}`, () => {
       assert.equal(covers(grant as TopicFilter, wanted as TopicFilter), expected);
+    });
+  }
+});
+
+describe('overlapping', () => {
+  const names = ['', 'a', 'b', '$x'];
+  const grown = (layer: readonly string[]) => layer.flatMap((text) => names.map((name) => `${text}/${name}`));
+  // Every topic of up to five levels of four names: enough for filters of up to four levels and "#".
+  const every: Topic[] = [];
+  for (let layer = names, depth = 1; depth <= 5; layer = grown(layer), depth++)
+    every.push(...(layer as Topic[]));
+  const small = fc
+    .tuple(
+      fc.array(fc.constantFrom('', 'a', 'b', '$x', '+'), { minLength: 1, maxLength: 4 }),
+      fc.constantFrom('', '#', '/#'),
+    )
+    .map(([levels, end]) => (end === '#' ? '#' : levels.join('/') + end))
+    .filter((text) => text !== '') as fc.Arbitrary<TopicFilter>;
+
+  test('is that some topic matches both, for every two filters', () => {
+    fc.assert(
+      fc.property(small, small, (one, other) => {
+        const found = every.some((name) => matches(one, name) && matches(other, name));
+        return overlaps(one, other) === found && overlaps(other, one) === found;
+      }),
+      { numRuns: 3_000 },
+    );
+  });
+
+  for (const [one, other, expected] of [
+    ['a/+', '+/b', true],
+    ['a/+', 'b/+', false],
+    ['a/#', 'a', true],
+    ['a/#', '+/+/c', true],
+    ['a/+', 'a/b/#', true],
+    ['a/+', 'a/b/c/#', false],
+    ['#', '$x/a', false],
+    ['$x/#', '$x/+', true],
+  ] as const) {
+    test(`${one} ${expected ? 'overlaps' : 'does not overlap'} ${other}`, () => {
+      assert.equal(overlaps(one as TopicFilter, other as TopicFilter), expected);
     });
   }
 });

@@ -94,3 +94,17 @@ export function covers(grant: TopicFilter, filter: TopicFilter): boolean {
   }
   return outer.length === inner.length;
 }
+
+/** Whether some topic matches both filters. */
+export function overlaps(a: TopicFilter, b: TopicFilter): boolean {
+  // A first level with "$" is matched by itself alone ([MQTT-4.7.2-1]), and it is no wildcard.
+  if (isReserved(a) !== isReserved(b)) return false;
+  const one = a.split('/');
+  const other = b.split('/');
+  for (let i = 0; i < Math.max(one.length, other.length); i++) {
+    if (one[i] === '#' || other[i] === '#') return true; // also where the other ended: "a/#" matches "a"
+    if (i >= one.length || i >= other.length) return false;
+    if (one[i] !== '+' && other[i] !== '+' && one[i] !== other[i]) return false;
+  }
+  return true;
+}
