@@ -3,6 +3,7 @@ import {
   type Draft,
   formatCursor,
   limits,
+  meanings,
   type Namespace,
   PushfleetError,
   type Stored,
@@ -109,14 +110,23 @@ export class Publisher {
     });
   }
 
-  /** Settles once each draft is stored or refused. */
+  /**
+   * Settles once each draft is stored or refused. Once a draft is refused that may be sent again, so are those
+   * behind it on its topic: sent again together they keep their order.
+   */
   publish(namespace: Namespace, drafts: readonly Draft[]): Promise<readonly Answer[]> {
     const answers = new Answers(drafts.length);
+    const refused = new Map<string, PushfleetError>();
+    const now = Date.now();
     for (const [index, draft] of drafts.entries()) {
       try {
-        this.#enqueue(namespace, draft, (answer) => answers.set(index, answer));
-      } catch (error) {
-        answers.set(index, PushfleetError.from(error));
+        const before = refused.get(draft.topic);
+        if (before !== undefined) throw before;
+        this.#enqueue(namespace, draft, now, (answer) => answers.set(index, answer));
+      } catch (thrown) {
+        const error = PushfleetError.from(thrown);
+        if (meanings[error.code].retry) refused.set(draft.topic, error);
+        answers.set(index, error);
       }
     }
     this.#pump();
@@ -143,11 +153,10 @@ export class Publisher {
     clearInterval(this.#sweeper);
   }
 
-  #enqueue(namespace: Namespace, draft: Draft, answer: (answer: Answer) => void): void {
+  #enqueue(namespace: Namespace, draft: Draft, now: number, answer: (answer: Answer) => void): void {
     if (this.#refusing) throw refusals.draining();
     const { layout, bulk, duplicateWindowMs } = this.#broker;
     if (bulk.awayMs > this.#limits.awayMs) throw refusals.outOfReach();
-    const now = Date.now();
     const deadline = now + Math.min(this.#limits.patienceMs, duplicateWindowMs * 0.45);
     const shard = shardOf(draft.topic, layout.shards);
     const item = outgoing(namespace, draft, shard, now, deadline, (given) => {
@@ -270,6 +279,12 @@ export class Publisher {
     }
   }
 
+  /** Past its deadline: what waits behind it came with it or later, and would overtake its retry. */
+  #giveUp(commit: Commit): void {
+    for (const { sent, settle } of commit.lane.waiting.splice(0)) settle(refusals.tooLate(sent));
+    this.#fail(commit, refusals.uncertain());
+  }
+
   #fail(commit: Commit, error: PushfleetError): void {
     this.#release(commit);
     for (const { settle } of commit.items) settle(error);
@@ -290,7 +305,7 @@ export class Publisher {
   #sweep(): void {
     const now = Date.now();
     for (const commit of this.#commits) {
-      if (now >= commit.deadline) this.#fail(commit, refusals.uncertain());
+      if (now >= commit.deadline) this.#giveUp(commit);
       else if (now >= commit.nextAttempt && this.#broker.bulk.up) this.#send(commit);
     }
     const away = this.#broker.bulk.awayMs > this.#limits.awayMs;
