@@ -6,6 +6,7 @@ export * from './grpc-error.ts';
 export { byMethod, type Handler, refuseRequest, requireJson } from './http-request.ts';
 export { HttpServer } from './http-server.ts';
 export { declareHubMetrics } from './hub-metrics.ts';
+export * from './hub-questions.ts';
 export * from './internal.ts';
 export type { Issuer } from './issuer.ts';
 export { createLog, type Log, listening } from './log.ts';
