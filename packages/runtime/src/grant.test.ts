@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseNamespace, type Topic, type TopicFilter } from '@pushfleet/core';
-import { readGrant } from './claims.ts';
 import type { Action } from './grant.ts';
+import { grantOfClaims } from './testing.ts';
 
 const payload = (pushfleet: unknown, rest: object = {}) => ({
   sub: 'alice',
@@ -10,7 +10,7 @@ const payload = (pushfleet: unknown, rest: object = {}) => ({
   pushfleet,
   ...rest,
 });
-const grantOf = (pushfleet: unknown, rest: object = {}) => readGrant(payload(pushfleet, rest), 'pushfleet');
+const grantOf = (pushfleet: unknown, rest: object = {}) => grantOfClaims(payload(pushfleet, rest));
 
 const decisions: readonly (readonly [granted: object, action: Action, asked: string, allowed: boolean])[] = [
   [{ publish: ['a/b'] }, 'publish', 'a/b', true],
@@ -86,7 +86,7 @@ describe('Grant', () => {
     assert.equal(plain.namespace, parseNamespace('default'));
     assert.ok(!('tokenId' in plain) && !('issuedAt' in plain));
     assert.ok(Object.isFrozen(plain));
-    assert.equal(readGrant({ sub: 'a', exp: 1e300 }, 'x').expiresAt, 8.64e15);
+    assert.equal(grantOfClaims({ sub: 'a', exp: 1e300 }, 'x').expiresAt, 8.64e15);
   });
 });
 
@@ -98,13 +98,13 @@ describe('the claim', () => {
   ];
   for (const [where, claims] of places) {
     it(`is found at ${JSON.stringify(where)}`, () => {
-      assert.ok(readGrant({ sub: 'a', exp: 1, ...claims }, where).mayPublish('a' as Topic));
+      assert.ok(grantOfClaims({ sub: 'a', exp: 1, ...claims }, where).mayPublish('a' as Topic));
     });
   }
 
   it('is not found on a prototype or inside a text', () => {
-    assert.ok(!readGrant({ sub: 'a', exp: 1 }, ['__proto__', 'x']).mayPublish('a' as Topic));
-    assert.ok(!readGrant({ sub: 'a', exp: 1, x: 'text' }, ['x', 'length']).mayPublish('a' as Topic));
+    assert.ok(!grantOfClaims({ sub: 'a', exp: 1 }, ['__proto__', 'x']).mayPublish('a' as Topic));
+    assert.ok(!grantOfClaims({ sub: 'a', exp: 1, x: 'text' }, ['x', 'length']).mayPublish('a' as Topic));
   });
 
   const malformed: readonly (readonly [what: string, claim: unknown, says: RegExp])[] = [

@@ -11,6 +11,8 @@ export interface GrantFacts {
   readonly namespace: Namespace;
   /** Unix time in milliseconds. */
   readonly expiresAt: number;
+  /** Names the token without telling anything about it; see `connection.ts`. */
+  readonly tokenDigest: string;
   /** `jti` */
   readonly tokenId?: string;
   /** `iat`, Unix time in milliseconds. */

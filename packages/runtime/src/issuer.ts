@@ -1,6 +1,12 @@
+import { parseNamespace } from '@pushfleet/core';
 import type { JWK } from 'jose';
+import type { ClaimPath } from './claims.ts';
+import { fillIn, parseGrants } from './grants.ts';
 
-/** One party whose tokens are accepted, with exactly one source of keys. */
+/**
+ * One party whose tokens are accepted, with one source of keys. Without `secret`, `keys` and `jwksUrl` the keys are
+ * those that the configuration of `issuer`, a URL then, leads to.
+ */
 export interface Issuer {
   /** Required value of `iss`; absent, any. */
   readonly issuer?: string;
@@ -12,8 +18,21 @@ export interface Issuer {
   readonly jwksUrl?: string;
   /** The signature algorithms accepted; absent, what the keys imply. */
   readonly algorithms?: readonly string[];
-  /** Where the grants stand: a claim's name, or the names that lead to it; `pushfleet` by default. */
-  readonly claim?: string | readonly string[];
+  /** Required header `typ`, such as `at+jwt` (RFC 9068 section 2.1). */
+  readonly tokenType?: string;
+  /** Claims that must have these very values. */
+  readonly require?: Readonly<Record<string, string>>;
+  /** Where the grants stand, or with `roles` the roles; `pushfleet` by default. */
+  readonly claim?: ClaimPath;
+  /** What each role grants, in the form that the claim of grants has. */
+  readonly roles?: Readonly<Record<string, unknown>>;
+  /** The one namespace that this issuer speaks for. */
+  readonly namespace?: string;
+  readonly namespaceClaim?: ClaimPath;
+  /** `sub` by default. */
+  readonly subjectClaim?: ClaimPath;
+  /** `jti` by default. */
+  readonly tokenIdClaim?: ClaimPath;
 }
 
 /** Algorithms of a shared secret: never accepted beside public keys, which an attacker knows. */
@@ -25,9 +44,15 @@ export const publicAlgorithms: readonly string[] = [
   ...['ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'],
 ];
 
-const members = ['issuer', 'audience', 'secret', 'keys', 'jwksUrl', 'algorithms', 'claim'];
+const paths = ['claim', 'namespaceClaim', 'subjectClaim', 'tokenIdClaim'];
+const members = [
+  ...['issuer', 'audience', 'secret', 'keys', 'jwksUrl', 'algorithms', 'tokenType', 'require'],
+  ...['roles', 'namespace', ...paths],
+];
 
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 const isObjects = (value: unknown): boolean =>
   Array.isArray(value) &&
   value.length > 0 &&
@@ -52,17 +77,23 @@ export function parseIssuers(text: string): readonly Issuer[] {
 }
 
 function complaintAbout(entry: unknown): string | undefined {
-  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) return 'is no object';
-  const issuer = entry as Readonly<Record<string, unknown>>;
-  const unknown = Object.keys(issuer).find((name) => !members.includes(name));
+  if (!isObject(entry)) return 'is no object';
+  const unknown = Object.keys(entry).find((name) => !members.includes(name));
   if (unknown !== undefined) return `has the unknown member ${JSON.stringify(unknown.slice(0, 40))}`;
-  return complaintAboutKeys(issuer) ?? complaintAboutRest(issuer);
+  return (
+    complaintAboutKeys(entry) ??
+    complaintAboutClaims(entry) ??
+    complaintAboutRoles(entry) ??
+    complaintAboutNamespace(entry.namespace)
+  );
 }
 
 function complaintAboutKeys(issuer: Readonly<Record<string, unknown>>): string | undefined {
   const { secret, keys, jwksUrl, algorithms } = issuer;
-  if ([secret, keys, jwksUrl].filter((source) => source !== undefined).length !== 1) {
-    return 'needs exactly one of "secret", "keys" and "jwksUrl"';
+  const sources = [secret, keys, jwksUrl].filter((source) => source !== undefined).length;
+  if (sources > 1) return 'has more than one of "secret", "keys" and "jwksUrl"';
+  if (sources === 0 && !isIssuerUrl(issuer.issuer)) {
+    return 'has none of "secret", "keys" and "jwksUrl"; it needs one, or an "issuer" that is a URL and publishes its keys';
   }
   if (secret !== undefined && !(isText(secret) && Buffer.byteLength(secret) >= 32)) {
     return 'has a "secret" that is no text of at least 32 bytes';
@@ -79,13 +110,47 @@ function complaintAboutKeys(issuer: Readonly<Record<string, unknown>>): string |
   return undefined;
 }
 
-function complaintAboutRest(issuer: Readonly<Record<string, unknown>>): string | undefined {
-  for (const name of ['issuer', 'audience']) {
+/** OpenID Connect Discovery 1.0 section 2: a URL without query and fragment. */
+function isIssuerUrl(value: unknown): boolean {
+  const url = isText(value) ? URL.parse(value) : null;
+  return url !== null && /^https?:$/.test(url.protocol) && url.search === '' && url.hash === '';
+}
+
+function complaintAboutClaims(issuer: Readonly<Record<string, unknown>>): string | undefined {
+  for (const name of ['issuer', 'audience', 'tokenType']) {
     if (issuer[name] !== undefined && !isText(issuer[name]))
       return `has an empty "${name}" or one that is no text`;
   }
-  const { claim } = issuer;
-  if (claim !== undefined && !isText(claim) && !isTexts(claim))
-    return 'has a "claim" that is no name or list of names';
+  for (const name of paths) {
+    const path = issuer[name];
+    if (path !== undefined && !isText(path) && !isTexts(path))
+      return `has a "${name}" that is no name or list of names`;
+  }
+  const { require } = issuer;
+  if (require === undefined || (isObject(require) && Object.values(require).every(isText))) return undefined;
+  return 'has a "require" that is no object of claims and the texts they must have';
+}
+
+function complaintAboutRoles({ roles, claim }: Readonly<Record<string, unknown>>): string | undefined {
+  if (roles === undefined) return undefined;
+  if (!isObject(roles)) return 'has "roles" that are no object of roles and what they grant';
+  if (claim === undefined) return 'has "roles" but no "claim" that says where a token lists them';
+  for (const [role, granted] of Object.entries(roles)) {
+    try {
+      fillIn(parseGrants(granted), 'subject');
+    } catch (error) {
+      return `has a role ${JSON.stringify(role.slice(0, 40))} that ${(error as Error).message}`;
+    }
+  }
   return undefined;
+}
+
+function complaintAboutNamespace(namespace: unknown): string | undefined {
+  if (namespace === undefined) return undefined;
+  try {
+    parseNamespace(namespace as string);
+    return undefined;
+  } catch (error) {
+    return `has a "namespace" that cannot be used (${(error as Error).message})`;
+  }
 }

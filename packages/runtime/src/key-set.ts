@@ -2,6 +2,7 @@ import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { PushfleetError } from '@pushfleet/core';
 import { createLocalJWKSet, errors, type JWK, type JWTVerifyGetKey } from 'jose';
 import { publicAlgorithms } from './issuer.ts';
+import type { KeySource } from './key-source.ts';
 
 /**
  * The algorithms a public key is used with where nobody says otherwise.
@@ -69,28 +70,21 @@ function publicKey(read: () => KeyObject): KeyObject {
   }
 }
 
-export interface RemoteKeysOptions {
-  readonly url: string;
-  readonly now: () => number;
-  readonly fetch?: typeof fetch;
-}
-
 /** Keys this old are fetched again. */
 const freshMs = 600_000;
 /** At most one fetch in this time: tokens with invented key ids must not become requests to the issuer. */
 const cooldownMs = 30_000;
 /** An issuer that is away is not asked again for this long. */
 const retryMs = 2_000;
-const timeoutMs = 5_000;
 
 /**
- * The keys that an issuer publishes (RFC 7517), fetched when first needed, when old, and when a token names one
- * that is unknown. While the issuer is away the keys it published last stay in use: whoever cuts the fleet off
- * from it must not log everybody out.
+ * The keys that an issuer publishes, fetched when first needed, when old, and when a token names one that is
+ * unknown. While the issuer is away the keys it published last stay in use: whoever cuts the fleet off from it
+ * must not log everybody out.
  *
  * @throws PushfleetError `unavailable` where the keys have never been fetched and cannot be now
  */
-export function remoteKeys(options: RemoteKeysOptions): JWTVerifyGetKey {
+export function remoteKeys(source: KeySource, now: () => number): JWTVerifyGetKey {
   let keys: JWTVerifyGetKey | undefined;
   let fetchedAt = Number.NEGATIVE_INFINITY;
   let failedAt = Number.NEGATIVE_INFINITY;
@@ -98,18 +92,18 @@ export function remoteKeys(options: RemoteKeysOptions): JWTVerifyGetKey {
 
   const load = async (): Promise<void> => {
     try {
-      keys = createLocalJWKSet(await fetchKeys(options));
-      fetchedAt = options.now();
+      keys = createLocalJWKSet(await source.fetch());
+      fetchedAt = now();
     } catch (error) {
-      failedAt = options.now();
-      if (keys === undefined) throw away(options.url, error);
+      failedAt = now();
+      if (keys === undefined) throw away(source, error);
     } finally {
       pending = undefined;
     }
   };
   const refresh = async (): Promise<void> => {
-    if (options.now() - failedAt < retryMs) {
-      if (keys === undefined) throw away(options.url);
+    if (now() - failedAt < retryMs) {
+      if (keys === undefined) throw away(source);
       return;
     }
     pending ??= load();
@@ -117,33 +111,19 @@ export function remoteKeys(options: RemoteKeysOptions): JWTVerifyGetKey {
   };
 
   return async (header, token) => {
-    if (options.now() - fetchedAt >= freshMs) await refresh();
+    if (now() - fetchedAt >= freshMs) await refresh();
     const current = keys as JWTVerifyGetKey;
     try {
       return await current(header, token);
     } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey) || options.now() - fetchedAt < cooldownMs) throw error;
+      if (!(error instanceof errors.JWKSNoMatchingKey) || now() - fetchedAt < cooldownMs) throw error;
       await refresh();
       return await (keys as JWTVerifyGetKey)(header, token);
     }
   };
 }
 
-async function fetchKeys(options: RemoteKeysOptions): Promise<{ keys: JWK[] }> {
-  const response = await (options.fetch ?? fetch)(options.url, {
-    headers: { accept: 'application/jwk-set+json, application/json' },
-    redirect: 'error',
-    signal: AbortSignal.timeout(timeoutMs),
-  });
-  if (response.status !== 200) {
-    await response.body?.cancel();
-    throw new Error(`answered ${response.status}`);
-  }
-  return (await response.json()) as { keys: JWK[] };
-}
-
-function away(url: string, cause?: unknown): PushfleetError {
-  const { host } = new URL(url);
+function away({ host }: KeySource, cause?: unknown): PushfleetError {
   return new PushfleetError(
     'unavailable',
     `The keys of the token's issuer cannot be fetched from ${host} at the moment; try again shortly.`,

@@ -1,4 +1,5 @@
 export { type Config, ConfigError, type Fields, readConfig, unknownVariables } from './config.ts';
+export { connectionId, digestOfConnection } from './connection.ts';
 export { type Address, type Field, field } from './field.ts';
 export { createFleet, type Fleet, type FleetOptions, type Instance, type Usage } from './fleet.ts';
 export type { Action, Grant } from './grant.ts';

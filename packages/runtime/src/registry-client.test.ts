@@ -26,7 +26,10 @@ const env = { PUSHFLEET_INTERNAL_SECRET: secret };
 const log = createLog({ name: 'test', level: 'silent' });
 const nothing = { publish: [], subscribe: [], presence: [], manage: [] };
 const grantOf = (subject: string) =>
-  createGrant({ subject, namespace: 'default' as Namespace, expiresAt: 1e13 }, nothing);
+  createGrant(
+    { subject, namespace: 'default' as Namespace, expiresAt: 1e13, tokenDigest: `of-${subject}` },
+    nothing,
+  );
 
 type Watcher = ServerWritableStream<WatchRevocationsRequest, WatchRevocationsResponse>;
 type Redeem = (ticket: string, answer: sendUnaryData<RedeemTicketResponse>) => void;
@@ -63,7 +66,7 @@ const revoked = (subject: string, revision: bigint): RevocationChange => ({
     $case: 'revoked',
     revoked: {
       ...{ namespace: 'default', id: `s-${subject}`, subject, tokenId: undefined, issuedBefore: undefined },
-      ...{ until: new Date(Date.now() + 60_000), revision },
+      ...{ until: new Date(Date.now() + 60_000), revision, tokenDigest: undefined },
     },
   },
 });

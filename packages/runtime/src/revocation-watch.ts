@@ -98,9 +98,9 @@ function read(changes: WatchRevocationsResponse['changes']): { revoked: Revocati
 }
 
 function fromMessage(message: RevocationMessage): Revocation {
-  const { namespace, id, subject, tokenId, issuedBefore, until, revision } = message;
+  const { namespace, id, subject, tokenId, tokenDigest, issuedBefore, until, revision } = message;
   return {
-    ...{ namespace, id, subject, tokenId, revision },
+    ...{ namespace, id, subject, tokenId, tokenDigest, revision },
     issuedBefore: issuedBefore?.getTime(),
     // "Always present", the proto says; a revocation without an end is kept rather than dropped.
     until: until?.getTime() ?? Number.POSITIVE_INFINITY,

@@ -13,6 +13,7 @@ const grant = (facts: Partial<GrantFacts> = {}) =>
       namespace: 'default' as Namespace,
       expiresAt: never,
       tokenId: 't1',
+      tokenDigest: 'd1',
       issuedAt: 1_000,
       ...facts,
     },
@@ -20,7 +21,7 @@ const grant = (facts: Partial<GrantFacts> = {}) =>
   );
 const revocation = (fields: Partial<Revocation>): Revocation => ({
   namespace: 'default',
-  id: JSON.stringify([fields.subject, fields.tokenId]),
+  id: JSON.stringify([fields.subject, fields.tokenId, fields.tokenDigest]),
   until: never,
   revision: 1n,
   ...fields,
@@ -39,6 +40,10 @@ const cases: readonly (readonly [
   ['the token of the subject', { subject: 'alice', tokenId: 't1' }, {}, true],
   ['the token of another subject', { subject: 'bob', tokenId: 't1' }, {}, false],
   ['a token where the grant has no id', { tokenId: 't1' }, { tokenId: undefined as never }, false],
+  ['the token of a connection', { tokenDigest: 'd1' }, {}, true],
+  ['the token of another connection', { tokenDigest: 'd2' }, {}, false],
+  ['the digest of a token in another namespace', { tokenDigest: 'd1', namespace: 'team' }, {}, false],
+  ['a digest that is the id of a token', { tokenDigest: 't1' }, {}, false],
   ['another namespace', { subject: 'alice', namespace: 'team' }, {}, false],
   ['tokens issued before, this one was', { subject: 'alice', issuedBefore: 1_001 }, {}, true],
   ['tokens issued before, this one at the time', { subject: 'alice', issuedBefore: 1_000 }, {}, false],

@@ -11,13 +11,18 @@ export interface RevocationList {
   onRevoked(on: () => void): () => void;
 }
 
-/** Refuses the tokens of a namespace that match every field present of `subject`, `tokenId` and `issuedBefore`. */
+/**
+ * Refuses the tokens of a namespace that match every field present of `subject`, `tokenId`, `tokenDigest` and
+ * `issuedBefore`.
+ */
 export interface Revocation {
   readonly namespace: string;
   /** Names the revocation within its namespace. */
   readonly id: string;
   readonly subject?: string | undefined;
   readonly tokenId?: string | undefined;
+  /** One token, known by a connection that was opened with it. */
+  readonly tokenDigest?: string | undefined;
   /** Unix time in milliseconds; a token without `iat` counts as issued before. */
   readonly issuedBefore?: number | undefined;
   /** Unix time in milliseconds at which the revocation ends by itself. */
@@ -35,21 +40,24 @@ export interface Lifted {
 
 const sweepMs = 60_000;
 
-const key = (namespace: string, kind: 's' | 't', value: string): string => `${namespace} ${kind}${value}`;
+const key = (namespace: string, kind: 's' | 't' | 'd', value: string): string =>
+  `${namespace} ${kind}${value}`;
 
-function place({ namespace, subject, tokenId }: Revocation): string {
+function place({ namespace, subject, tokenId, tokenDigest }: Revocation): string {
+  if (tokenDigest !== undefined) return key(namespace, 'd', tokenDigest);
   return tokenId === undefined ? key(namespace, 's', subject ?? '') : key(namespace, 't', tokenId);
 }
 
 function hits(revocation: Revocation, grant: Grant, now: number): boolean {
-  const { subject, tokenId, issuedBefore, until } = revocation;
+  const { subject, tokenId, tokenDigest, issuedBefore, until } = revocation;
   if (now >= until) return false;
   if (subject !== undefined && subject !== grant.subject) return false;
   if (tokenId !== undefined && tokenId !== grant.tokenId) return false;
+  if (tokenDigest !== undefined && tokenDigest !== grant.tokenDigest) return false;
   return issuedBefore === undefined || (grant.issuedAt ?? Number.NEGATIVE_INFINITY) < issuedBefore;
 }
 
-/** The list itself: looked up by subject and token id, so that a check costs two map reads however long it is. */
+/** The list itself: looked up by subject, token id and digest; a check costs three map reads however long it is. */
 export class Revocations implements RevocationList {
   readonly #now: () => number;
   readonly #listeners = new Set<() => void>();
@@ -69,6 +77,7 @@ export class Revocations implements RevocationList {
     if (this.#byId.size === 0) return false;
     return (
       this.#hitAt(key(grant.namespace, 's', grant.subject), grant) ||
+      this.#hitAt(key(grant.namespace, 'd', grant.tokenDigest), grant) ||
       (grant.tokenId !== undefined && this.#hitAt(key(grant.namespace, 't', grant.tokenId), grant))
     );
   }

@@ -55,7 +55,7 @@ export const tokenFields = {
   tokenIssuers: field.parsed(
     {
       env: 'PUSHFLEET_TOKEN_ISSUERS',
-      doc: 'Further issuers. Each has one of "secret", "keys" (a list of JWKs) and "jwksUrl", and may have "issuer", "audience", "algorithms" and "claim" (the name of the claim that holds the grants, or a list of names that leads to it; "pushfleet" by default).',
+      doc: 'Further issuers. Each has one of "secret", "keys" (a list of JWKs) and "jwksUrl", or an "issuer" that is a URL and publishes its keys; docs/security.md lists what else it may say: audience, type of token, roles, namespace.',
       rule: 'a JSON list of issuers',
       example:
         '[{"issuer":"https://login.example.com","audience":"pushfleet","jwksUrl":"https://login.example.com/jwks.json"}]',
@@ -64,6 +64,13 @@ export const tokenFields = {
     },
     parseIssuers,
   ),
+  tokenLifetimeMs: field.duration({
+    env: 'PUSHFLEET_TOKEN_MAX_LIFETIME',
+    doc: 'The longest time from the issue of a token to its expiry; a longer one is refused. A revocation that names no end holds for this long, so that no revoked token outlives it. The same for all services.',
+    fallback: '30d',
+    min: 60,
+    max: 10 * 366 * 86_400,
+  }),
 };
 
 /** What a service reads that uses the log. */

@@ -9,9 +9,15 @@ import {
   type JWTHeaderParameters,
   SignJWT,
 } from 'jose';
+import { type ClaimPath, readGrant } from './claims.ts';
 import type { Config } from './config.ts';
 import { readConfig } from './config.ts';
+import type { Grant } from './grant.ts';
 import { tokenFields } from './shared-fields.ts';
+
+/** The grant of claims that some issuer signed, read by the rules in force where nothing is configured. */
+export const grantOfClaims = (payload: Record<string, unknown>, claim: ClaimPath = 'pushfleet'): Grant =>
+  readGrant(payload, { claim, subjectClaim: 'sub', tokenIdClaim: 'jti' }, 'a-token-s-digest');
 
 export const secret = randomBytes(32).toString('hex');
 

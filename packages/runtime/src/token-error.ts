@@ -26,6 +26,18 @@ export const wrongAlgorithm = (algorithm: unknown, accepted: readonly string[]):
     `The token is signed with ${quote(String(algorithm))}; its issuer's tokens are accepted with ${accepted.join(', ')} alone.`,
   );
 
+/** The token is good for longer than the fleet accepts; both in seconds. */
+export const livesTooLong = (seconds: number, most: number): PushfleetError =>
+  refuse(
+    `The token is good for ${span(seconds)}, and this fleet accepts ${span(most)} at most (PUSHFLEET_TOKEN_MAX_LIFETIME); get one that expires sooner.`,
+  );
+
+/** The token lacks what its issuer's tokens of the right kind have. */
+export const notAsRequired = (claim: string, value: string): PushfleetError =>
+  refuse(
+    `The token's claim ${quote(claim)} is not ${quote(value)}, which this fleet requires of its issuer's tokens; send an access token, not an ID token.`,
+  );
+
 /** The token was good and its owner or a manager ended it. */
 export const revoked = (): PushfleetError =>
   new PushfleetError('token_revoked', 'The token was revoked; get a new one.');
@@ -53,11 +65,11 @@ export function tokenError(error: unknown, now: number): PushfleetError {
 
 function expired(payload: JWTPayload, now: number): PushfleetError {
   const seconds = Math.max(0, Math.round(now / 1_000 - (payload.exp ?? 0)));
-  return new PushfleetError('token_expired', `The token expired ${ago(seconds)} ago; get a new one.`);
+  return new PushfleetError('token_expired', `The token expired ${span(seconds)} ago; get a new one.`);
 }
 
-function ago(seconds: number): string {
-  if (seconds < 120) return `${seconds} s`;
+function span(seconds: number): string {
+  if (seconds < 120) return `${Math.round(seconds)} s`;
   if (seconds < 7_200) return `${Math.round(seconds / 60)} min`;
   return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h` : `${Math.round(seconds / 86_400)} days`;
 }
@@ -71,6 +83,11 @@ function claimError(error: errors.JWTClaimValidationFailed): PushfleetError {
     const from = new Date((payload.nbf ?? 0) * 1_000);
     const text = Number.isNaN(from.getTime()) ? 'much later' : from.toISOString();
     return refuse(`The token is valid from ${text} on, which is still to come; check the issuer's clock.`);
+  }
+  if (claim === 'typ') {
+    return refuse(
+      'The token is of another type (header "typ") than this fleet accepts of its issuer; send an access token, not an ID token.',
+    );
   }
   if (claim === 'aud')
     return refuse(

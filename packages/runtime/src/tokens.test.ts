@@ -332,12 +332,12 @@ describe('issuers', () => {
     [
       'no keys',
       { PUSHFLEET_TOKEN_ISSUERS: '[{"issuer":"x"}]' },
-      /exactly one of "secret", "keys" and "jwksUrl"/,
+      /has none of "secret", "keys" and "jwksUrl"; it needs one, or an "issuer" that is a URL/,
     ],
     [
       'two sources',
       { PUSHFLEET_TOKEN_ISSUERS: `[{"secret":"${secret}","jwksUrl":"https://x"}]` },
-      /exactly one of/,
+      /more than one of/,
     ],
     [
       'a short secret in the list',

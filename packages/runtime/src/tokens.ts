@@ -4,6 +4,7 @@ import { PushfleetError } from '@pushfleet/core';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { readGrant } from './claims.ts';
 import type { Config } from './config.ts';
+import { tokenDigest } from './connection.ts';
 import type { Grant } from './grant.ts';
 import type { RevocationList } from './revocations.ts';
 import type { tokenFields } from './shared-fields.ts';
@@ -63,7 +64,7 @@ async function checkWith(verifiers: readonly Verifier[], token: string, now: num
   const failures: PushfleetError[] = [];
   for (const verifier of candidates(verifiers, token)) {
     try {
-      return readGrant(await verify(verifier, token, now), verifier.claim);
+      return readGrant(await verify(verifier, token, now), verifier.rules, tokenDigest(token));
     } catch (error) {
       failures.push(tokenError(error, now));
     }

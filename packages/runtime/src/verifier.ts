@@ -1,16 +1,31 @@
+import type { Namespace } from '@pushfleet/core';
 import { createLocalJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import type { ClaimRules } from './claims.ts';
 import { type Config, ConfigError } from './config.ts';
+import { parseGrants } from './grants.ts';
 import { type Issuer, publicAlgorithms } from './issuer.ts';
 import { type PinnedKey, readJwk, readPem, remoteKeys } from './key-set.ts';
+import { keySetAt, keySetOf } from './key-source.ts';
 import type { tokenFields } from './shared-fields.ts';
+import { livesTooLong, notAsRequired } from './token-error.ts';
 
 /** One issuer with its keys at hand. */
 export interface Verifier {
   readonly issuer: string | undefined;
   readonly audience: string | undefined;
   readonly algorithms: readonly string[];
-  readonly claim: string | readonly string[];
+  /** Required header `typ`. */
+  readonly tokenType: string | undefined;
+  /** Claims that must have these very values. */
+  readonly required: readonly (readonly [claim: string, value: string])[];
+  readonly rules: ClaimRules;
   readonly keys: JWTVerifyGetKey;
+  /** Longest time from issue to expiry, in milliseconds. */
+  readonly lifetimeMs: number;
+}
+
+interface Options extends VerifierOptions {
+  readonly lifetimeMs: number;
 }
 
 export interface VerifierOptions {
@@ -24,7 +39,8 @@ const clockTolerance = 5;
 type TokenConfig = Config<typeof tokenFields>;
 
 /** @throws ConfigError where no issuer is configured or one's key cannot be used */
-export function createVerifiers(config: TokenConfig, options: VerifierOptions): readonly Verifier[] {
+export function createVerifiers(config: TokenConfig, o: VerifierOptions): readonly Verifier[] {
+  const options = { ...o, lifetimeMs: config.tokenLifetimeMs };
   const problems: string[] = [];
   const attempt = (name: string, make: () => Verifier): Verifier[] => {
     try {
@@ -49,7 +65,7 @@ export function createVerifiers(config: TokenConfig, options: VerifierOptions): 
   return verifiers;
 }
 
-type Make = (options: VerifierOptions) => Verifier;
+type Make = (options: Options) => Verifier;
 
 function shortForms(config: TokenConfig): readonly (readonly [name: string, make: Make])[] {
   const common = {
@@ -61,14 +77,15 @@ function shortForms(config: TokenConfig): readonly (readonly [name: string, make
   if (secret !== undefined) {
     forms.push(['PUSHFLEET_TOKEN_SECRET', (options) => createVerifier({ ...common, secret }, options)]);
   }
-  if (pem !== undefined) forms.push(['PUSHFLEET_TOKEN_PUBLIC_KEY', () => withKeys(common, [readPem(pem)])]);
+  if (pem !== undefined)
+    forms.push(['PUSHFLEET_TOKEN_PUBLIC_KEY', (options) => withKeys(common, [readPem(pem)], options)]);
   if (jwksUrl !== undefined) {
     forms.push(['PUSHFLEET_TOKEN_JWKS_URL', (options) => createVerifier({ ...common, jwksUrl }, options)]);
   }
   return forms;
 }
 
-function createVerifier(issuer: Issuer, options: VerifierOptions): Verifier {
+function createVerifier(issuer: Issuer, options: Options): Verifier {
   if (issuer.keys !== undefined) {
     const keys = issuer.keys.map((jwk, index) => {
       try {
@@ -77,31 +94,72 @@ function createVerifier(issuer: Issuer, options: VerifierOptions): Verifier {
         throw new Error(`has a key (number ${index + 1}) that ${(error as Error).message}`);
       }
     });
-    return withKeys(issuer, keys);
+    return withKeys(issuer, keys, options);
   }
-  if (issuer.jwksUrl !== undefined) {
-    return verifierOf(
-      issuer,
-      issuer.algorithms ?? publicAlgorithms,
-      remoteKeys({ ...options, url: issuer.jwksUrl }),
-    );
+  if (issuer.secret !== undefined) {
+    const secret = Buffer.from(issuer.secret);
+    return verifierOf(issuer, issuer.algorithms ?? ['HS256'], async () => secret, options);
   }
-  const secret = Buffer.from(issuer.secret ?? '');
-  return verifierOf(issuer, issuer.algorithms ?? ['HS256'], async () => secret);
+  const source =
+    issuer.jwksUrl === undefined
+      ? keySetOf(issuer.issuer as string, options.fetch)
+      : keySetAt(issuer.jwksUrl, options.fetch);
+  return verifierOf(issuer, issuer.algorithms ?? publicAlgorithms, remoteKeys(source, options.now), options);
 }
 
-function withKeys(issuer: Issuer, keys: readonly PinnedKey[]): Verifier {
+function withKeys(issuer: Issuer, keys: readonly PinnedKey[], options: Options): Verifier {
   const algorithms = [...new Set(keys.flatMap((key) => key.algorithms))];
-  return verifierOf(issuer, algorithms, createLocalJWKSet({ keys: keys.map((key) => key.jwk) }));
+  return verifierOf(issuer, algorithms, createLocalJWKSet({ keys: keys.map((key) => key.jwk) }), options);
 }
 
-function verifierOf(issuer: Issuer, algorithms: readonly string[], keys: JWTVerifyGetKey): Verifier {
-  const { audience, claim = 'pushfleet' } = issuer;
-  return { issuer: issuer.issuer, audience, algorithms, claim, keys };
+function verifierOf(
+  issuer: Issuer,
+  algorithms: readonly string[],
+  keys: JWTVerifyGetKey,
+  { lifetimeMs }: Options,
+): Verifier {
+  const { audience, tokenType, require = {} } = issuer;
+  const required = Object.entries(require);
+  return {
+    ...{ audience, tokenType, required, algorithms, keys, lifetimeMs },
+    issuer: issuer.issuer,
+    rules: rulesOf(issuer),
+  };
+}
+
+function rulesOf({ roles, namespace, namespaceClaim, ...issuer }: Issuer): ClaimRules {
+  return {
+    claim: issuer.claim ?? 'pushfleet',
+    subjectClaim: issuer.subjectClaim ?? 'sub',
+    tokenIdClaim: issuer.tokenIdClaim ?? 'jti',
+    ...(namespace === undefined ? {} : { namespace: namespace as Namespace }),
+    ...(namespaceClaim === undefined ? {} : { namespaceClaim }),
+    ...(roles === undefined
+      ? {}
+      : { roles: new Map(Object.entries(roles).map(([role, granted]) => [role, parseGrants(granted)])) }),
+  };
 }
 
 /** The token's claims, verified. @throws whatever jose or the keys throw; see `token-error.ts` */
 export async function verify(verifier: Verifier, token: string, now: number): Promise<JWTPayload> {
+  const payload = await verifySignature(verifier, token, now);
+  for (const [claim, value] of verifier.required) {
+    if (!Object.hasOwn(payload, claim) || payload[claim] !== value) throw notAsRequired(claim, value);
+  }
+  requireShortLife(payload, now, verifier.lifetimeMs);
+  return payload;
+}
+
+/**
+ * A revocation ends when every token has expired that was good when it was made. That is only known where a token
+ * that lives longer than agreed is good at no time: not by its `iat`, and not by waiting until little is left.
+ */
+function requireShortLife({ exp = 0, iat }: JWTPayload, now: number, lifetimeMs: number): void {
+  const seconds = Math.max(exp - now / 1_000, iat === undefined ? 0 : exp - iat);
+  if (seconds * 1_000 > lifetimeMs + clockTolerance * 1_000) throw livesTooLong(seconds, lifetimeMs / 1_000);
+}
+
+async function verifySignature(verifier: Verifier, token: string, now: number): Promise<JWTPayload> {
   const options = {
     algorithms: [...verifier.algorithms],
     clockTolerance,
@@ -109,6 +167,7 @@ export async function verify(verifier: Verifier, token: string, now: number): Pr
     requiredClaims: ['exp'],
     ...(verifier.issuer === undefined ? {} : { issuer: verifier.issuer }),
     ...(verifier.audience === undefined ? {} : { audience: verifier.audience }),
+    ...(verifier.tokenType === undefined ? {} : { typ: verifier.tokenType }),
   };
   try {
     return (await jwtVerify(token, verifier.keys, options)).payload;

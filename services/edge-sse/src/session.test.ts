@@ -166,6 +166,7 @@ function open(o: { ask?: Partial<Ask>; deadline?: Partial<Deadline>; framing?: F
       hub: hub as unknown as Hub,
       format: 'payload',
       grant: {} as Grant,
+      connection: 'digest.random',
       deadline: { at: Number.POSITIVE_INFINITY, code: 'token_expired', ...o.deadline },
     });
     const begun = session.begin({

@@ -81,6 +81,8 @@ function encoder(format: Format, framing: Framing): Encode {
  */
 export class Session {
   readonly grant: Grant;
+  /** Names the stream in its client's hands, in logs and in revocations. */
+  readonly connection: string;
   readonly #shared: Shared;
   readonly #wire: Wire;
   /** Goes out before the first bytes; empty afterwards. */
@@ -104,10 +106,12 @@ export class Session {
       framing: Framing;
       format: Format;
       grant: Grant;
+      connection: string;
       deadline: Deadline;
     },
   ) {
     this.grant = o.grant;
+    this.connection = o.connection;
     this.#shared = shared;
     this.#wire = o.wire;
     this.#head = Buffer.concat([o.head, frame(o.framing, greeting(jitter(brokenRetry)))]);

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { PushfleetError } from '@pushfleet/core';
 import type { Hubs } from '@pushfleet/hub';
 import {
+  connectionId,
   declareHubMetrics,
   type Grant,
   type Log,
@@ -90,11 +91,13 @@ export class Streams {
     const { socket, framing } = visit;
     const hub = this.#o.hubs.of(grant.namespace);
     const deadline = this.#deadline(grant);
+    const connection = connectionId(grant);
+    visit.answerHeaders['pushfleet-connection'] = connection;
     const session = new Session(this.#shared, {
       wire: socket,
       head: visit.streamHead(),
       format: ask.format,
-      ...{ framing, hub, grant, deadline },
+      ...{ framing, hub, grant, connection, deadline },
     });
     this.#keep(session, subject, socket);
     session.begin(ask).catch((error) => visit.refuse(error));
@@ -111,11 +114,15 @@ export class Streams {
 
   #keep(session: Session, subject: string, socket: Socket): void {
     this.#sessions.add(session);
+    const { connection, grant } = session;
+    const { namespace, subject: sub } = grant;
+    this.#o.log.debug({ connection, namespace, sub }, 'a stream opened');
     this.#perSubject.set(subject, (this.#perSubject.get(subject) ?? 0) + 1);
     socket.on('drain', () => session.drained());
     socket.on('end', () => socket.destroy());
     socket.on('close', () => {
       session.gone();
+      this.#o.log.debug({ connection }, 'a stream closed');
       this.#forget(session, subject);
     });
   }
@@ -139,7 +146,9 @@ export class Streams {
   /** Ends the streams of revoked tokens. */
   endRevoked(revocations: Pick<RevocationList, 'revoked'>): void {
     for (const session of this.#sessions) {
-      if (revocations.revoked(session.grant)) session.end('token_revoked');
+      if (!revocations.revoked(session.grant)) continue;
+      this.#o.log.info({ connection: session.connection }, 'a stream is ended: its token was revoked');
+      session.end('token_revoked');
     }
   }
 

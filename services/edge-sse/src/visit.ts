@@ -14,6 +14,8 @@ export const streamHeaders = {
   // No page of another origin may load the stream as a script, an image or anything else.
   'x-content-type-options': 'nosniff',
   'cross-origin-resource-policy': 'same-origin',
+  // For pages that CORS lets read the answer.
+  'access-control-expose-headers': 'Pushfleet-Connection',
 } as const;
 
 /**

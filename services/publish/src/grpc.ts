@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import {
-  type Metadata,
+  Metadata,
   Server,
   type ServerCredentials,
   type ServerDuplexStream,
@@ -20,6 +20,7 @@ import {
 import {
   type Address,
   bearer,
+  connectionId,
   type Grant,
   type Log,
   listening,
@@ -212,7 +213,12 @@ export class GrpcApi implements Lifecycle {
     if (call.cancelled) return;
     const filters = readFilters(grant, call.request.filters);
     const subscription = this.#openSubscription(call, grant);
-    const leave = this.#options.streams.open(grant, (reason) => subscription.end(toGrpc(reason)));
+    const connection = this.#name(call, grant);
+    const leave = this.#options.streams.open(grant, (reason) => {
+      const level = reason.code === 'token_revoked' ? 'info' : 'debug';
+      this.#options.log[level]({ connection, code: reason.code }, 'a Subscribe stream is ended');
+      subscription.end(toGrpc(reason));
+    });
     const gone = () => {
       leave();
       subscription.end();
@@ -220,6 +226,17 @@ export class GrpcApi implements Lifecycle {
     };
     call.once('cancelled', gone).once('finish', gone);
     await subscription.open(filters, call.request).catch((error) => subscription.end(this.#statusOf(error)));
+  }
+
+  /** Tells the caller the name that its stream has in logs and in revocations. */
+  #name(call: ServerWritableStream<unknown, unknown>, grant: Grant): string {
+    const connection = connectionId(grant);
+    const { namespace, subject: sub } = grant;
+    this.#options.log.debug({ connection, namespace, sub }, 'a Subscribe stream opened');
+    const metadata = new Metadata();
+    metadata.set('pushfleet-connection', connection);
+    call.sendMetadata(metadata);
+    return connection;
   }
 
   #openSubscription(

@@ -41,6 +41,7 @@ export function core(options: { ratePerSecond?: number; rateBurst?: number; pend
       tokenIssuer: undefined,
       tokenAudience: undefined,
       tokenIssuers: undefined,
+      tokenLifetimeMs: 86_400_000,
     }),
   };
 }

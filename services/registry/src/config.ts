@@ -75,13 +75,6 @@ export const fields = {
     min: 1,
     max: 10_000,
   }),
-  revocationMs: field.duration({
-    env: 'PUSHFLEET_REVOCATION_LIFETIME',
-    doc: 'How long a revocation holds that names no end. Set it to the longest life of any token your issuers make: a token that outlives its revocation is good again.',
-    fallback: '30d',
-    min: 60,
-    max: 10 * 366 * 86_400,
-  }),
   revocations: field.integer({
     env: 'PUSHFLEET_REVOCATIONS',
     doc: 'The most revocations of one namespace. Every service that checks tokens holds all of them in memory.',

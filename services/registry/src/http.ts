@@ -23,8 +23,8 @@ export interface HttpOptions {
   readonly revocations: RevocationRegister;
   readonly log: Log;
   readonly corsOrigins: readonly string[];
-  /** How long a revocation holds that names no end, in milliseconds. */
-  readonly revocationMs: number;
+  /** How long a token may live, in milliseconds; a revocation that names no end outlives it. */
+  readonly tokenLifetimeMs: number;
 }
 
 type Endpoint = Handler<Request, Response>;
@@ -86,7 +86,7 @@ class Api {
   readonly revoke: Endpoint = async (request, response) => {
     const { namespace, subject } = await this.#manager(request);
     const body = await this.#body(request, response);
-    const terms = parseTerms(body, Date.now(), this.#options.revocationMs);
+    const terms = parseTerms(body, Date.now(), this.#options.tokenLifetimeMs);
     const { entry, created } = await this.#options.revocations.revoke(namespace, terms, subject);
     response
       .status(created ? 201 : 200)

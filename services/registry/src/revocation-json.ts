@@ -1,5 +1,6 @@
 import { PushfleetError, quote } from '@pushfleet/core';
-import type { RevocationEntry, Terms } from './revocation.ts';
+import { digestOfConnection } from '@pushfleet/runtime';
+import type { RevocationEntry, Target, Terms } from './revocation.ts';
 
 /** Longest subject or token id, in bytes of UTF-8. */
 const mostBytes = 1_024;
@@ -8,36 +9,53 @@ const longestMs = 10 * 366 * 86_400_000;
 // RFC 3339 section 5.6.
 const rfc3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/;
 
-const fields = ['subject', 'tokenId', 'issuedBefore', 'until'];
+const fields = ['subject', 'tokenId', 'connection', 'issuedBefore', 'until'];
+/** More than clocks differ by, so that the last token of the longest life has expired everywhere. */
+const slackMs = 60_000;
 
 /**
- * Reads the body of POST /v1/revocations.
+ * Reads the body of POST /v1/revocations. Without `until` it holds until every token has expired that was good
+ * when it was made.
  *
- * @param defaultMs how long it holds where the body names no end, in milliseconds
+ * @param lifetimeMs the longest life of a token, in milliseconds
  * @throws PushfleetError `request_invalid`, naming the field and the rule
  */
-export function parseTerms(body: unknown, now: number, defaultMs: number): Terms {
+export function parseTerms(body: unknown, now: number, lifetimeMs: number): Terms {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw invalid('The body is a JSON object such as {"subject": "alice"}.');
   }
   const unknown = Object.keys(body).find((name) => !fields.includes(name));
   if (unknown !== undefined) throw invalid(`${quote(unknown)} is no field; there are ${fields.join(', ')}.`);
   const given = body as Readonly<Record<string, unknown>>;
+  const target = parseTarget(given);
+  const issuedBefore = parseTime('issuedBefore', given.issuedBefore);
+  const until = parseUntil(given.until, now) ?? now + lifetimeMs + slackMs;
+  return { ...target, ...(issuedBefore === undefined ? {} : { issuedBefore }), until };
+}
+
+function parseTarget(given: Readonly<Record<string, unknown>>): Target {
   const subject = parseText('subject', given.subject);
   const tokenId = parseText('tokenId', given.tokenId);
-  if (subject === undefined && tokenId === undefined) {
-    throw invalid('Say what to revoke: "subject", "tokenId", or both for one token of one subject.');
+  if (given.connection !== undefined) {
+    if (subject === undefined && tokenId === undefined && given.issuedBefore === undefined)
+      return { tokenDigest: parseConnection(given.connection) };
+    throw invalid('"connection" says which token is meant; only "until" goes with it.');
   }
-  const issuedBefore = parseTime('issuedBefore', given.issuedBefore);
-  const until = parseTime('until', given.until) ?? now + defaultMs;
-  if (until <= now) throw invalid('"until" is past; the revocation would have no effect.');
-  if (until > now + longestMs) throw invalid('"until" is more than ten years away, the most allowed.');
-  return {
-    ...(subject === undefined ? {} : { subject }),
-    ...(tokenId === undefined ? {} : { tokenId }),
-    ...(issuedBefore === undefined ? {} : { issuedBefore }),
-    until,
-  };
+  if (subject === undefined && tokenId === undefined) {
+    throw invalid(
+      'Say what to revoke: "subject", "tokenId", both for one token of one subject, or "connection".',
+    );
+  }
+  return { ...(subject === undefined ? {} : { subject }), ...(tokenId === undefined ? {} : { tokenId }) };
+}
+
+function parseConnection(value: unknown): string {
+  const digest = typeof value === 'string' ? digestOfConnection(value) : undefined;
+  if (digest !== undefined) return digest;
+  const shown = typeof value === 'string' ? quote(value) : `a ${value === null ? 'null' : typeof value}`;
+  throw invalid(
+    `"connection" is an id as the header Pushfleet-Connection has it, "<16 characters>.<8 characters>", not ${shown}.`,
+  );
 }
 
 function parseText(name: string, value: unknown): string | undefined {
@@ -55,6 +73,14 @@ function parseText(name: string, value: unknown): string | undefined {
   return value;
 }
 
+function parseUntil(value: unknown, now: number): number | undefined {
+  const until = parseTime('until', value);
+  if (until === undefined) return undefined;
+  if (until <= now) throw invalid('"until" is past; the revocation would have no effect.');
+  if (until > now + longestMs) throw invalid('"until" is more than ten years away, the most allowed.');
+  return until;
+}
+
 function parseTime(name: string, value: unknown): number | undefined {
   if (value === undefined) return undefined;
   const time = typeof value === 'string' && rfc3339.test(value) ? Date.parse(value) : Number.NaN;
@@ -69,12 +95,13 @@ const invalid = (message: string): PushfleetError => new PushfleetError('request
 
 /** A revocation as managers see it. */
 export function toJson({ id, revocation }: RevocationEntry): object {
-  const { subject, tokenId, issuedBefore, until, createdAt, createdBy } = revocation;
+  const { subject, tokenId, tokenDigest, issuedBefore, until, createdAt, createdBy } = revocation;
   const time = (ms: number): string => new Date(ms).toISOString();
   return {
     id,
     subject,
     tokenId,
+    tokenDigest,
     issuedBefore: issuedBefore === undefined ? undefined : time(issuedBefore),
     until: time(until),
     createdAt: time(createdAt),

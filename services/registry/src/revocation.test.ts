@@ -47,9 +47,10 @@ describe('revocation', () => {
           { subject },
           { tokenId },
           { subject, tokenId },
+          { tokenDigest: subject },
           { subject: tokenId, tokenId: subject },
         ].map(revocationId);
-        assert.equal(new Set(ids).size, subject === tokenId ? 3 : 4);
+        assert.equal(new Set(ids).size, subject === tokenId ? 4 : 5);
         for (const id of ids) {
           assert.deepEqual(parseRevocationKey(revocationKey('team-a' as Namespace, id)), {
             namespace: 'team-a',
@@ -60,12 +61,55 @@ describe('revocation', () => {
     );
     assert.equal(parseRevocationKey('team-a.subscription.x'), undefined);
   });
+
+  it('keeps the ids that targets had before there were digests', () => {
+    assert.equal(revocationId({ subject: 'alice' }), 'Sg66WKZz8z6zbwrQXZkqdvZE7Li1HPT5miRguBroi1Q');
+    assert.equal(
+      revocationId({ subject: 'alice', tokenId: 't' }),
+      '0Gu_H8PSBWB7AAiM5Zc_BRygSwyV7tANb7Y4KSzDNw4',
+    );
+  });
+});
+
+describe('whatever comes as a body', () => {
+  it('is read or refused with an error of ours', () => {
+    const connection = fc.oneof(
+      fc.jsonValue(),
+      fc.stringMatching(/^[A-Za-z0-9_-]{15,17}\.[A-Za-z0-9_-]{7,9}$/),
+    );
+    const body = fc.record(
+      {
+        ...{ subject: fc.jsonValue(), tokenId: fc.jsonValue(), connection },
+        ...{ issuedBefore: fc.jsonValue(), until: fc.jsonValue() },
+      },
+      { requiredKeys: [] },
+    );
+    fc.assert(
+      fc.property(fc.oneof(fc.jsonValue(), body), (value) => {
+        try {
+          const { subject, tokenId, tokenDigest, until } = parseTerms(value, 0, 1_000);
+          assert.ok([subject, tokenId, tokenDigest].some((given) => given !== undefined));
+          assert.ok(tokenDigest === undefined || /^[A-Za-z0-9_-]{16}$/.test(tokenDigest));
+          assert.ok(until > 0);
+        } catch (error) {
+          assert.equal((error as { code?: string }).code, 'request_invalid', String(error));
+        }
+      }),
+      { numRuns: 1_000 },
+    );
+  });
 });
 
 describe('parseTerms', () => {
   const now = Date.UTC(2030, 0, 1);
-  it('fills in the end', () => {
-    assert.deepEqual(parseTerms({ subject: 'alice' }, now, 1_000), { subject: 'alice', until: now + 1_000 });
+  it('ends after the longest life of a token and a minute', () => {
+    assert.deepEqual(parseTerms({ subject: 'alice' }, now, 1_000), { subject: 'alice', until: now + 61_000 });
+    const tenYears = 10 * 366 * 86_400_000;
+    assert.equal(parseTerms({ subject: 'alice' }, now, tenYears).until, now + tenYears + 60_000);
+  });
+  it('knows the token by a connection', () => {
+    const body = { connection: 'abcdefghijklmn_-.12345678', until: '2030-01-01T00:00:01Z' };
+    assert.deepEqual(parseTerms(body, now, 1_000), { tokenDigest: 'abcdefghijklmn_-', until: now + 1_000 });
   });
   it('reads every field', () => {
     const body = {
@@ -93,6 +137,21 @@ describe('parseTerms', () => {
     [{ subject: 'x'.repeat(1_025) }, /1 to 1024 bytes/],
     [{ subject: '\ud800' }, /UTF-8/],
     [{ tokenId: {} }, /"tokenId"/],
+    [{ connection: '' }, /"connection" is an id/],
+    [{ connection: null }, /"connection" is an id.* a null/],
+    [{ connection: 7 }, /"connection" is an id.* a number/],
+    [{ connection: 'abcdefghijklmnop' }, /not "abcdefghijklmnop"/],
+    [{ connection: 'abcdefghijklmnop.1234567' }, /"connection" is an id/],
+    [{ connection: 'abcdefghijklmnop.123456789' }, /"connection" is an id/],
+    [{ connection: 'abcdefghijklmno/.12345678' }, /"connection" is an id/],
+    [{ connection: 'abcdefghijklmnop.12345678\n' }, /"connection" is an id/],
+    [{ connection: 'abcdefghijklmnop.12345678', subject: 'a' }, /only "until" goes with it/],
+    [{ connection: 'abcdefghijklmnop.12345678', tokenId: 'a' }, /only "until" goes with it/],
+    [
+      { connection: 'abcdefghijklmnop.12345678', issuedBefore: '2029-12-31T00:00:00Z' },
+      /only "until" goes with it/,
+    ],
+    [{ tokenDigest: 'abcdefghijklmnop' }, /"tokenDigest" is no field/],
     [{ subject: 'a', sub: 'b' }, /"sub" is no field/],
     [JSON.parse('{"subject":"a","__proto__":{"x":1}}'), /"__proto__" is no field/],
     [{ subject: 'a', until: 1_900_000_000 }, /"until" is a time.* a number/],

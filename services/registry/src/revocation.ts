@@ -5,6 +5,8 @@ import { type Namespace, parseNamespace } from '@pushfleet/core';
 export interface Target {
   readonly subject?: string;
   readonly tokenId?: string;
+  /** The digest of one token, of which a connection's id was made. */
+  readonly tokenDigest?: string;
 }
 
 /** The terms of a revocation. Times are Unix milliseconds. */
@@ -35,7 +37,9 @@ const keyShape = /^([A-Za-z0-9_-]+)\.revocation\.([A-Za-z0-9_-]{43})$/;
 
 /** Follows from the target alone, so that one target has one revocation whoever makes it. */
 export function revocationId(target: Target): string {
-  const text = JSON.stringify([target.subject ?? null, target.tokenId ?? null]);
+  const { subject = null, tokenId = null, tokenDigest } = target;
+  // Without a digest as it was before there were digests: the same target keeps its id.
+  const text = JSON.stringify([subject, tokenId, ...(tokenDigest === undefined ? [] : [tokenDigest])]);
   return createHash('sha256').update(text).digest('base64url');
 }
 

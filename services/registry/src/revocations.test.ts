@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { type RedisServer, startRedis, until } from '@pushfleet/contract';
 import type { Namespace } from '@pushfleet/core';
@@ -9,6 +10,7 @@ interface Shown {
   readonly id: string;
   readonly subject?: string;
   readonly tokenId?: string;
+  readonly tokenDigest?: string;
   readonly issuedBefore?: string;
   readonly until: string;
   readonly createdBy: string;
@@ -90,6 +92,27 @@ describe('revocations', () => {
       outcomes.push(await status(one, await token({ sub: 'frank', iat })));
     }
     assert.deepEqual(outcomes, [401, 201, 401]);
+  });
+
+  it('may mean the token of a connection, however its signature is spelt', async () => {
+    const bearer = await token({ sub: 'gina', jti: 'of-a-connection' });
+    const fresh = await token({ sub: 'gina', jti: 'another' });
+    const signed = bearer.slice(0, bearer.lastIndexOf('.'));
+    const digest = createHash('sha256').update(signed).digest('base64url').slice(0, 16);
+    const shown = await revoke(one, manager, { connection: `${digest}.anything` });
+    assert.equal(shown.tokenDigest, digest);
+    await until(async () => (await status(two, bearer)) === 401, 'the other instance');
+    assert.deepEqual([await status(one, fresh), await status(two, fresh)], [201, 201]);
+    const last = bearer.at(-1) as string;
+    const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+    const other = alphabet[alphabet.indexOf(last) ^ 1] as string;
+    assert.equal(
+      await status(one, bearer.slice(0, -1) + other),
+      401,
+      'two bits of the signature mean nothing',
+    );
+    assert.equal((await lift(two, manager, shown.id)).status, 204);
+    await until(async () => (await status(one, bearer)) === 201, 'the lifting');
   });
 
   it('are one per target, and never become weaker by being repeated', async () => {

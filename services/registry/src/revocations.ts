@@ -241,6 +241,7 @@ const toChecked = ({ namespace, id, revocation, revision }: RevocationEntry) => 
   id,
   subject: revocation.subject,
   tokenId: revocation.tokenId,
+  tokenDigest: revocation.tokenDigest,
   issuedBefore: revocation.issuedBefore,
   until: revocation.until,
   revision: BigInt(revision),

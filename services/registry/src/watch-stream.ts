@@ -79,12 +79,12 @@ function toMessage(change: Change): RevocationChange {
 }
 
 function revoked({ namespace, id, revision, revocation }: RevocationEntry): RevocationChange {
-  const { subject, tokenId, issuedBefore, until } = revocation;
+  const { subject, tokenId, tokenDigest, issuedBefore, until } = revocation;
   return {
     change: {
       $case: 'revoked',
       revoked: {
-        ...{ namespace, id, subject, tokenId, revision: BigInt(revision) },
+        ...{ namespace, id, subject, tokenId, tokenDigest, revision: BigInt(revision) },
         issuedBefore: issuedBefore === undefined ? undefined : new Date(issuedBefore),
         until: new Date(until),
       },

@@ -25,14 +25,14 @@ export const protobufFileName = "pushfleet/registry/v1/revocations.proto";
 
 /**
  * Says which tokens are refused. A token is revoked when its namespace is this one and it matches every field
- * that is present among subject, token_id and issued_before; at least one of subject and token_id is.
+ * that is present among subject, token_id, token_digest and issued_before; at least one of the first three is.
  */
 export interface Revocation {
   /** The namespace of the tokens: claim `ns`, or `default`. */
   namespace: string;
   /**
-   * Names the revocation within its namespace. It follows from subject and token_id alone, so that revoking
-   * the same thing again changes the one revocation there is.
+   * Names the revocation within its namespace. It follows from subject, token_id and token_digest alone, so that
+   * revoking the same thing again changes the one revocation there is.
    */
   id: string;
   /** The claim `sub` of the tokens; absent: whosever they are. */
@@ -56,6 +56,11 @@ export interface Revocation {
     | undefined;
   /** The log's revision of this record: of two records with the same namespace and id the greater one counts. */
   revision: bigint;
+  /**
+   * One token, known by a connection that was opened with it: the part before the dot of the connection's id,
+   * which is the first 16 characters (base64url) of the SHA-256 of the token's signed part.
+   */
+  tokenDigest?: string | undefined;
 }
 
 /** Names a revocation that was lifted. */
@@ -102,6 +107,7 @@ function createBaseRevocation(): Revocation {
     issuedBefore: undefined,
     until: undefined,
     revision: 0n,
+    tokenDigest: undefined,
   };
 }
 
@@ -130,6 +136,9 @@ export const Revocation: MessageFns<Revocation> = {
         throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
       }
       writer.uint32(56).uint64(message.revision);
+    }
+    if (message.tokenDigest !== undefined) {
+      writer.uint32(66).string(message.tokenDigest);
     }
     return writer;
   },
@@ -203,6 +212,14 @@ export const Revocation: MessageFns<Revocation> = {
             message.revision = reader.uint64() as bigint;
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.tokenDigest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -227,6 +244,7 @@ export const Revocation: MessageFns<Revocation> = {
     message.issuedBefore = object.issuedBefore ?? undefined;
     message.until = object.until ?? undefined;
     message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.tokenDigest = object.tokenDigest ?? undefined;
     return message;
   },
 };
