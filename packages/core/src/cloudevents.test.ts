@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { encodeCloudEvent } from './cloudevents.ts';
+import { binaryHeaders, encodeCloudEvent, needsStructuredMode } from './cloudevents.ts';
 import { type Cursor, formatCursor } from './cursor.ts';
 import type { Publication } from './publication.ts';
 import { parseTopic } from './topic.ts';
@@ -85,6 +85,7 @@ test('attributes that cannot be extensions keep their order in pushfleetattribut
   assert.equal('twice' in event, false);
   assert.deepEqual(JSON.parse(event.pushfleetattributes as string), [
     ['X-Name', '1'],
+    ['dataschema', 'https://example.org/s'],
     ['twice', 'a'],
     ['id', 'forged'],
     ['twice', 'b'],
@@ -92,6 +93,95 @@ test('attributes that cannot be extensions keep their order in pushfleetattribut
     ['pushfleetcursor', 'forged'],
     ['__proto__', 'x'],
   ]);
+});
+
+test("a publisher's time is the event's, and the log's is told beside it", () => {
+  const event = encoded({
+    attributes: [
+      ['10', 'b'],
+      ['time', '2024-02-29T23:59:60.5+01:00'],
+      ['1', 'a'],
+    ],
+  });
+  assert.equal(event.time, '2024-02-29T23:59:60.5+01:00');
+  assert.equal(event.pushfleettime, '2025-01-02T03:04:05.006Z');
+  assert.equal('pushfleetattributes' in event, false);
+});
+
+for (const time of ['noon', '2023-02-29T00:00:00Z', '2024-01-01 00:00:00Z', '2024-01-01T24:00:00Z']) {
+  test(`the time ${time} is none and stays an attribute`, () => {
+    const event = encoded({ attributes: [['time', time]] });
+    assert.equal(event.time, '2025-01-02T03:04:05.006Z');
+    assert.equal(event.pushfleetattributes, JSON.stringify([['time', time]]));
+  });
+}
+
+for (const [source, reference] of [
+  ['shop', 'shop'],
+  ['/a/b?c=d#e', '/a/b?c=d#e'],
+  ['https://x.example:8443/a//b', 'https://x.example:8443/a//b'],
+  ['urn:uuid:6e8bc430-9c3a-11d9-9669-0800200c9a66', 'urn:uuid:6e8bc430-9c3a-11d9-9669-0800200c9a66'],
+  ['1-555-123-4567', '1-555-123-4567'],
+  ['//[::1]:80/a', '//[::1]:80/a'],
+  ['auth0|12', 'auth0%7C12'],
+  ['1:a/b c', '1%3Aa/b%20c'],
+  ['50%', '50%25'],
+  ['größe', 'gr%C3%B6%C3%9Fe'],
+  ['a#b#c', 'a%23b%23c'],
+] as const) {
+  test(`the source ${source} is the URI-reference ${reference}`, () => {
+    const event = encoded({ source });
+    assert.equal(event.source, reference);
+    assert.equal(event.pushfleetsource, source === reference ? undefined : source);
+  });
+}
+
+test('the fleet own extensions cannot be imitated', () => {
+  const event = encoded({
+    attributes: [
+      ['pushfleettime', 'x'],
+      ['pushfleetretain', 'true'],
+    ],
+  });
+  assert.equal('pushfleettime' in event || 'pushfleetretain' in event, false);
+});
+
+describe('binary mode', () => {
+  const headers = (o: Partial<Publication> = {}) => binaryHeaders(publication(o), cursor);
+
+  test('the headers, to the letter', () => {
+    assert.deepEqual(headers({ topic: parseTopic('Euro € 😀/"50%"'), attributes: [['traceparent', '']] }), {
+      'ce-specversion': '1.0',
+      'ce-id': 'o-1',
+      'ce-source': 'shop',
+      'ce-type': 'pushfleet.publication',
+      'ce-subject': 'Euro%20%E2%82%AC%20%F0%9F%98%80/%2250%25%22',
+      'ce-time': '2025-01-02T03:04:05.006Z',
+      'content-type': 'text/plain',
+      'ce-traceparent': '',
+      'ce-pushfleetcursor': 'g-10-1z',
+    });
+  });
+
+  test('any publication is headers that HTTP can carry', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'grapheme' }), (name, text) => {
+        const topic = parseTopic(`t${text.replace(/[+#\0]/g, '')}`);
+        for (const value of Object.values(
+          headers({ topic, attributes: [[name, text]], source: `s${text}` }),
+        )) {
+          assert.match(value, /^[\x21-\x7e]*$/);
+        }
+      }),
+    );
+  });
+
+  test('is not for payloads that are CloudEvents themselves', () => {
+    for (const contentType of ['application/cloudevents+json', 'Application/CloudEvents-batch+json; x=1']) {
+      assert.equal(needsStructuredMode({ contentType }), true);
+    }
+    assert.equal(needsStructuredMode({ contentType: 'application/json' }), false);
+  });
 });
 
 const bytesOf = (event: Record<string, unknown>): Uint8Array =>

@@ -1,10 +1,14 @@
 export * from './bus.ts';
+export * from './cloudevent-decode.ts';
 export * from './cloudevents.ts';
+export * from './content.ts';
 export * from './cursor.ts';
 export * from './error.ts';
+export type { EventDraft } from './event-draft.ts';
 export * from './lifecycle.ts';
 export * from './limits.ts';
 export * from './namespace.ts';
+export * from './percent.ts';
 export * from './publication.ts';
 export * from './status.ts';
 export * from './topic.ts';
