@@ -239,6 +239,226 @@ export interface Gap {
   to: string;
 }
 
+/** Names what to read, and from where. */
+export interface ReadHistoryRequest {
+  /** At least one topic filter and at most 100, as in `SubscribeRequest`. */
+  filters: string[];
+  /** A cursor, as received: read what was stored after it. Empty, without `since`: begin with the oldest stored. */
+  after: string;
+  /** Read what was stored at this time or later. Not together with `after`. */
+  since:
+    | Date
+    | undefined;
+  /**
+   * Most publications of the page, up to 1,000. 0: 100. A page may have fewer, also because of their bytes, and
+   * still not be the last.
+   */
+  pageSize: number;
+}
+
+/** A page of what the log holds. */
+export interface ReadHistoryResponse {
+  /** In the order of their time; those of one topic in the order they were stored. */
+  publications: StoredPublication[];
+  /** Where the next page begins: `after` of the next request, or of a SubscribeRequest. */
+  cursor: string;
+  /** More was stored by now than this page holds. */
+  more: boolean;
+  /** Present where publications between the place asked for and the first of this page can no longer be given. */
+  gap: Gap | undefined;
+}
+
+/** A publication and its place. */
+export interface StoredPublication {
+  /** The publication. */
+  publication:
+    | Publication
+    | undefined;
+  /** The place right behind it: reading on from here gives what matches the same filters and comes next. */
+  cursor: string;
+}
+
+/** Names what to delete. */
+export interface DeleteRequest {
+  /** One topic; a deletion has no wildcards. */
+  topic: string;
+  /**
+   * The cursor of a receipt, delivery or history page: delete only the publication of the topic right before it.
+   * Empty: delete all that is stored on the topic.
+   */
+  cursor: string;
+}
+
+/** Says that it is deleted. */
+export interface DeleteResponse {
+  /** How many publications were deleted from the log. One that was named and is not there fails with NOT_FOUND. */
+  deleted: bigint;
+}
+
+/** Names the topic to show. */
+export interface GetTopicRequest {
+  /** One topic. */
+  topic: string;
+}
+
+/** What is known of a topic at this moment. */
+export interface GetTopicResponse {
+  /** The topic. */
+  topic: string;
+  /** What its operators decided for it. */
+  policy:
+    | TopicPolicy
+    | undefined;
+  /** Live feeds whose filters match it, over the whole fleet. */
+  feeds: ProtocolFeeds[];
+  /** Absent where it has none. */
+  retained: RetainedPublication | undefined;
+}
+
+/** What holds for a topic. An absent limit means that none is set for it. */
+export interface TopicPolicy {
+  /** How long the log keeps a publication. */
+  retention:
+    | Duration
+    | undefined;
+  /** The largest payload, in bytes. */
+  maxBytes?:
+    | bigint
+    | undefined;
+  /** Publications a second, for each instance that takes them in. */
+  rate?:
+    | number
+    | undefined;
+  /** Its history can be read. */
+  history: boolean;
+  /** Who is present on it can be asked. */
+  presence: boolean;
+}
+
+/** How many feeds there are. */
+export interface ProtocolFeeds {
+  /** What the subscribers speak, such as `sse` or `grpc`. */
+  protocol: string;
+  /** Feeds at this moment. */
+  feeds: bigint;
+}
+
+/** Which publication is a topic's retained one. */
+export interface RetainedPublication {
+  /** The publisher's id for it. */
+  id: string;
+  /** When the log stored it. */
+  publishTime:
+    | Date
+    | undefined;
+  /** The place right behind it. */
+  cursor: string;
+}
+
+/** Names the publication to explain. */
+export interface ExplainRequest {
+  /** The publisher's id for it. */
+  id: string;
+  /** Where to look. Empty: `#`. */
+  filter: string;
+  /**
+   * Look at what was stored at this time or later. Absent: an hour ago. A search looks at a bounded number of
+   * publications for a bounded time; `ExplainResponse.complete` says whether it came to its end.
+   */
+  since:
+    | Date
+    | undefined;
+  /** The cursor of its receipt or delivery. With it nothing is searched, and `filter` is its topic. */
+  cursor: string;
+}
+
+/** What became of the publications of an id. */
+export interface ExplainResponse {
+  /** All that were found; several where it was published on several topics, or again after the duplicate window. */
+  publications: ExplainedPublication[];
+  /** How many publications were looked at. */
+  scanned: bigint;
+  /** The time from which on was searched. */
+  searchedFrom:
+    | Date
+    | undefined;
+  /** The time up to which was searched. */
+  searchedTo:
+    | Date
+    | undefined;
+  /**
+   * Everything up to now was looked at. False: the search gave up at `searched_to`; name a narrower filter, a later
+   * `since`, or the cursor.
+   */
+  complete: boolean;
+}
+
+/** One publication, and what became of it. */
+export interface ExplainedPublication {
+  /** The publication without its payload and attributes. */
+  publication:
+    | Publication
+    | undefined;
+  /** The length of its payload, in bytes. */
+  payloadBytes: bigint;
+  /** The place right behind it. */
+  cursor: string;
+  /** The shard of the log that holds it. */
+  shard: number;
+  /** Its number in the shard, from 1. */
+  sequence: bigint;
+  /** It is its topic's retained publication at this moment. */
+  retained: boolean;
+  /** Who it was for. */
+  receivers: Receiver[];
+}
+
+/** Somebody that a publication was for. A later version may set a kind not listed here. */
+export interface Receiver {
+  /** Exactly one is set. */
+  kind:
+    | //
+    /** The feeds of one instance. */
+    { $case: "feeds"; feeds: InstanceFeeds }
+    | undefined;
+}
+
+/**
+ * What became of a publication in one instance of the fleet, for live subscribers. Who resumed later and read it
+ * from the log is not counted.
+ */
+export interface InstanceFeeds {
+  /** The instance's name, another one after each start. */
+  instance: string;
+  /** Which service it is one of. */
+  service: string;
+  /** What its subscribers speak. */
+  protocol: string;
+  /**
+   * The instance remembers the publication. False: it is too long ago or the instance is too young, or nobody there
+   * listened; the rest says nothing.
+   */
+  remembered: boolean;
+  /** The filters that matched, those with the most feeds first, at most 20. */
+  filters: MatchedFilter[];
+  /** Feeds it was offered to. */
+  matched: bigint;
+  /** Feeds that were given it. */
+  delivered: bigint;
+  /** Feeds in which it waits for a subscriber that is reading. */
+  pending: bigint;
+  /** Feeds that let go of it: they ended, some of them because they read too slowly, or took a newer one instead. */
+  dropped: bigint;
+}
+
+/** A filter that matched a publication. */
+export interface MatchedFilter {
+  /** The topic filter. */
+  filter: string;
+  /** Feeds that held it then. */
+  feeds: bigint;
+}
+
 function createBaseAttribute(): Attribute {
   return { name: "", value: "" };
 }
@@ -1594,8 +1814,1442 @@ export const Gap: MessageFns<Gap> = {
   },
 };
 
+function createBaseReadHistoryRequest(): ReadHistoryRequest {
+  return { filters: [], after: "", since: undefined, pageSize: 0 };
+}
+
+export const ReadHistoryRequest: MessageFns<ReadHistoryRequest> = {
+  encode(message: ReadHistoryRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.filters) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.after !== "") {
+      writer.uint32(18).string(message.after);
+    }
+    if (message.since !== undefined) {
+      Timestamp.encode(toTimestamp(message.since), writer.uint32(26).fork()).join();
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(32).uint32(message.pageSize);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReadHistoryRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReadHistoryRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.filters.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.after = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.since = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ReadHistoryRequest>, I>>(base?: I): ReadHistoryRequest {
+    return ReadHistoryRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ReadHistoryRequest>, I>>(object: I): ReadHistoryRequest {
+    const message = createBaseReadHistoryRequest();
+    message.filters = object.filters?.map((e) => e) || [];
+    message.after = object.after ?? "";
+    message.since = object.since ?? undefined;
+    message.pageSize = object.pageSize ?? 0;
+    return message;
+  },
+};
+
+function createBaseReadHistoryResponse(): ReadHistoryResponse {
+  return { publications: [], cursor: "", more: false, gap: undefined };
+}
+
+export const ReadHistoryResponse: MessageFns<ReadHistoryResponse> = {
+  encode(message: ReadHistoryResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.publications) {
+      StoredPublication.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.cursor !== "") {
+      writer.uint32(18).string(message.cursor);
+    }
+    if (message.more !== false) {
+      writer.uint32(24).bool(message.more);
+    }
+    if (message.gap !== undefined) {
+      Gap.encode(message.gap, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReadHistoryResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReadHistoryResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.publications.push(StoredPublication.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.gap = Gap.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ReadHistoryResponse>, I>>(base?: I): ReadHistoryResponse {
+    return ReadHistoryResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ReadHistoryResponse>, I>>(object: I): ReadHistoryResponse {
+    const message = createBaseReadHistoryResponse();
+    message.publications = object.publications?.map((e) => StoredPublication.fromPartial(e)) || [];
+    message.cursor = object.cursor ?? "";
+    message.more = object.more ?? false;
+    message.gap = (object.gap !== undefined && object.gap !== null) ? Gap.fromPartial(object.gap) : undefined;
+    return message;
+  },
+};
+
+function createBaseStoredPublication(): StoredPublication {
+  return { publication: undefined, cursor: "" };
+}
+
+export const StoredPublication: MessageFns<StoredPublication> = {
+  encode(message: StoredPublication, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.publication !== undefined) {
+      Publication.encode(message.publication, writer.uint32(10).fork()).join();
+    }
+    if (message.cursor !== "") {
+      writer.uint32(18).string(message.cursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StoredPublication {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStoredPublication();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.publication = Publication.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<StoredPublication>, I>>(base?: I): StoredPublication {
+    return StoredPublication.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<StoredPublication>, I>>(object: I): StoredPublication {
+    const message = createBaseStoredPublication();
+    message.publication = (object.publication !== undefined && object.publication !== null)
+      ? Publication.fromPartial(object.publication)
+      : undefined;
+    message.cursor = object.cursor ?? "";
+    return message;
+  },
+};
+
+function createBaseDeleteRequest(): DeleteRequest {
+  return { topic: "", cursor: "" };
+}
+
+export const DeleteRequest: MessageFns<DeleteRequest> = {
+  encode(message: DeleteRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topic !== "") {
+      writer.uint32(10).string(message.topic);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(18).string(message.cursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<DeleteRequest>, I>>(base?: I): DeleteRequest {
+    return DeleteRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteRequest>, I>>(object: I): DeleteRequest {
+    const message = createBaseDeleteRequest();
+    message.topic = object.topic ?? "";
+    message.cursor = object.cursor ?? "";
+    return message;
+  },
+};
+
+function createBaseDeleteResponse(): DeleteResponse {
+  return { deleted: 0n };
+}
+
+export const DeleteResponse: MessageFns<DeleteResponse> = {
+  encode(message: DeleteResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.deleted !== 0n) {
+      if (BigInt.asUintN(64, message.deleted) !== message.deleted) {
+        throw new globalThis.Error("value provided for field message.deleted of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.deleted);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.deleted = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<DeleteResponse>, I>>(base?: I): DeleteResponse {
+    return DeleteResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteResponse>, I>>(object: I): DeleteResponse {
+    const message = createBaseDeleteResponse();
+    message.deleted = (object.deleted !== undefined && object.deleted !== null) ? BigInt(object.deleted) : 0n;
+    return message;
+  },
+};
+
+function createBaseGetTopicRequest(): GetTopicRequest {
+  return { topic: "" };
+}
+
+export const GetTopicRequest: MessageFns<GetTopicRequest> = {
+  encode(message: GetTopicRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topic !== "") {
+      writer.uint32(10).string(message.topic);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetTopicRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetTopicRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<GetTopicRequest>, I>>(base?: I): GetTopicRequest {
+    return GetTopicRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetTopicRequest>, I>>(object: I): GetTopicRequest {
+    const message = createBaseGetTopicRequest();
+    message.topic = object.topic ?? "";
+    return message;
+  },
+};
+
+function createBaseGetTopicResponse(): GetTopicResponse {
+  return { topic: "", policy: undefined, feeds: [], retained: undefined };
+}
+
+export const GetTopicResponse: MessageFns<GetTopicResponse> = {
+  encode(message: GetTopicResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topic !== "") {
+      writer.uint32(10).string(message.topic);
+    }
+    if (message.policy !== undefined) {
+      TopicPolicy.encode(message.policy, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.feeds) {
+      ProtocolFeeds.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.retained !== undefined) {
+      RetainedPublication.encode(message.retained, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetTopicResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetTopicResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.policy = TopicPolicy.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.feeds.push(ProtocolFeeds.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.retained = RetainedPublication.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<GetTopicResponse>, I>>(base?: I): GetTopicResponse {
+    return GetTopicResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetTopicResponse>, I>>(object: I): GetTopicResponse {
+    const message = createBaseGetTopicResponse();
+    message.topic = object.topic ?? "";
+    message.policy = (object.policy !== undefined && object.policy !== null)
+      ? TopicPolicy.fromPartial(object.policy)
+      : undefined;
+    message.feeds = object.feeds?.map((e) => ProtocolFeeds.fromPartial(e)) || [];
+    message.retained = (object.retained !== undefined && object.retained !== null)
+      ? RetainedPublication.fromPartial(object.retained)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseTopicPolicy(): TopicPolicy {
+  return { retention: undefined, maxBytes: undefined, rate: undefined, history: false, presence: false };
+}
+
+export const TopicPolicy: MessageFns<TopicPolicy> = {
+  encode(message: TopicPolicy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.retention !== undefined) {
+      Duration.encode(message.retention, writer.uint32(10).fork()).join();
+    }
+    if (message.maxBytes !== undefined) {
+      if (BigInt.asUintN(64, message.maxBytes) !== message.maxBytes) {
+        throw new globalThis.Error("value provided for field message.maxBytes of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.maxBytes);
+    }
+    if (message.rate !== undefined) {
+      writer.uint32(25).double(message.rate);
+    }
+    if (message.history !== false) {
+      writer.uint32(32).bool(message.history);
+    }
+    if (message.presence !== false) {
+      writer.uint32(40).bool(message.presence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TopicPolicy {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTopicPolicy();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.retention = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.maxBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.rate = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.history = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.presence = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<TopicPolicy>, I>>(base?: I): TopicPolicy {
+    return TopicPolicy.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TopicPolicy>, I>>(object: I): TopicPolicy {
+    const message = createBaseTopicPolicy();
+    message.retention = (object.retention !== undefined && object.retention !== null)
+      ? Duration.fromPartial(object.retention)
+      : undefined;
+    message.maxBytes = (object.maxBytes !== undefined && object.maxBytes !== null)
+      ? BigInt(object.maxBytes)
+      : undefined;
+    message.rate = object.rate ?? undefined;
+    message.history = object.history ?? false;
+    message.presence = object.presence ?? false;
+    return message;
+  },
+};
+
+function createBaseProtocolFeeds(): ProtocolFeeds {
+  return { protocol: "", feeds: 0n };
+}
+
+export const ProtocolFeeds: MessageFns<ProtocolFeeds> = {
+  encode(message: ProtocolFeeds, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.protocol !== "") {
+      writer.uint32(10).string(message.protocol);
+    }
+    if (message.feeds !== 0n) {
+      if (BigInt.asUintN(64, message.feeds) !== message.feeds) {
+        throw new globalThis.Error("value provided for field message.feeds of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.feeds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProtocolFeeds {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProtocolFeeds();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.protocol = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.feeds = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ProtocolFeeds>, I>>(base?: I): ProtocolFeeds {
+    return ProtocolFeeds.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ProtocolFeeds>, I>>(object: I): ProtocolFeeds {
+    const message = createBaseProtocolFeeds();
+    message.protocol = object.protocol ?? "";
+    message.feeds = (object.feeds !== undefined && object.feeds !== null) ? BigInt(object.feeds) : 0n;
+    return message;
+  },
+};
+
+function createBaseRetainedPublication(): RetainedPublication {
+  return { id: "", publishTime: undefined, cursor: "" };
+}
+
+export const RetainedPublication: MessageFns<RetainedPublication> = {
+  encode(message: RetainedPublication, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.publishTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.publishTime), writer.uint32(18).fork()).join();
+    }
+    if (message.cursor !== "") {
+      writer.uint32(26).string(message.cursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RetainedPublication {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRetainedPublication();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.publishTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RetainedPublication>, I>>(base?: I): RetainedPublication {
+    return RetainedPublication.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RetainedPublication>, I>>(object: I): RetainedPublication {
+    const message = createBaseRetainedPublication();
+    message.id = object.id ?? "";
+    message.publishTime = object.publishTime ?? undefined;
+    message.cursor = object.cursor ?? "";
+    return message;
+  },
+};
+
+function createBaseExplainRequest(): ExplainRequest {
+  return { id: "", filter: "", since: undefined, cursor: "" };
+}
+
+export const ExplainRequest: MessageFns<ExplainRequest> = {
+  encode(message: ExplainRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.filter !== "") {
+      writer.uint32(18).string(message.filter);
+    }
+    if (message.since !== undefined) {
+      Timestamp.encode(toTimestamp(message.since), writer.uint32(26).fork()).join();
+    }
+    if (message.cursor !== "") {
+      writer.uint32(34).string(message.cursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExplainRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExplainRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.filter = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.since = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ExplainRequest>, I>>(base?: I): ExplainRequest {
+    return ExplainRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ExplainRequest>, I>>(object: I): ExplainRequest {
+    const message = createBaseExplainRequest();
+    message.id = object.id ?? "";
+    message.filter = object.filter ?? "";
+    message.since = object.since ?? undefined;
+    message.cursor = object.cursor ?? "";
+    return message;
+  },
+};
+
+function createBaseExplainResponse(): ExplainResponse {
+  return { publications: [], scanned: 0n, searchedFrom: undefined, searchedTo: undefined, complete: false };
+}
+
+export const ExplainResponse: MessageFns<ExplainResponse> = {
+  encode(message: ExplainResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.publications) {
+      ExplainedPublication.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.scanned !== 0n) {
+      if (BigInt.asUintN(64, message.scanned) !== message.scanned) {
+        throw new globalThis.Error("value provided for field message.scanned of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.scanned);
+    }
+    if (message.searchedFrom !== undefined) {
+      Timestamp.encode(toTimestamp(message.searchedFrom), writer.uint32(26).fork()).join();
+    }
+    if (message.searchedTo !== undefined) {
+      Timestamp.encode(toTimestamp(message.searchedTo), writer.uint32(34).fork()).join();
+    }
+    if (message.complete !== false) {
+      writer.uint32(40).bool(message.complete);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExplainResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExplainResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.publications.push(ExplainedPublication.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.scanned = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.searchedFrom = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.searchedTo = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.complete = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ExplainResponse>, I>>(base?: I): ExplainResponse {
+    return ExplainResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ExplainResponse>, I>>(object: I): ExplainResponse {
+    const message = createBaseExplainResponse();
+    message.publications = object.publications?.map((e) => ExplainedPublication.fromPartial(e)) || [];
+    message.scanned = (object.scanned !== undefined && object.scanned !== null) ? BigInt(object.scanned) : 0n;
+    message.searchedFrom = object.searchedFrom ?? undefined;
+    message.searchedTo = object.searchedTo ?? undefined;
+    message.complete = object.complete ?? false;
+    return message;
+  },
+};
+
+function createBaseExplainedPublication(): ExplainedPublication {
+  return {
+    publication: undefined,
+    payloadBytes: 0n,
+    cursor: "",
+    shard: 0,
+    sequence: 0n,
+    retained: false,
+    receivers: [],
+  };
+}
+
+export const ExplainedPublication: MessageFns<ExplainedPublication> = {
+  encode(message: ExplainedPublication, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.publication !== undefined) {
+      Publication.encode(message.publication, writer.uint32(10).fork()).join();
+    }
+    if (message.payloadBytes !== 0n) {
+      if (BigInt.asUintN(64, message.payloadBytes) !== message.payloadBytes) {
+        throw new globalThis.Error("value provided for field message.payloadBytes of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.payloadBytes);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(26).string(message.cursor);
+    }
+    if (message.shard !== 0) {
+      writer.uint32(32).uint32(message.shard);
+    }
+    if (message.sequence !== 0n) {
+      if (BigInt.asUintN(64, message.sequence) !== message.sequence) {
+        throw new globalThis.Error("value provided for field message.sequence of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.sequence);
+    }
+    if (message.retained !== false) {
+      writer.uint32(48).bool(message.retained);
+    }
+    for (const v of message.receivers) {
+      Receiver.encode(v!, writer.uint32(58).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExplainedPublication {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExplainedPublication();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.publication = Publication.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.payloadBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.shard = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.sequence = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.retained = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.receivers.push(Receiver.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ExplainedPublication>, I>>(base?: I): ExplainedPublication {
+    return ExplainedPublication.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ExplainedPublication>, I>>(object: I): ExplainedPublication {
+    const message = createBaseExplainedPublication();
+    message.publication = (object.publication !== undefined && object.publication !== null)
+      ? Publication.fromPartial(object.publication)
+      : undefined;
+    message.payloadBytes = (object.payloadBytes !== undefined && object.payloadBytes !== null)
+      ? BigInt(object.payloadBytes)
+      : 0n;
+    message.cursor = object.cursor ?? "";
+    message.shard = object.shard ?? 0;
+    message.sequence = (object.sequence !== undefined && object.sequence !== null) ? BigInt(object.sequence) : 0n;
+    message.retained = object.retained ?? false;
+    message.receivers = object.receivers?.map((e) => Receiver.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseReceiver(): Receiver {
+  return { kind: undefined };
+}
+
+export const Receiver: MessageFns<Receiver> = {
+  encode(message: Receiver, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.kind?.$case) {
+      case "feeds":
+        InstanceFeeds.encode(message.kind.feeds, writer.uint32(10).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Receiver {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReceiver();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = { $case: "feeds", feeds: InstanceFeeds.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Receiver>, I>>(base?: I): Receiver {
+    return Receiver.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Receiver>, I>>(object: I): Receiver {
+    const message = createBaseReceiver();
+    switch (object.kind?.$case) {
+      case "feeds": {
+        if (object.kind?.feeds !== undefined && object.kind?.feeds !== null) {
+          message.kind = { $case: "feeds", feeds: InstanceFeeds.fromPartial(object.kind.feeds) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseInstanceFeeds(): InstanceFeeds {
+  return {
+    instance: "",
+    service: "",
+    protocol: "",
+    remembered: false,
+    filters: [],
+    matched: 0n,
+    delivered: 0n,
+    pending: 0n,
+    dropped: 0n,
+  };
+}
+
+export const InstanceFeeds: MessageFns<InstanceFeeds> = {
+  encode(message: InstanceFeeds, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.instance !== "") {
+      writer.uint32(10).string(message.instance);
+    }
+    if (message.service !== "") {
+      writer.uint32(18).string(message.service);
+    }
+    if (message.protocol !== "") {
+      writer.uint32(26).string(message.protocol);
+    }
+    if (message.remembered !== false) {
+      writer.uint32(32).bool(message.remembered);
+    }
+    for (const v of message.filters) {
+      MatchedFilter.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.matched !== 0n) {
+      if (BigInt.asUintN(64, message.matched) !== message.matched) {
+        throw new globalThis.Error("value provided for field message.matched of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.matched);
+    }
+    if (message.delivered !== 0n) {
+      if (BigInt.asUintN(64, message.delivered) !== message.delivered) {
+        throw new globalThis.Error("value provided for field message.delivered of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.delivered);
+    }
+    if (message.pending !== 0n) {
+      if (BigInt.asUintN(64, message.pending) !== message.pending) {
+        throw new globalThis.Error("value provided for field message.pending of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.pending);
+    }
+    if (message.dropped !== 0n) {
+      if (BigInt.asUintN(64, message.dropped) !== message.dropped) {
+        throw new globalThis.Error("value provided for field message.dropped of type uint64 too large");
+      }
+      writer.uint32(72).uint64(message.dropped);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InstanceFeeds {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInstanceFeeds();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.instance = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.protocol = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.remembered = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.filters.push(MatchedFilter.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.matched = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.delivered = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.pending = reader.uint64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.dropped = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<InstanceFeeds>, I>>(base?: I): InstanceFeeds {
+    return InstanceFeeds.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<InstanceFeeds>, I>>(object: I): InstanceFeeds {
+    const message = createBaseInstanceFeeds();
+    message.instance = object.instance ?? "";
+    message.service = object.service ?? "";
+    message.protocol = object.protocol ?? "";
+    message.remembered = object.remembered ?? false;
+    message.filters = object.filters?.map((e) => MatchedFilter.fromPartial(e)) || [];
+    message.matched = (object.matched !== undefined && object.matched !== null) ? BigInt(object.matched) : 0n;
+    message.delivered = (object.delivered !== undefined && object.delivered !== null) ? BigInt(object.delivered) : 0n;
+    message.pending = (object.pending !== undefined && object.pending !== null) ? BigInt(object.pending) : 0n;
+    message.dropped = (object.dropped !== undefined && object.dropped !== null) ? BigInt(object.dropped) : 0n;
+    return message;
+  },
+};
+
+function createBaseMatchedFilter(): MatchedFilter {
+  return { filter: "", feeds: 0n };
+}
+
+export const MatchedFilter: MessageFns<MatchedFilter> = {
+  encode(message: MatchedFilter, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.filter !== "") {
+      writer.uint32(10).string(message.filter);
+    }
+    if (message.feeds !== 0n) {
+      if (BigInt.asUintN(64, message.feeds) !== message.feeds) {
+        throw new globalThis.Error("value provided for field message.feeds of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.feeds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MatchedFilter {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMatchedFilter();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.filter = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.feeds = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<MatchedFilter>, I>>(base?: I): MatchedFilter {
+    return MatchedFilter.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<MatchedFilter>, I>>(object: I): MatchedFilter {
+    const message = createBaseMatchedFilter();
+    message.filter = object.filter ?? "";
+    message.feeds = (object.feeds !== undefined && object.feeds !== null) ? BigInt(object.feeds) : 0n;
+    return message;
+  },
+};
+
 /**
- * Takes publications in and hands live and stored ones out. Delivery is at least once: a publication that
+ * Takes publications in, hands live and stored ones out, and looks after topics. Delivery is at least once: a publication that
  * comes twice carries the same source and id.
  */
 export type PublishServiceService = typeof PublishServiceService;
@@ -1662,6 +3316,65 @@ export const PublishServiceService = {
     responseSerialize: (value: SubscribeResponse): Buffer => Buffer.from(SubscribeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SubscribeResponse => SubscribeResponse.decode(value),
   },
+  /**
+   * Reads a page of what the log holds, in the order of time. Each filter must be covered by one grant to
+   * subscribe. `cursor` of the response is where the next page begins, and where Subscribe goes on live.
+   *
+   * FAILED_PRECONDITION (`pushfleet-code` is `history_off`): one of the filters is a topic whose policy keeps no
+   * history. Under a wildcard such topics are left out. RESOURCE_EXHAUSTED (`rate_limited`): too many reads at once.
+   */
+  readHistory: {
+    path: "/pushfleet.publish.v1.PublishService/ReadHistory" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReadHistoryRequest): Buffer => Buffer.from(ReadHistoryRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReadHistoryRequest => ReadHistoryRequest.decode(value),
+    responseSerialize: (value: ReadHistoryResponse): Buffer => Buffer.from(ReadHistoryResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReadHistoryResponse => ReadHistoryResponse.decode(value),
+  },
+  /**
+   * Deletes what is stored on a topic, or one publication of it: from the log, as the retained publication, and
+   * where it waits for subscribers. What is on its way to them at this moment may still arrive. Whoever resumes
+   * later is not told of a gap for it. The token must grant managing the topic.
+   *
+   * A deleted publication counts as published: within the duplicate window the same id of its source on its topic
+   * is answered as a duplicate, and not stored.
+   */
+  delete: {
+    path: "/pushfleet.publish.v1.PublishService/Delete" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteRequest): Buffer => Buffer.from(DeleteRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteRequest => DeleteRequest.decode(value),
+    responseSerialize: (value: DeleteResponse): Buffer => Buffer.from(DeleteResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteResponse => DeleteResponse.decode(value),
+  },
+  /**
+   * Shows a topic: its policy, how many feeds listen to it, and its retained publication. The token must grant
+   * managing the topic, or subscribing to it.
+   */
+  getTopic: {
+    path: "/pushfleet.publish.v1.PublishService/GetTopic" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetTopicRequest): Buffer => Buffer.from(GetTopicRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetTopicRequest => GetTopicRequest.decode(value),
+    responseSerialize: (value: GetTopicResponse): Buffer => Buffer.from(GetTopicResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetTopicResponse => GetTopicResponse.decode(value),
+  },
+  /**
+   * Tells what became of the publications of an id: where each is stored, which filters matched it, and who was
+   * given it. The token must grant managing the filter that is searched.
+   */
+  explain: {
+    path: "/pushfleet.publish.v1.PublishService/Explain" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ExplainRequest): Buffer => Buffer.from(ExplainRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ExplainRequest => ExplainRequest.decode(value),
+    responseSerialize: (value: ExplainResponse): Buffer => Buffer.from(ExplainResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ExplainResponse => ExplainResponse.decode(value),
+  },
 } as const;
 
 export interface PublishServiceServer extends UntypedServiceImplementation {
@@ -1693,6 +3406,33 @@ export interface PublishServiceServer extends UntypedServiceImplementation {
    * log still holds.
    */
   subscribe: handleServerStreamingCall<SubscribeRequest, SubscribeResponse>;
+  /**
+   * Reads a page of what the log holds, in the order of time. Each filter must be covered by one grant to
+   * subscribe. `cursor` of the response is where the next page begins, and where Subscribe goes on live.
+   *
+   * FAILED_PRECONDITION (`pushfleet-code` is `history_off`): one of the filters is a topic whose policy keeps no
+   * history. Under a wildcard such topics are left out. RESOURCE_EXHAUSTED (`rate_limited`): too many reads at once.
+   */
+  readHistory: handleUnaryCall<ReadHistoryRequest, ReadHistoryResponse>;
+  /**
+   * Deletes what is stored on a topic, or one publication of it: from the log, as the retained publication, and
+   * where it waits for subscribers. What is on its way to them at this moment may still arrive. Whoever resumes
+   * later is not told of a gap for it. The token must grant managing the topic.
+   *
+   * A deleted publication counts as published: within the duplicate window the same id of its source on its topic
+   * is answered as a duplicate, and not stored.
+   */
+  delete: handleUnaryCall<DeleteRequest, DeleteResponse>;
+  /**
+   * Shows a topic: its policy, how many feeds listen to it, and its retained publication. The token must grant
+   * managing the topic, or subscribing to it.
+   */
+  getTopic: handleUnaryCall<GetTopicRequest, GetTopicResponse>;
+  /**
+   * Tells what became of the publications of an id: where each is stored, which filters matched it, and who was
+   * given it. The token must grant managing the filter that is searched.
+   */
+  explain: handleUnaryCall<ExplainRequest, ExplainResponse>;
 }
 
 export interface PublishServiceClient extends Client {
@@ -1762,6 +3502,89 @@ export interface PublishServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<SubscribeResponse>;
+  /**
+   * Reads a page of what the log holds, in the order of time. Each filter must be covered by one grant to
+   * subscribe. `cursor` of the response is where the next page begins, and where Subscribe goes on live.
+   *
+   * FAILED_PRECONDITION (`pushfleet-code` is `history_off`): one of the filters is a topic whose policy keeps no
+   * history. Under a wildcard such topics are left out. RESOURCE_EXHAUSTED (`rate_limited`): too many reads at once.
+   */
+  readHistory(
+    request: ReadHistoryRequest,
+    callback: (error: ServiceError | null, response: ReadHistoryResponse) => void,
+  ): ClientUnaryCall;
+  readHistory(
+    request: ReadHistoryRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ReadHistoryResponse) => void,
+  ): ClientUnaryCall;
+  readHistory(
+    request: ReadHistoryRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ReadHistoryResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Deletes what is stored on a topic, or one publication of it: from the log, as the retained publication, and
+   * where it waits for subscribers. What is on its way to them at this moment may still arrive. Whoever resumes
+   * later is not told of a gap for it. The token must grant managing the topic.
+   *
+   * A deleted publication counts as published: within the duplicate window the same id of its source on its topic
+   * is answered as a duplicate, and not stored.
+   */
+  delete(
+    request: DeleteRequest,
+    callback: (error: ServiceError | null, response: DeleteResponse) => void,
+  ): ClientUnaryCall;
+  delete(
+    request: DeleteRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteResponse) => void,
+  ): ClientUnaryCall;
+  delete(
+    request: DeleteRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Shows a topic: its policy, how many feeds listen to it, and its retained publication. The token must grant
+   * managing the topic, or subscribing to it.
+   */
+  getTopic(
+    request: GetTopicRequest,
+    callback: (error: ServiceError | null, response: GetTopicResponse) => void,
+  ): ClientUnaryCall;
+  getTopic(
+    request: GetTopicRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetTopicResponse) => void,
+  ): ClientUnaryCall;
+  getTopic(
+    request: GetTopicRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetTopicResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Tells what became of the publications of an id: where each is stored, which filters matched it, and who was
+   * given it. The token must grant managing the filter that is searched.
+   */
+  explain(
+    request: ExplainRequest,
+    callback: (error: ServiceError | null, response: ExplainResponse) => void,
+  ): ClientUnaryCall;
+  explain(
+    request: ExplainRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ExplainResponse) => void,
+  ): ClientUnaryCall;
+  explain(
+    request: ExplainRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ExplainResponse) => void,
+  ): ClientUnaryCall;
 }
 
 export const PublishServiceClient = makeGenericClientConstructor(
