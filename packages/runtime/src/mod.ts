@@ -13,6 +13,7 @@ export type { Issuer } from './issuer.ts';
 export { createLog, type Log, listening } from './log.ts';
 export * from './metrics.ts';
 export { logPart, type Part, part } from './part.ts';
+export * from './policies.ts';
 export * from './problem.ts';
 export * from './rate.ts';
 export * from './registry-client.ts';

@@ -129,6 +129,82 @@ export const registryFields = {
   }),
 };
 
+/** What a service reads that keeps to the operator's rules for topics and namespaces. */
+export const policyFields = {
+  policiesFile: field.text({
+    env: 'PUSHFLEET_POLICIES_FILE',
+    doc: 'A JSON file of topic policies and quotas of namespaces, read again whenever it changes; give every service the same. Absent, nothing is limited beyond these variables. docs/operations.md describes it, deploy/policies.example.json shows one.',
+    optional: true,
+    example: '/etc/pushfleet/policies.json',
+  }),
+};
+
+/** What a service reads that takes part in traces. */
+export const traceFields = {
+  tracesUrl: field.url({
+    env: 'PUSHFLEET_TRACES_URL',
+    doc: 'The collector that spans are sent to by OTLP. Absent, nothing is traced. Where it has no path, HTTP asks for /v1/traces. What else a collector wants is read from the standard OTEL_EXPORTER_OTLP_* variables, such as _HEADERS and _CERTIFICATE.',
+    schemes: ['http', 'https'],
+    optional: true,
+    example: 'http://collector.example.com:4318',
+  }),
+  tracesProtocol: field.choice({
+    env: 'PUSHFLEET_TRACES_PROTOCOL',
+    doc: 'How the collector is spoken to.',
+    choices: ['http/protobuf', 'grpc'],
+    fallback: 'http/protobuf',
+  }),
+  tracesSample: field.parsed(
+    {
+      env: 'PUSHFLEET_TRACES_SAMPLE',
+      doc: 'The fraction of the requests traced that bring no decision of their publisher: 1 is all of them, up to PUSHFLEET_TRACES_RATE.',
+      rule: 'a number from 0 to 1',
+      example: '0.1',
+      fallback: 1,
+    },
+    parseFraction,
+  ),
+  tracesTrustPublishers: field.boolean({
+    env: 'PUSHFLEET_TRACES_TRUST_PUBLISHERS',
+    doc: 'Whether the sampled flag of a publisher decides, both ways. Otherwise PUSHFLEET_TRACES_SAMPLE does, and the flag is passed over.',
+    fallback: true,
+  }),
+  tracesRate: field.integer({
+    env: 'PUSHFLEET_TRACES_RATE',
+    doc: 'The most traces that one instance begins or joins each second, whoever asked for them.',
+    fallback: 10,
+    min: 1,
+    max: 100_000,
+  }),
+  tracesQueue: field.integer({
+    env: 'PUSHFLEET_TRACES_QUEUE',
+    doc: 'The most spans that wait for the collector; further ones are dropped.',
+    fallback: 4_096,
+    min: 1,
+    max: 1_000_000,
+  }),
+  baggageBytes: field.bytes({
+    env: 'PUSHFLEET_TRACES_BAGGAGE_BYTES',
+    doc: 'The longest baggage header that travels with a publication; a longer one is dropped.',
+    fallback: 512,
+    min: 0,
+    max: 8_192,
+  }),
+  baggageEntries: field.integer({
+    env: 'PUSHFLEET_TRACES_BAGGAGE_ENTRIES',
+    doc: 'The most entries of baggage that travels with a publication; baggage with more is dropped.',
+    fallback: 8,
+    min: 0,
+    max: 180,
+  }),
+};
+
+function parseFraction(text: string): number {
+  const fraction = Number(text);
+  if (!/^[\d.]+$/.test(text) || !(fraction >= 0 && fraction <= 1)) throw new Error();
+  return fraction;
+}
+
 /** What a service reads that answers pages of browsers. */
 export const browserFields = {
   corsOrigins: field.list({
@@ -145,5 +221,7 @@ export const sharedFields = [
   { title: 'Token checks', fields: tokenFields },
   { title: 'The log', fields: natsFields },
   { title: 'Inside the fleet', fields: registryFields },
+  { title: 'Policies and quotas', fields: policyFields },
+  { title: 'Traces', fields: traceFields },
   { title: 'Browsers', fields: browserFields },
 ] as const;

@@ -1,0 +1,88 @@
+import { covers, type Namespace, overlaps, type Topic, type TopicFilter } from '@pushfleet/core';
+import { FilterIndex, noRank } from './filter-index.ts';
+import type { PolicyFile, Quota, TopicRule } from './policy-file.ts';
+
+/** What holds for a topic: the entry whose filter is the first to match it, or no limit at all. */
+export interface TopicPolicy {
+  /** The filter of the entry; absent where none matches. */
+  readonly filter?: TopicFilter;
+  /** How long the log keeps a publication, in milliseconds; absent: as long as anything. */
+  readonly retentionMs?: number;
+  /** Largest payload, in bytes. */
+  readonly maxBytes?: number;
+  /** Publications a second, for each topic and instance of publish. */
+  readonly rate?: number;
+  /** Whether the topic's past may be read. */
+  readonly history: boolean;
+  readonly presence: boolean;
+}
+
+/** Without history a publication is kept for the time that healing and retries need, in milliseconds. */
+export const healingMs = 120_000;
+
+const unlimited: TopicPolicy = Object.freeze({ history: true, presence: false });
+const noQuota: Quota = Object.freeze({});
+/** Answers of `retentionMs` that are remembered. */
+const mostRemembered = 10_000;
+
+/** The policies of one file. The first entry that matches is the one that counts, in both lists. */
+export class PolicyTable {
+  readonly #topics: readonly TopicRule[];
+  /** Ranks of the rules of every namespace, and of those of one. */
+  readonly #everywhere = new FilterIndex();
+  readonly #within = new Map<Namespace, FilterIndex>();
+  readonly #quotas = new Map<Namespace, Quota>();
+  #quotaOfOthers: Quota = noQuota;
+  readonly #retentions = new Map<string, number | undefined>();
+
+  constructor({ topics, quotas }: PolicyFile) {
+    this.#topics = topics;
+    for (const [rank, rule] of topics.entries()) this.#index(rule.namespace).add(rule.filter, rank);
+    for (const { namespace, quota } of quotas) {
+      if (namespace === undefined) {
+        this.#quotaOfOthers = quota;
+        break; // nothing behind it is reached
+      }
+      if (!this.#quotas.has(namespace)) this.#quotas.set(namespace, quota);
+    }
+  }
+
+  #index(namespace: Namespace | undefined): FilterIndex {
+    if (namespace === undefined) return this.#everywhere;
+    const index = this.#within.get(namespace) ?? new FilterIndex();
+    this.#within.set(namespace, index);
+    return index;
+  }
+
+  of(namespace: Namespace, topic: Topic): TopicPolicy {
+    if (this.#topics.length === 0) return unlimited;
+    const own = this.#within.get(namespace)?.first(topic) ?? noRank;
+    const rank = Math.min(own, this.#everywhere.first(topic));
+    return this.#topics[rank] ?? unlimited;
+  }
+
+  quota(namespace: Namespace): Quota {
+    return this.#quotas.get(namespace) ?? this.#quotaOfOthers;
+  }
+
+  retentionMs(namespace: Namespace, filter: TopicFilter): number | undefined {
+    const key = `${namespace} ${filter}`;
+    if (this.#topics.length === 0 || this.#retentions.has(key)) return this.#retentions.get(key);
+    if (this.#retentions.size >= mostRemembered) this.#retentions.clear();
+    const shortest = this.#shortest(namespace, filter);
+    this.#retentions.set(key, shortest);
+    return shortest;
+  }
+
+  #shortest(namespace: Namespace, filter: TopicFilter): number | undefined {
+    let shortest = Number.POSITIVE_INFINITY;
+    for (const rule of this.#topics) {
+      if (rule.namespace !== undefined && rule.namespace !== namespace) continue;
+      if (!overlaps(rule.filter, filter)) continue;
+      const kept = rule.retentionMs ?? Number.POSITIVE_INFINITY;
+      shortest = Math.min(shortest, kept, rule.history ? kept : healingMs);
+      if (covers(rule.filter, filter)) break; // no later rule is the first to match any of its topics
+    }
+    return shortest === Number.POSITIVE_INFINITY ? undefined : shortest;
+  }
+}
