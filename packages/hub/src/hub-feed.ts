@@ -117,6 +117,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
       if (next.mark.passed !== next.mark) this.#reach(next.mark.passed);
       if (this.#isGone(next)) continue;
       if (next.kind === 'publication') next.tally.delivered++;
+      else this.#host.options.observer?.gap?.();
       items.push(next);
       size += next.bytes;
     }

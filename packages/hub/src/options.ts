@@ -41,6 +41,10 @@ export interface HubOptions {
 export interface HubObserver {
   /** A live publication was offered to this many feeds, at least one; they write it after this turn. */
   published?(publication: Publication, feeds: number): void;
+  /** A feed was given a gap. */
+  gap?(): void;
+  /** A page was read from the log for one or more feeds, in this many milliseconds. */
+  replayed?(read: { readonly count: number; readonly bytes: number; readonly ms: number }): void;
 }
 
 export const hubDefaults: HubOptions = {

@@ -8,6 +8,7 @@ export interface Page {
   /** Where the read began. Items at or before it are there because the log went back on purpose. */
   readonly after: Mark;
   readonly parcels: readonly Parcel[];
+  readonly bytes: number;
   /** All that matches and lies between `after` and this place is in the page. */
   readonly reached: Mark;
 }
@@ -48,7 +49,7 @@ export class PageBuilder {
   /** The page; `end` is the place the log was read to, where it was read to its end. */
   build(end?: Mark): Page {
     const reached = end === undefined ? this.#reached : this.#reached.later(end);
-    return { after: this.#after, parcels: this.#parcels, reached };
+    return { after: this.#after, parcels: this.#parcels, bytes: this.#bytes, reached };
   }
 
   #gap(from: Mark['cursor'], to: Mark): Parcel {

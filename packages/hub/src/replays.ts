@@ -154,7 +154,10 @@ export class Replays {
   async #fly(flight: Flight): Promise<void> {
     this.#reading.add(flight);
     try {
+      const since = this.#options.clock.now();
       const page = await this.#readPage(flight);
+      const ms = this.#options.clock.now() - since;
+      this.#options.observer?.replayed?.({ count: page.parcels.length, bytes: page.bytes, ms });
       this.#unlist(flight);
       this.#remember(flight.key, page);
       for (const { reading } of flight.requests) reading.onPage(page);
