@@ -113,6 +113,15 @@ describe('whatever comes', () => {
           algorithms: fc.jsonValue(),
           claim: fc.jsonValue(),
         },
+        ...{
+          tokenType: fc.jsonValue(),
+          require: fc.oneof(fc.jsonValue(), fc.dictionary(fc.string(), fc.string())),
+          roles: fc.oneof(fc.jsonValue(), fc.dictionary(fc.string(), fc.record({ publish: fc.jsonValue() }))),
+          namespace: fc.jsonValue(),
+          namespaceClaim: fc.jsonValue(),
+          subjectClaim: fc.jsonValue(),
+          tokenIdClaim: fc.jsonValue(),
+        },
       },
       { requiredKeys: [] },
     );

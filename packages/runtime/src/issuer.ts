@@ -147,8 +147,9 @@ function complaintAboutRoles({ roles, claim }: Readonly<Record<string, unknown>>
 
 function complaintAboutNamespace(namespace: unknown): string | undefined {
   if (namespace === undefined) return undefined;
+  if (!isText(namespace)) return 'has an empty "namespace" or one that is no text';
   try {
-    parseNamespace(namespace as string);
+    parseNamespace(namespace);
     return undefined;
   } catch (error) {
     return `has a "namespace" that cannot be used (${(error as Error).message})`;
