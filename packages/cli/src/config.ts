@@ -46,7 +46,7 @@ export const fields = {
   ...streamFields,
   token: field.secret({
     env: 'PUSHFLEET_TOKEN',
-    doc: 'The token that `pushfleet publish` and `pushfleet tail` show. Absent, they make one with the secret.',
+    doc: 'The token that the commands show. Absent, they make one with the secret.',
     optional: true,
   }),
   natsServer: field.text({

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ErrorCode, meanings, PushfleetError } from '@pushfleet/core';
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
+import { asPushfleetError, refusal } from './front-api.ts';
 
 /** A publication as CloudEvents JSON. */
 export interface CloudEvent {
@@ -106,29 +107,4 @@ interface Closing {
   readonly code: ErrorCode;
   readonly detail: string;
   readonly reconnect: boolean;
-}
-
-async function refusal(answer: Response): Promise<PushfleetError> {
-  const text = await answer.text();
-  const retryAfter = Number(answer.headers.get('retry-after') ?? Number.NaN);
-  const options = retryAfter > 0 ? { retryAfterMs: retryAfter * 1_000 } : {};
-  try {
-    const { code, detail } = JSON.parse(text) as { code: ErrorCode; detail: string };
-    if (code in meanings) return new PushfleetError(code, detail, options);
-  } catch {
-    // No problem document: something else answers there.
-  }
-  const code = answer.status >= 500 ? 'unavailable' : 'not_found';
-  return new PushfleetError(
-    code,
-    `No fleet answers there: HTTP ${answer.status} ${answer.statusText}.`,
-    options,
-  );
-}
-
-function asPushfleetError(thrown: unknown, url: URL): PushfleetError {
-  if (thrown instanceof PushfleetError) return thrown;
-  const cause =
-    thrown instanceof Error && thrown.cause instanceof Error ? thrown.cause.message : String(thrown);
-  return new PushfleetError('unavailable', `${url.origin} does not answer: ${cause}`, { cause: thrown });
 }

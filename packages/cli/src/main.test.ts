@@ -14,7 +14,7 @@ after(() => rmSync(state, { recursive: true }));
 test('every command explains itself and ends with 0', async () => {
   const overview = await pushfleet('--help').ended;
   assert.equal(overview.code, 0);
-  for (const name of ['publish', 'tail', 'token', 'status', 'migrate']) {
+  for (const name of ['publish', 'tail', 'token', 'revoke', 'revocations', 'status', 'migrate']) {
     assert.match(overview.stdout, new RegExp(`^  ${name}\\b`, 'm'));
     const help = await pushfleet(name, '--help').ended;
     assert.equal(help.code, 0, name);
@@ -32,6 +32,12 @@ const wrong: readonly (readonly [args: string[], words: RegExp])[] = [
   [['tail', 'a', '--url', 'nonsense'], /A front is a URL/],
   [['token', '--ttl', 'soon', '--publish', 'a'], /90s, 15m, 1h, 7d/],
   [['token'], /without grants/],
+  [['token', '--ttl', '31d', '--publish', 'a'], /2592000 s at most \(PUSHFLEET_TOKEN_MAX_LIFETIME\)/],
+  [['revoke'], /--sub, --token-id or --connection; or what to lift: --lift/],
+  [['revoke', '--sub', 'a', '--lift', 'x'], /Either something is revoked, or --lift/],
+  [['revoke', '--sub', 'a', '--for', 'ever'], /90s, 15m, 1h, 7d/],
+  [['revoke', 'alice'], /too many arguments/],
+  [['revocations', '--url', 'nonsense'], /A front is a URL/],
   [['status', '--loud'], /unknown option '--loud'/],
 ];
 for (const [args, words] of wrong) {
@@ -44,7 +50,13 @@ for (const [args, words] of wrong) {
 }
 
 test('without a local fleet, what needs one ends with 3 and says how to start it', async () => {
-  for (const args of [['status'], ['publish', 'a', 'x'], ['tail', 'a']]) {
+  for (const args of [
+    ['status'],
+    ['publish', 'a', 'x'],
+    ['tail', 'a'],
+    ['revoke', '--sub', 'a'],
+    ['revocations'],
+  ]) {
     const ended = await pushfleet(...args, '--state', state).ended;
     assert.equal(ended.code, 3, args.join(' '));
     assert.match(ended.stderr, /npm start/);
@@ -89,6 +101,21 @@ test('a token holds the subject, namespace and grants asked for, for the time as
   assert.equal(payload.ns, 'team');
   assert.deepEqual(payload.pushfleet, { publish: ['a', 'b/#'], subscribe: ['{sub}/+'] });
   assert.equal((payload.exp as number) - (payload.iat as number), 120);
+});
+
+test('a token has the id, issuer and audience that are given', async () => {
+  const env = { PUSHFLEET_TOKEN_ISSUER: 'us', PUSHFLEET_TOKEN_AUDIENCE: 'fleet' };
+  const args = ['--manage', '#', '--presence', 'a/#', '--id', 'job-7', '--json', '--state', state];
+  const ended = await pushfleet.with(env)('token', ...args).ended;
+  assert.equal(ended.code, 0, ended.stderr);
+  const { token, ...told } = JSON.parse(ended.stdout) as { token: string };
+  const { payload } = await jwtVerify(token, new TextEncoder().encode(secret), {
+    issuer: 'us',
+    audience: 'fleet',
+  });
+  assert.deepEqual(payload.pushfleet, { manage: ['#'], presence: ['a/#'] });
+  assert.equal(payload.jti, 'job-7');
+  assert.deepEqual(told, { id: 'job-7', expiresAt: payload.exp, sub: 'pushfleet-cli', ns: 'default' });
 });
 
 test('a token for a filter that is none, or without a secret, is refused', async () => {

@@ -2,6 +2,7 @@ import { ConfigError } from '@pushfleet/runtime';
 import { Command, CommanderError } from 'commander';
 import { migrateCommand } from './commands/migrate.ts';
 import { publishCommand } from './commands/publish.ts';
+import { revocationsCommand, revokeCommand } from './commands/revoke.ts';
 import { statusCommand } from './commands/status.ts';
 import { tailCommand } from './commands/tail.ts';
 import { tokenCommand } from './commands/token.ts';
@@ -15,7 +16,15 @@ const pushfleet = new Command('pushfleet')
   .description('Publish, listen and look after a Pushfleet.')
   .addHelpText('after', exitCodes)
   .showHelpAfterError('(--help shows what there is)');
-for (const make of [publishCommand, tailCommand, tokenCommand, statusCommand, migrateCommand]) {
+for (const make of [
+  publishCommand,
+  tailCommand,
+  tokenCommand,
+  revokeCommand,
+  revocationsCommand,
+  statusCommand,
+  migrateCommand,
+]) {
   pushfleet.addCommand(make());
 }
 for (const each of [pushfleet, ...pushfleet.commands]) each.exitOverride();

@@ -15,23 +15,36 @@ export interface Claims {
 
 export interface Minted {
   readonly token: string;
+  /** The claim `jti`, by which it can be revoked. */
+  readonly id: string;
   /** Unix time in seconds. */
   readonly expiresAt: number;
 }
 
 /** A token of the local fleet's own issuer: HS256 with the shared secret. */
-export async function mint(state: string, claims: Claims, ttlSeconds: number): Promise<Minted> {
+export async function mint(
+  state: string,
+  claims: Claims,
+  ttlSeconds: number,
+  id: string = crypto.randomUUID(),
+): Promise<Minted> {
   const { sub, ns, ...grants } = claims;
+  const { PUSHFLEET_TOKEN_ISSUER: iss, PUSHFLEET_TOKEN_AUDIENCE: aud } = process.env;
   const now = Math.floor(Date.now() / 1000);
   const expiresAt = now + ttlSeconds;
-  const token = await new SignJWT({ pushfleet: grants, ...(ns !== undefined && { ns }) })
+  const token = await new SignJWT({
+    pushfleet: grants,
+    ...(ns && { ns }),
+    ...(iss && { iss }),
+    ...(aud && { aud }),
+  })
     .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
     .setSubject(sub)
     .setIssuedAt(now)
     .setExpirationTime(expiresAt)
-    .setJti(crypto.randomUUID())
+    .setJti(id)
     .sign(new TextEncoder().encode(readSecret(state)));
-  return { token, expiresAt };
+  return { token, id, expiresAt };
 }
 
 function readSecret(state: string): string {

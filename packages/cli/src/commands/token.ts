@@ -1,4 +1,5 @@
 import { parseNamespace, parseTopicFilter } from '@pushfleet/core';
+import { readConfig, tokenFields } from '@pushfleet/runtime';
 import type { Command } from 'commander';
 import { mint } from '../mint.ts';
 import { type CommonOptions, command, parseSeconds, repeated } from './options.ts';
@@ -11,9 +12,13 @@ interface TokenOptions extends CommonOptions {
   readonly manage?: readonly string[];
   readonly presence?: readonly string[];
   readonly ttl: number;
+  readonly id?: string;
 }
 
 const examples = `
+It is signed with the secret that the services check tokens by, so it works where that secret is: in development,
+and in a fleet that is its own issuer. Tokens of another issuer are made by that issuer; see docs/security.md.
+
 Examples:
   npx pushfleet token --subscribe 'orders/#' --ttl 15m
   npx pushfleet token --sub robot --publish 'metrics/+' --publish 'alarms/#'`;
@@ -27,6 +32,10 @@ export function tokenCommand(): Command {
     .option('--manage <filter>', 'topics it may manage; repeatable', repeated)
     .option('--presence <filter>', 'topics whose presence it may see; repeatable', repeated)
     .option('--ttl <time>', 'how long it is good: 90s, 15m, 1h, 7d', parseSeconds, 3_600)
+    .option(
+      '--id <jti>',
+      'the claim jti, by which it can be revoked (absent: one is made up; --json shows it)',
+    )
     .addHelpText('after', examples)
     .action(printToken);
 }
@@ -42,6 +51,12 @@ async function printToken(o: TokenOptions, self: Command): Promise<void> {
   // {sub} stands for the subject; the fleet fills it in where it checks the token.
   for (const filter of filters) parseTopicFilter(filter.replaceAll('{sub}', sub));
   if (ns !== undefined) parseNamespace(ns);
-  const minted = await mint(o.state, { sub, ns, publish, subscribe, manage, presence }, o.ttl);
-  console.log(o.json ? JSON.stringify(minted) : minted.token);
+  const { tokenLifetimeMs } = readConfig({ tokenLifetimeMs: tokenFields.tokenLifetimeMs }, process.env);
+  if (o.ttl * 1_000 > tokenLifetimeMs) {
+    self.error(
+      `No service would accept it: tokens live ${tokenLifetimeMs / 1_000} s at most (PUSHFLEET_TOKEN_MAX_LIFETIME).`,
+    );
+  }
+  const minted = await mint(o.state, { sub, ns, publish, subscribe, manage, presence }, o.ttl, o.id);
+  console.log(o.json ? JSON.stringify({ ...minted, sub, ns: ns ?? 'default' }) : minted.token);
 }

@@ -93,6 +93,26 @@ test('what the fleet refuses ends with an exit code and a sentence', async () =>
   assert.equal(denied.code, 4, denied.stderr);
 });
 
+test('a subject is revoked, listed and let go again', async () => {
+  const minted = await pushfleet('token', '--sub', 'mallory', '--publish', 'demo/#', '--state', state).ended;
+  const publish = () =>
+    pushfleet.with({ PUSHFLEET_TOKEN: minted.stdout.trim() })('publish', 'demo/x', 'x', '--state', state)
+      .ended;
+  assert.equal((await publish()).code, 0);
+  const made = await pushfleet('revoke', '--sub', 'mallory', '--for', '1h', '--json', '--state', state).ended;
+  assert.equal(made.code, 0, made.stderr);
+  const { id } = JSON.parse(made.stdout) as { id: string };
+  await poll(async () => (await publish()).code === 4, { what: 'the refusal', ms: 20_000 });
+  const listed = await pushfleet('revocations', '--state', state).ended;
+  assert.match(listed.stdout, new RegExp(`^${id}  until \\S+  subject mallory$`, 'm'));
+  const lifted = await pushfleet('revoke', '--lift', id, '--state', state).ended;
+  assert.equal(lifted.stdout, `lifted: ${id}\n`);
+  await poll(async () => (await publish()).code === 0, { what: 'it to be good again', ms: 20_000 });
+  const again = await pushfleet('revoke', '--lift', id, '--state', state).ended;
+  assert.equal(again.code, 1);
+  assert.match(again.stderr, /no such revocation/);
+});
+
 test('a second fleet of the same checkout is refused, and told where the first is', async () => {
   const second = launch('--port', '0');
   assert.deepEqual(await second.ended, [1, null]);
