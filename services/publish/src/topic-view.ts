@@ -1,0 +1,72 @@
+import {
+  type Backbone,
+  type Cursor,
+  formatCursor,
+  type Namespace,
+  type Publication,
+  parseCursor,
+  type Topic,
+  type TopicFilter,
+} from '@pushfleet/core';
+import { type Fleet, feedsEverywhere, type Grant, type Policies, type TopicPolicy } from '@pushfleet/runtime';
+
+export interface TopicViewOptions {
+  readonly backbone: Backbone;
+  readonly fleet: Pick<Fleet, 'ask'>;
+  readonly policies: Pick<Policies, 'of'>;
+}
+
+/** What is known of a topic at this moment. */
+export interface TopicView {
+  readonly policy: TopicPolicy;
+  /** Live feeds that match it, by protocol. */
+  readonly feeds: Readonly<Record<string, number>>;
+  /** The retained publication, and the place right behind it. */
+  readonly retained: { readonly publication: Publication; readonly cursor: Cursor } | undefined;
+}
+
+/** Looks at topics for those who may. */
+export class TopicViews {
+  readonly #options: TopicViewOptions;
+
+  constructor(options: TopicViewOptions) {
+    this.#options = options;
+  }
+
+  /** Whether the token allows to look: it grants managing the topic, or subscribing to it. */
+  may(grant: Grant, topic: Topic): boolean {
+    const filter = asFilter(topic);
+    return grant.mayManage(filter) || grant.maySubscribe(filter);
+  }
+
+  /** @throws PushfleetError `unavailable` when the log is out of reach */
+  async of({ namespace }: Grant, topic: Topic, signal: AbortSignal): Promise<TopicView> {
+    const { fleet, policies } = this.#options;
+    const [feeds, retained] = await Promise.all([
+      feedsEverywhere(fleet, namespace, topic),
+      this.#retained(namespace, topic, signal),
+    ]);
+    return { policy: policies.of(namespace, topic), feeds, retained };
+  }
+
+  async #retained(namespace: Namespace, topic: Topic, signal: AbortSignal): Promise<TopicView['retained']> {
+    const bus = this.#options.backbone.bus(namespace);
+    for await (const [publication] of bus.retained(asFilter(topic), signal)) {
+      if (publication !== undefined) return { publication, cursor: behind(publication, await bus.head()) };
+    }
+    return undefined;
+  }
+}
+
+/** The place right behind a publication, in its own shard alone; `head` is any cursor of its log. */
+export function behind({ shard, sequence, time }: Publication, head: Cursor): Cursor {
+  const { generation, positions } = parseCursor(head);
+  return formatCursor({
+    generation,
+    positions: positions.map((_, index) => (index === shard ? sequence : undefined)),
+    time,
+  });
+}
+
+// Every topic is a filter.
+const asFilter = (topic: Topic): TopicFilter => topic as string as TopicFilter;
