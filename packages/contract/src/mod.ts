@@ -1,4 +1,5 @@
 export { freePort } from '@pushfleet/cli/servers';
+export { type CollectedSpan, type Collector, startCollector } from './start-collector.ts';
 export { type NatsCluster, type NatsServer, type StartNatsOptions, startNats } from './start-nats.ts';
 export { type RedisServer, startRedis } from './start-redis.ts';
 export { type ServiceProcess, type StartServiceOptions, startService } from './start-service.ts';

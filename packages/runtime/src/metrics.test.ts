@@ -16,6 +16,9 @@ it('answers a scrape with counters, histograms and values read at that moment', 
   const seconds = metrics.histogram('pushfleet_wait_seconds', { description: 'Waits.', buckets: [0.1, 1] });
   seconds.record(0.05);
   seconds.record(0.5);
+  const options = { description: 'Sizes.', buckets: [1, 2] };
+  metrics.histogram('pushfleet_size', options, { kind: 'a' }).record(1);
+  metrics.histogram('pushfleet_size', options, { kind: 'b' }).record(3);
   let connections = 3;
   metrics.gauge('pushfleet_connections', { description: 'Connections.' }, () => connections);
   metrics.total('pushfleet_deliveries', { description: 'Deliveries.' }, () => [
@@ -33,6 +36,11 @@ it('answers a scrape with counters, histograms and values read at that moment', 
     'pushfleet_wait_seconds_bucket{le="1"} 2',
     'pushfleet_wait_seconds_bucket{le="+Inf"} 2',
     'pushfleet_wait_seconds_count 2',
+    'pushfleet_wait_seconds_sum 0.55',
+    '# TYPE pushfleet_size histogram',
+    'pushfleet_size_bucket{kind="a",le="1"} 1',
+    'pushfleet_size_bucket{kind="b",le="2"} 0',
+    'pushfleet_size_bucket{kind="b",le="+Inf"} 1',
     'pushfleet_connections 4',
     'pushfleet_deliveries_total{overflow="latest"} 20',
     '# TYPE pushfleet_deliveries_total counter',

@@ -1,8 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import type { Attributes, Counter, Histogram, ObservableResult } from '@opentelemetry/api';
+import type { Attributes, Counter, ObservableResult } from '@opentelemetry/api';
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
 import { MeterProvider } from '@opentelemetry/sdk-metrics';
+import { type Histogram, type HistogramOptions, Histograms } from './histogram.ts';
 
 export interface MetricOptions {
   /** One sentence for whoever reads the scrape. */
@@ -19,8 +20,8 @@ export type Reading = number | Iterable<readonly [number, Attributes]>;
  */
 export interface Metrics {
   counter(name: string, options: MetricOptions): Counter;
-  /** `buckets` are upper bounds, ascending. */
-  histogram(name: string, options: MetricOptions & { readonly buckets: readonly number[] }): Histogram;
+  /** One series of a histogram; every series of a name has the buckets of its first. */
+  histogram(name: string, options: HistogramOptions, attributes?: Attributes): Histogram;
   /** A value that goes up and down, read at each scrape. */
   gauge(name: string, options: MetricOptions, read: () => Reading): void;
   /** A value that only goes up, read at each scrape. */
@@ -38,8 +39,10 @@ const observe = (read: () => Reading) => (result: ObservableResult) => {
 
 /** Metrics of this process: CPU seconds, resident memory, start time and event-loop delay are declared already. */
 export function createMetrics(): Metrics {
+  const histograms = new Histograms();
   const exporter = new PrometheusExporter({
     preventServerStart: true,
+    metricProducers: [histograms],
     withoutScopeInfo: true,
     withoutTargetInfo: true,
   });
@@ -47,8 +50,7 @@ export function createMetrics(): Metrics {
   const meter = provider.getMeter('pushfleet');
   const metrics: Metrics = {
     counter: (name, options) => meter.createCounter(name, options),
-    histogram: (name, { description, buckets }) =>
-      meter.createHistogram(name, { description, advice: { explicitBucketBoundaries: [...buckets] } }),
+    histogram: (name, options, attributes = {}) => histograms.add(name, options, attributes),
     gauge: (name, options, read) => meter.createObservableGauge(name, options).addCallback(observe(read)),
     total: (name, options, read) => meter.createObservableCounter(name, options).addCallback(observe(read)),
     handle: (request, response) => exporter.getMetricsRequestHandler(request, response),
