@@ -33,6 +33,8 @@ interface Shard {
   readonly index: number;
   /** Everything matching up to this sequence is settled: handed over, or never owed. */
   base: number;
+  /** Nothing behind the base was stored before this time: Unix milliseconds. */
+  since: number;
   /** The head seen by the last audit: by the next one nothing up to it can still be under way. */
   auditTarget: number;
   /** Newest sequence handed over, of the topics with any above the base. */
@@ -42,6 +44,10 @@ interface Shard {
   /** The running heal has to go round once more: something was suspected or dropped since it began. */
   again: boolean;
 }
+
+type Gap = Item<Publication> & { readonly kind: 'gap' };
+
+const endOf = (gap: Gap, { index }: Shard): number => parseCursor(gap.to).positions[index] ?? 0;
 
 /**
  * Turns a lossy live supply into one that loses nothing. The log tells with each message which sequence the
@@ -78,6 +84,7 @@ export class Follower implements Following {
     this.#shards = this.#positions.map((_, index) => ({
       index,
       base: 0,
+      since: 0,
       auditTarget: 0,
       seen: new Map(),
       held: undefined,
@@ -155,6 +162,7 @@ export class Follower implements Following {
     for (const shard of this.#shards) {
       shard.seen.clear();
       shard.base = shard.auditTarget = this.#positions[shard.index] = sequences[shard.index] ?? 0;
+      shard.since = time;
     }
   }
 
@@ -247,26 +255,27 @@ export class Follower implements Following {
   /** One pass from the last settled position to the head; returns how many publications had been missed. */
   async #readAgain(shard: Shard): Promise<number> {
     if (this.#joinedCount === 0) return 0;
-    const { sequences } = await this.#source.heads();
+    const { sequences, time } = await this.#source.heads();
     const head = sequences[shard.index] ?? 0;
     let found = 0;
     for await (const batch of this.#read(shard, head)) {
       for (const item of batch) {
+        if (!this.#isNews(shard, item)) continue;
         if (item.kind === 'gap') this.#passGap(shard, item);
-        else if (this.#isMissing(shard, item.value)) {
+        else {
           found++;
           this.#handOver(shard, item.value);
         }
       }
     }
-    this.#settle(shard, head);
+    this.#settle(shard, head, time);
     return found;
   }
 
   #read(shard: Shard, until: number): AsyncIterable<readonly Item<Publication>[]> {
     const after = this.#shards.map(({ base }) => base);
     const bounds = after.with(shard.index, Math.max(until, shard.base));
-    const range = { after, until: bounds };
+    const range = { after, until: bounds, since: this.#shards.map(({ since }) => since) };
     return this.#source.read(this.#namespace, this.#interests.filters, range, this.#stopping.signal);
   }
 
@@ -275,14 +284,21 @@ export class Follower implements Following {
     return publication.sequence > settled;
   }
 
-  /** What expired behind the newest position handed over was handed over in its time; only what lies beyond is lost. */
-  #passGap(shard: Shard, gap: Item<Publication> & { kind: 'gap' }): void {
-    const to = parseCursor(gap.to).positions[shard.index] ?? 0;
-    if (to > (this.#positions[shard.index] ?? 0)) this.#on(gap);
+  /** What aged out behind the newest position handed over was handed over in its time; only what lies beyond is lost. */
+  #isNews(shard: Shard, item: Item<Publication>): boolean {
+    if (item.kind === 'publication') return this.#isMissing(shard, item.value);
+    return endOf(item, shard) > (this.#positions[shard.index] ?? 0);
   }
 
-  #settle(shard: Shard, sequence: number): void {
+  #passGap(shard: Shard, gap: Gap): void {
+    this.#positions[shard.index] = endOf(gap, shard);
+    this.#on(gap);
+  }
+
+  /** Everything up to a head is settled that the log told at `time`: what is behind it was stored later. */
+  #settle(shard: Shard, sequence: number, time: number): void {
     shard.base = Math.max(shard.base, sequence);
+    shard.since = Math.max(shard.since, time);
     shard.auditTarget = Math.max(shard.auditTarget, shard.base);
     this.#positions[shard.index] = Math.max(this.#positions[shard.index] ?? 0, shard.base);
     for (const [topic, seen] of shard.seen) if (seen <= shard.base) shard.seen.delete(topic);
@@ -313,15 +329,14 @@ export class Follower implements Following {
   /** Compares what was handed over with the log up to the last audit's head; whether nothing was missing. */
   async #auditShard(shard: Shard): Promise<boolean> {
     const until = shard.auditTarget;
-    if (until <= shard.base) return shard.held === undefined;
     for await (const batch of this.#read(shard, until)) {
       if (shard.held !== undefined) return false; // a heal began: it settles more than this audit would
-      if (batch.some((item) => item.kind === 'publication' && this.#isMissing(shard, item.value))) {
+      if (batch.some((item) => this.#isNews(shard, item))) {
         this.#heal(shard, 'audit');
         return false;
       }
     }
-    if (shard.held === undefined) this.#settle(shard, until);
+    if (shard.held === undefined) this.#settle(shard, until, this.#auditTime);
     return shard.held === undefined;
   }
 

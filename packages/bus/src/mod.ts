@@ -1,5 +1,7 @@
 export * from './clock.ts';
+export type { RetentionMs } from './gap.ts';
 export { connectJetStream, type JetStreamBackbone, type JetStreamOptions } from './jetstream/backbone.ts';
+export type { LogTerms } from './jetstream/broker.ts';
 export { type MigrateOptions, type MigrateReport, migrate } from './jetstream/migrate.ts';
 export { ledgerNames } from './jetstream/streams.ts';
 export * from './ledger.ts';

@@ -11,6 +11,15 @@ export interface LiveMessage {
   publication(): Publication;
 }
 
+/** A stretch of the log; every list has an entry per shard. */
+export interface Range {
+  readonly after: readonly number[];
+  /** Included. */
+  readonly until: readonly number[];
+  /** Nothing behind `after` was stored before this time: Unix milliseconds. It tells what aged out from what was deleted. */
+  readonly since: readonly number[];
+}
+
 /**
  * Why a live supply may have lost something without telling. `connection_lost` is raised at the loss, not at
  * the return: what comes first over the new connection must already be held.
@@ -35,15 +44,13 @@ export interface Source {
   heads(): Promise<{ readonly sequences: readonly number[]; readonly time: number }>;
   /**
    * What is stored after `after[shard]` up to and including `until[shard]` and matches any filter, in order
-   * per topic, in batches; asked again where a replica is behind `until`. What cannot be given comes as a gap.
+   * per topic, in batches; asked again where a replica is behind `until`. What aged out comes as a gap, what was
+   * deleted or outlived its own time does not.
    */
   read(
     namespace: Namespace,
     filters: readonly TopicFilter[],
-    range: {
-      readonly after: readonly number[];
-      readonly until: readonly number[];
-    },
+    range: Range,
     signal: AbortSignal,
   ): AsyncIterable<readonly Item<Publication>[]>;
   /** Calls `on` whenever live messages may have been lost; returns how to stop. */

@@ -1,5 +1,6 @@
 import type { StreamInfo } from '@nats-io/jetstream';
 import { PushfleetError } from '@pushfleet/core';
+import type { Shelf } from '../gap.ts';
 import { type Link, unavailable } from './link.ts';
 
 /** Error codes of the JetStream API that the bus acts on (nats-server, server/errors.json). */
@@ -22,17 +23,17 @@ export interface ApiFailure {
 }
 
 /** What the bus reads in STREAM.INFO. */
-export interface StreamView {
-  readonly firstSequence: number;
+export interface StreamView extends Shelf {
   readonly lastSequence: number;
-  /** Time of the oldest publication, 0 for none, and of the answer: Unix milliseconds. */
-  readonly firstTime: number;
+  /** Unix time in milliseconds. */
   readonly answeredAt: number;
   /** Names this term of office: it changes with the leader. */
   readonly leader: string;
   readonly leaderSince: number | undefined;
   readonly replicas: number;
   readonly duplicateWindowMs: number;
+  /** Infinity where nothing ages out. */
+  readonly maxAgeMs: number;
 }
 
 /** A message as the broker gives it out of a stream. */
@@ -70,22 +71,47 @@ export function parseTime(text: string | undefined): number {
 
 /** STREAM.INFO: the leader's own word on the stream. */
 export async function streamInfo(link: Link, stream: string): Promise<StreamView> {
-  const answer = parse<StreamInfo>((await link.request(`$JS.API.STREAM.INFO.${stream}`)).string());
-  if (answer.error !== undefined) throw refusal(stream, answer.error);
-  const { state, cluster, config, ts } = answer;
+  const { state, cluster, config, ts } = await askInfo(link, stream);
+  const answeredAt = parseTime(ts);
   return {
     firstSequence: state.messages === 0 ? state.last_seq + 1 : state.first_seq,
     lastSequence: state.last_seq,
-    firstTime: parseTime(state.first_ts),
-    answeredAt: parseTime(ts),
+    answeredAt,
     leader: `${cluster?.leader ?? ''} ${cluster?.leader_since ?? ''}`,
     leaderSince: cluster?.leader_since === undefined ? undefined : parseTime(cluster.leader_since),
     replicas: config.num_replicas,
     duplicateWindowMs: config.duplicate_window / 1_000_000,
+    maxAgeMs: config.max_age === 0 ? Number.POSITIVE_INFINITY : config.max_age / 1_000_000,
+    horizon: horizonOf(config, answeredAt),
   };
 }
 
+/** The last sequence of a stream, and how many messages of one subject it holds. */
+export async function subjectInfo(
+  link: Link,
+  stream: string,
+  subject: string,
+): Promise<{ readonly lastSequence: number; readonly count: number }> {
+  const { state } = await askInfo(link, stream, JSON.stringify({ subjects_filter: subject }));
+  return { lastSequence: state.last_seq, count: state.subjects?.[subject] ?? 0 };
+}
+
+async function askInfo(link: Link, stream: string, body = ''): Promise<StreamInfo> {
+  const answer = parse<StreamInfo>((await link.request(`$JS.API.STREAM.INFO.${stream}`, body)).string());
+  if (answer.error !== undefined) throw refusal(stream, answer.error);
+  return answer;
+}
+
+/** Where a stream remembers up to when it lost what was stored, from before it was told to keep things longer. */
+export const horizonKey = 'pushfleet-horizon';
+
+function horizonOf({ max_age, metadata }: StreamInfo['config'], now: number): number {
+  const remembered = Number(metadata?.[horizonKey] ?? 0) || 0;
+  return max_age === 0 ? remembered : Math.max(remembered, now - max_age / 1_000_000);
+}
+
 export type LeaderQuestion =
+  | { readonly seq: number }
   | { readonly last_by_subj: string }
   | { readonly seq: number; readonly next_by_subj: string }
   | { readonly start_time: string };
@@ -111,4 +137,26 @@ export async function leaderMessage(
     block: Buffer.from(message.hdrs ?? '', 'base64'),
     payload: Buffer.from(message.data ?? '', 'base64'),
   };
+}
+
+/** Takes out what a subject holds up to and including `sequence`. Asked again it finds less, or nothing. */
+export async function purgeSubject(
+  link: Link,
+  stream: string,
+  subject: string,
+  sequence: number,
+): Promise<void> {
+  const body = JSON.stringify({ filter: subject, seq: sequence + 1 });
+  const { error } = parse<object>((await link.request(`$JS.API.STREAM.PURGE.${stream}`, body)).string());
+  if (error !== undefined) throw refusal(stream, error);
+}
+
+/** Takes out one message; that it is gone already is as good. */
+export async function deleteMessage(link: Link, stream: string, sequence: number): Promise<void> {
+  const body = JSON.stringify({ seq: sequence, no_erase: true });
+  const { error } = parse<object>((await link.request(`$JS.API.STREAM.MSG.DELETE.${stream}`, body)).string());
+  // The broker has several errors for a sequence that holds nothing, some of them also for others' failures.
+  if (error !== undefined && (await leaderMessage(link, stream, { seq: sequence })) !== undefined) {
+    throw refusal(stream, error);
+  }
 }

@@ -2,6 +2,7 @@ import {
   type Backbone,
   type Bus,
   type Cursor,
+  type Deletion,
   type Draft,
   type Following,
   formatCursor,
@@ -10,13 +11,15 @@ import {
   type Publication,
   type PushfleetError,
   type Stored,
+  type Topic,
   type TopicFilter,
   type WorkOptions,
 } from '@pushfleet/core';
 import { systemClock } from '../clock.ts';
 import { Follower, type FollowerOptions, followerDefaults } from '../follower.ts';
+import { opening, type RetentionMs, shortestRetentionMs } from '../gap.ts';
 import type { Ledger } from '../ledger.ts';
-import { Broker } from './broker.ts';
+import { Broker, type LogTerms } from './broker.ts';
 import { retained } from './kept.ts';
 import { JetStreamLedger } from './ledger.ts';
 import { type Log, silent } from './log.ts';
@@ -24,6 +27,7 @@ import { Publisher, type PublisherLimits } from './publisher.ts';
 import { endOf, startOf } from './resume.ts';
 import { JetStreamSignals } from './signals.ts';
 import { JetStreamSource } from './source.ts';
+import { TopicLog } from './topic-log.ts';
 import { joinGroup, type Work, type WorkLimits, workLimits } from './work.ts';
 
 export interface JetStreamOptions {
@@ -37,10 +41,16 @@ export interface JetStreamOptions {
   readonly publisher?: Partial<PublisherLimits>;
   readonly work?: Partial<WorkLimits>;
   readonly follower?: Partial<FollowerOptions>;
+  /** Told of publications that were lost on the way and found in the log. */
+  readonly onHealed?: (report: { readonly reason: string; readonly found: number }) => void;
+  /** A replay from before this is told of a gap. */
+  readonly retentionMs?: RetentionMs;
 }
 
 /** A backbone on NATS JetStream. */
 export interface JetStreamBackbone extends Backbone {
+  /** As the streams said last; undefined before they were seen. */
+  readonly terms: LogTerms | undefined;
   /** A ledger that `migrate` made. */
   ledger(name: string): Ledger;
 }
@@ -72,6 +82,10 @@ class Connected implements JetStreamBackbone {
 
   get ready(): boolean {
     return this.#broker.ready;
+  }
+
+  get terms(): LogTerms | undefined {
+    return this.#broker.terms;
   }
 
   start(): Promise<void> {
@@ -135,7 +149,9 @@ class JetStreamBus implements Bus {
   follow(on: (item: Item<Publication>) => void): Following {
     const log = this.#options.log ?? silent;
     const onHealed: FollowerOptions['onHealed'] = (report) => {
-      if (report.found > 0) log.warn(report, 'live publications were lost on the way and read from the log');
+      if (report.found === 0) return;
+      log.warn(report, 'live publications were lost on the way and read from the log');
+      this.#options.onHealed?.(report);
     };
     const options = { clock: systemClock, onHealed, ...followerDefaults, ...this.#options.follower };
     return new Follower(this.#source, this.#namespace, on, options);
@@ -143,13 +159,27 @@ class JetStreamBus implements Bus {
 
   async *replay(
     filters: readonly TopicFilter[],
-    after: Cursor,
+    after: Cursor | undefined,
     until: Cursor,
     signal: AbortSignal,
   ): AsyncIterable<readonly Item<Publication>[]> {
     const [start, end] = await Promise.all([startOf(this.#broker, after), endOf(this.#broker, until)]);
-    if (start.gapTo !== undefined) yield [{ kind: 'gap', from: after, to: start.gapTo }];
-    yield* this.#source.read(this.#namespace, filters, { after: start.positions, until: end }, signal);
+    const retentionMs = shortestRetentionMs(this.#options.retentionMs, this.#namespace, filters);
+    const { gap, range } = opening(start, this.#source.generation, end, retentionMs);
+    if (gap !== undefined) yield [gap];
+    yield* this.#source.read(this.#namespace, filters, range, signal);
+  }
+
+  async find(topic: Topic, at: Cursor): Promise<Publication | undefined> {
+    return this.#topic(topic).find(at);
+  }
+
+  async delete(topic: Topic, at?: Cursor): Promise<Deletion> {
+    return at === undefined ? this.#topic(topic).deleteAll() : this.#topic(topic).deleteOne(at);
+  }
+
+  #topic(topic: Topic): TopicLog {
+    return new TopicLog(this.#broker, this.#namespace, topic);
   }
 
   async head(): Promise<Cursor> {

@@ -9,6 +9,14 @@ import type { Log } from './log.ts';
 import { Coalesced, patiently } from './retry.ts';
 import { logStream, shardOfStream } from './streams.ts';
 
+/** How long the log keeps things, in milliseconds. */
+export interface LogTerms {
+  /** A publication whose topic and publisher say nothing; Infinity: for good. */
+  readonly maxAgeMs: number;
+  /** The memory of an id. */
+  readonly duplicateWindowMs: number;
+}
+
 /** How long `start` waits for the log before it goes on in the background. */
 const startPatienceMs = 5_000;
 const verifyEveryMs = 1_000;
@@ -61,6 +69,15 @@ export class Broker {
 
   get duplicateWindowMs(): number {
     return Math.min(...this.layout.views.map((view) => view.duplicateWindowMs));
+  }
+
+  get terms(): LogTerms | undefined {
+    if (this.#known.length === 0) return undefined;
+    const most = (of: (view: StreamView) => number) => Math.max(...this.#known.map(({ view }) => of(view)));
+    return {
+      maxAgeMs: most((view) => view.maxAgeMs),
+      duplicateWindowMs: most((view) => view.duplicateWindowMs),
+    };
   }
 
   /** Resolves when the log was verified, or goes on trying in the background: a service starts without its broker. */

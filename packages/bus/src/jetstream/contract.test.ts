@@ -1,5 +1,5 @@
 import { startNats } from '@pushfleet/contract';
-import { busSuite } from '@pushfleet/contract/bus-suite';
+import { busSuite, suiteRetentionMs } from '@pushfleet/contract/bus-suite';
 import { connectJetStream } from './backbone.ts';
 import { migrate } from './migrate.ts';
 import { testStreams } from './testing.ts';
@@ -7,7 +7,7 @@ import { testStreams } from './testing.ts';
 busSuite('JetStream', async () => {
   const nats = await startNats();
   await migrate({ servers: nats.url, ...testStreams, shards: 3 });
-  const backbone = connectJetStream({ servers: nats.url, name: 'suite' });
+  const backbone = connectJetStream({ servers: nats.url, name: 'suite', retentionMs: suiteRetentionMs });
   await backbone.start();
   return {
     backbone,

@@ -4,6 +4,7 @@ import {
   type Namespace,
   type Publication,
   PushfleetError,
+  type Topic,
   type TopicFilter,
 } from '@pushfleet/core';
 import { filterOf, keptScope, subjectOf, topicOf } from '../subject.ts';
@@ -43,6 +44,8 @@ function isNewer(one: Origin, other: Origin): boolean {
   return one.sequence > other.sequence;
 }
 
+const isSame = (one: Origin, other: Origin): boolean => formatOrigin(one) === formatOrigin(other);
+
 /**
  * Makes the draft the topic's retained publication, unless a newer one is. Compare-and-set by the subject's last
  * sequence: however writes and retries overtake each other, the newest of the log wins.
@@ -59,15 +62,51 @@ export async function keep(
   const subject = subjectOf(keptScope(namespace), draft.topic);
   const origin = { generation: broker.layout.generation, shard, sequence };
   const lines = keptLines(draft, origin);
+  await replace(broker, subject, draft.payload, lines, (held) => held === undefined || isNewer(origin, held));
+}
+
+/**
+ * Clears the retained publication of a topic, if it is that one of the log or, with `older`, one before it. The
+ * tombstone names that place, so that a copy which is still on its way is not kept either.
+ *
+ * @returns where the log held what was cleared; undefined where nothing was
+ */
+export async function clear(
+  broker: Broker,
+  namespace: Namespace,
+  topic: Topic,
+  { shard, sequence, older }: { shard: number; sequence: number; older: boolean },
+): Promise<number | undefined> {
+  const origin = { generation: broker.layout.generation, shard, sequence };
+  const lines = headerLine('Pf-Place', formatOrigin(origin)) + ttlLine(tombstoneMs);
+  const covered = (held: Origin | undefined) =>
+    older ? held === undefined || !isNewer(held, origin) : held !== undefined && isSame(held, origin);
+  const subject = subjectOf(keptScope(namespace), topic);
+  return replace(broker, subject, new Uint8Array(), lines, covered);
+}
+
+/**
+ * Writes a topic's copy by compare-and-set, for as long as `may` says so of the one that is held.
+ *
+ * @returns the sequence of the publication it replaced; undefined where there was none or nothing was written
+ */
+async function replace(
+  broker: Broker,
+  subject: string,
+  payload: Uint8Array,
+  lines: string,
+  may: (held: Origin | undefined) => boolean,
+): Promise<number | undefined> {
   for (let attempt = 0; attempt < mostAttempts; attempt++) {
-    const written = await patiently(async () => {
+    const outcome = await patiently(async () => {
       const held = await leaderMessage(broker.bulk, keptStream, { last_by_subj: subject });
-      const heldOrigin = held === undefined ? undefined : originOf(held.block);
-      if (heldOrigin !== undefined && !isNewer(origin, heldOrigin)) return true;
+      const origin = held === undefined ? undefined : originOf(held.block);
+      if (!may(origin)) return { replaced: undefined };
       const condition = headerLine('Nats-Expected-Last-Subject-Sequence', held?.sequence ?? 0);
-      return write(broker, subject, draft.payload, lines + condition);
+      if (!(await write(broker, subject, payload, lines + condition))) return undefined;
+      return { replaced: held === undefined || held.payload.length === 0 ? undefined : origin?.sequence };
     });
-    if (written) return;
+    if (outcome !== undefined) return outcome.replaced;
   }
   throw unavailable('The retained publication of this topic changes too fast.');
 }

@@ -1,4 +1,5 @@
 import {
+  type Cursor,
   covers,
   formatCursor,
   type Item,
@@ -9,15 +10,14 @@ import {
   type Topic,
   type TopicFilter,
 } from '@pushfleet/core';
-import type { Source } from '../source.ts';
+import { mayHaveAged } from '../gap.ts';
+import type { Range } from '../source.ts';
 import { filterOf, logScope, topicOf } from '../subject.ts';
 import type { StoredMessage, StreamView } from './api.ts';
 import type { Broker } from './broker.ts';
 import { decodePublication } from './headers.ts';
 import { mergeBySequence } from './merge.ts';
 import { StreamReader } from './stream-reader.ts';
-
-type Range = Parameters<Source['read']>[2];
 
 /** Most messages and bytes of one page, over all filters read side by side. */
 const pageCount = 256;
@@ -56,6 +56,7 @@ class ShardReading {
   readonly #shard: number;
   readonly #progress: number[];
   readonly #until: number;
+  readonly #since: readonly number[];
   readonly #signal: AbortSignal;
 
   constructor(
@@ -73,11 +74,12 @@ class ShardReading {
     this.#shard = shard;
     this.#progress = progress;
     this.#until = range.until[shard] ?? 0;
+    this.#since = range.since;
     this.#signal = signal;
   }
 
   async *run(view: StreamView): AsyncIterable<readonly Item<Publication>[]> {
-    const gap = this.#lost(view.firstSequence, view.firstTime);
+    const gap = this.#passHole(view);
     if (gap !== undefined) yield [gap];
     const { subjects, keep } = this.#plan();
     const readers = subjects.map((subject) => this.#reader(subject, subjects.length, view.replicas > 1));
@@ -135,14 +137,19 @@ class ShardReading {
     this.#progress[this.#shard] = Math.max(this.#at, sequence);
   }
 
-  /** The gap before the first sequence there is; reading goes on behind it. */
-  #lost(firstSequence: number, time: number): Item<Publication> | undefined {
-    const end = Math.min(firstSequence - 1, this.#until);
+  /** Goes behind what is stored no more; returns what there is to tell of it. */
+  #passHole(view: StreamView): Item<Publication> | undefined {
+    const end = Math.min(view.firstSequence - 1, this.#until);
     if (this.#at >= end) return undefined;
-    const { generation } = this.#broker.layout;
-    const from = formatCursor({ generation, positions: this.#progress, time });
+    const from = this.#cursor();
     this.#advance(end);
-    return { kind: 'gap', from, to: formatCursor({ generation, positions: this.#progress, time }) };
+    const told = mayHaveAged(this.#since[this.#shard] ?? 0, view);
+    return told ? { kind: 'gap', from, to: this.#cursor() } : undefined;
+  }
+
+  #cursor(): Cursor {
+    const { generation } = this.#broker.layout;
+    return formatCursor({ generation, positions: this.#progress, time: Math.min(...this.#since) });
   }
 }
 

@@ -1,4 +1,5 @@
-import { type Cursor, formatCursor, type Place, parseCursor } from '@pushfleet/core';
+import { type Cursor, type Place, parseCursor } from '@pushfleet/core';
+import type { Start } from '../gap.ts';
 import { leaderMessage, type StreamView } from './api.ts';
 import type { Broker } from './broker.ts';
 import { patiently } from './retry.ts';
@@ -13,33 +14,25 @@ const mistrustMs = 10_000;
 /** Latest time that JavaScript's dates, and so RFC 3339 texts, can hold. */
 const latestTime = 8_640_000_000_000_000;
 
-export interface Start {
-  readonly positions: readonly number[];
-  /** Where the cursor named what this log does not have: up to where it is given up. */
-  readonly gapTo: Cursor | undefined;
-}
-
 /**
- * Positions to read on from. A shard without a position, beyond the head, or of another generation resumes by
- * the cursor's time; the last two are gaps.
+ * Where to read on from. A shard without a position, beyond the head, or of another generation resumes by the
+ * cursor's time.
  *
  * @throws PushfleetError `cursor_invalid`, `unavailable`
  */
-export async function startOf(broker: Broker, cursor: Cursor): Promise<Start> {
-  const place = parseCursor(cursor);
-  const views = await broker.views();
-  const foreign = place.generation !== broker.layout.generation;
-  let lost = foreign;
-  const positions = await Promise.all(
-    views.map((view, shard) => {
-      const position = foreign ? undefined : place.positions[shard];
-      if (position !== undefined && position > view.lastSequence) lost = true;
-      return positionIn(broker, shard, view, position, place);
-    }),
-  );
+export async function startOf(broker: Broker, cursor: Cursor | undefined): Promise<Start> {
   const { generation } = broker.layout;
-  const gapTo = lost ? formatCursor({ generation, positions, time: place.time }) : undefined;
-  return { positions, gapTo };
+  const place = cursor === undefined ? { generation, positions: [], time: 0 } : parseCursor(cursor);
+  const views = await broker.views();
+  const foreign = place.generation !== generation;
+  const beyond = views.some(({ lastSequence }, shard) => (place.positions[shard] ?? 0) > lastSequence);
+  const positions = await Promise.all(
+    views.map((view, shard) =>
+      positionIn(broker, shard, view, foreign ? undefined : place.positions[shard], place),
+    ),
+  );
+  const now = Math.min(...views.map(({ answeredAt }) => answeredAt));
+  return { cursor, place, positions, lost: foreign || beyond, shelves: views, now };
 }
 
 /** How far to read for a cursor: to its positions, to the head where it has none in this log. */

@@ -1,6 +1,6 @@
 import type { Msg } from '@nats-io/transport-node';
 import type { Item, Namespace, Publication, Topic, TopicFilter } from '@pushfleet/core';
-import type { LiveMessage, Source, Suspicion } from '../source.ts';
+import type { LiveMessage, Range, Source, Suspicion } from '../source.ts';
 import { filterOf, liveScope, topicOf } from '../subject.ts';
 import { parseTime } from './api.ts';
 import type { Broker } from './broker.ts';
@@ -45,7 +45,7 @@ export class JetStreamSource implements Source {
   read(
     namespace: Namespace,
     filters: readonly TopicFilter[],
-    range: Parameters<Source['read']>[2],
+    range: Range,
     signal: AbortSignal,
   ): AsyncIterable<readonly Item<Publication>[]> {
     return readRange(this.#broker, namespace, filters, range, signal);

@@ -1,7 +1,7 @@
-import { busSuite } from '@pushfleet/contract/bus-suite';
+import { busSuite, suiteRetentionMs } from '@pushfleet/contract/bus-suite';
 import { createMemoryBackbone } from './backbone.ts';
 
 busSuite('memory', async () => {
-  const backbone = createMemoryBackbone({ shards: 3 });
+  const backbone = createMemoryBackbone({ shards: 3, retentionMs: suiteRetentionMs });
   return { backbone, end: () => backbone.close() };
 });

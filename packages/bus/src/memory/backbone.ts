@@ -2,23 +2,28 @@ import {
   type Backbone,
   type Bus,
   type Cursor,
+  type Deletion,
   type Draft,
   type Following,
   formatCursor,
   type Item,
   matches,
   type Namespace,
+  type Place,
   type Publication,
   type PushfleetError,
   parseCursor,
   type Stored,
+  type Topic,
   type TopicFilter,
   type Verdict,
   type WorkOptions,
 } from '@pushfleet/core';
 import { type Clock, systemClock } from '../clock.ts';
 import { Follower, type FollowerOptions, followerDefaults } from '../follower.ts';
+import { opening, type RetentionMs, type Start, shortestRetentionMs } from '../gap.ts';
 import type { Ledger } from '../ledger.ts';
+import { shardOf } from '../shard.ts';
 import { MemoryLedger } from './ledger.ts';
 import { MemoryLog } from './log.ts';
 import { MemorySignals } from './signals.ts';
@@ -32,6 +37,10 @@ export interface MemoryOptions {
   readonly network?: Network;
   readonly latency?: Latency;
   readonly follower?: Partial<FollowerOptions>;
+  /** How long publications are kept, in milliseconds. */
+  readonly maxAgeMs?: number;
+  /** A replay from before this is told of a gap. */
+  readonly retentionMs?: RetentionMs;
   /** Several backbones on one log are several edges of one fleet. */
   readonly log?: MemoryLog;
 }
@@ -53,12 +62,15 @@ class Memory implements MemoryBackbone {
   readonly signals: MemorySignals;
   readonly #clock: Clock;
   readonly #follower: FollowerOptions;
+  readonly #retentionMs: RetentionMs | undefined;
   readonly #buses = new Map<Namespace, MemoryBus>();
   readonly #ledgers = new Map<string, Ledger>();
 
   constructor(options: MemoryOptions) {
     this.#clock = options.clock ?? systemClock;
-    this.log = options.log ?? new MemoryLog(this.#clock, options.shards ?? 1, options.generation ?? 'm1');
+    const { shards = 1, generation = 'm1', maxAgeMs = Number.POSITIVE_INFINITY } = options;
+    this.log = options.log ?? new MemoryLog({ clock: this.#clock, shards, generation, maxAgeMs });
+    this.#retentionMs = options.retentionMs;
     this.source = new MemorySource(this.log, this.#clock, options.network, options.latency);
     this.signals = new MemorySignals(this.log.wire, this.#clock, () => this.source.reachable);
     this.#follower = { clock: this.#clock, ...followerDefaults, ...options.follower };
@@ -79,7 +91,7 @@ class Memory implements MemoryBackbone {
   bus(namespace: Namespace): Bus {
     let bus = this.#buses.get(namespace);
     if (bus === undefined) {
-      bus = new MemoryBus(this.log, this.source, namespace, this.#follower);
+      bus = new MemoryBus(this.log, this.source, namespace, this.#follower, this.#retentionMs);
       this.#buses.set(namespace, bus);
     }
     return bus;
@@ -100,13 +112,21 @@ class MemoryBus implements Bus {
   readonly #source: MemorySource;
   readonly #namespace: Namespace;
   readonly #follower: FollowerOptions;
+  readonly #retentionMs: RetentionMs | undefined;
   readonly #groups = new Map<string, WorkGroup>();
 
-  constructor(log: MemoryLog, source: MemorySource, namespace: Namespace, follower: FollowerOptions) {
+  constructor(
+    log: MemoryLog,
+    source: MemorySource,
+    namespace: Namespace,
+    follower: FollowerOptions,
+    retentionMs: RetentionMs | undefined,
+  ) {
     this.#log = log;
     this.#source = source;
     this.#namespace = namespace;
     this.#follower = follower;
+    this.#retentionMs = retentionMs;
     log.listen((entry) => {
       if (entry.namespace !== namespace) return;
       for (const group of this.#groups.values()) group.offer(entry.publication);
@@ -123,37 +143,56 @@ class MemoryBus implements Bus {
 
   async *replay(
     filters: readonly TopicFilter[],
-    after: Cursor,
+    after: Cursor | undefined,
     until: Cursor,
     signal: AbortSignal,
   ): AsyncIterable<readonly Item<Publication>[]> {
-    const from = parseCursor(after);
+    const start = this.#startOf(after);
     const heads = this.#log.heads().sequences;
-    const bounds = parseCursor(until).positions;
-    const lost = from.generation !== this.#log.generation;
-    const range = {
-      after: this.#log.shards.map((_, shard) => (lost ? 0 : this.#position(shard, from, heads[shard] ?? 0))),
-      until: heads.map((head, shard) => bounds[shard] ?? head),
-    };
-    if (lost || from.positions.some((position, shard) => (position ?? 0) > (heads[shard] ?? 0))) {
-      const { generation } = this.#log;
-      yield [
-        {
-          kind: 'gap',
-          from: after,
-          to: formatCursor({ generation, positions: range.after, time: from.time }),
-        },
-      ];
-    }
+    const bounds = parseCursor(until);
+    const own = bounds.generation === this.#log.generation;
+    const end = heads.map((head, shard) => (own ? bounds.positions[shard] : undefined) ?? head);
+    const retentionMs = shortestRetentionMs(this.#retentionMs, this.#namespace, filters);
+    const { gap, range } = opening(start, this.#log.generation, end, retentionMs);
+    if (gap !== undefined) yield [gap];
     yield* this.#source.read(this.#namespace, filters, range, signal);
   }
 
-  /** Where a shard resumes: at its position, by the cursor's time where it has none, at the head where it lies beyond. */
-  #position(shard: number, place: ReturnType<typeof parseCursor>, head: number): number {
+  async find(topic: Topic, at: Cursor): Promise<Publication | undefined> {
+    return this.#log.find(this.#namespace, topic, this.#sequenceOf(topic, at));
+  }
+
+  async delete(topic: Topic, at?: Cursor): Promise<Deletion> {
+    const sequence = at === undefined ? undefined : this.#sequenceOf(topic, at);
+    const deletion = this.#log.delete(this.#namespace, topic, sequence);
+    for (const group of this.#groups.values()) group.drop(deletion);
+    return deletion;
+  }
+
+  #sequenceOf(topic: Topic, at: Cursor): number {
+    const { generation, positions } = parseCursor(at);
+    const shard = shardOf(topic, this.#log.shards.length);
+    return generation === this.#log.generation ? (positions[shard] ?? 0) : 0;
+  }
+
+  #startOf(cursor: Cursor | undefined): Start {
+    const { generation, shards } = this.#log;
+    const place = cursor === undefined ? { generation, positions: [], time: 0 } : parseCursor(cursor);
+    const { sequences, time } = this.#log.heads();
+    const foreign = place.generation !== generation;
+    const beyond = sequences.some((head, shard) => (place.positions[shard] ?? 0) > head);
+    const positions = sequences.map((head, shard) =>
+      this.#position(shard, foreign ? { ...place, positions: [] } : place, head),
+    );
+    const shelves = shards.map((_, shard) => this.#log.shelf(shard));
+    return { cursor, place, positions, lost: foreign || beyond, shelves, now: time };
+  }
+
+  /** Where a shard resumes: at its position, or by the cursor's time where it has none in this log. */
+  #position(shard: number, place: Place, head: number): number {
     const position = place.positions[shard];
-    if (position !== undefined) return Math.min(position, head);
-    const entries = this.#log.shards[shard]?.entries ?? [];
-    const first = entries.find(({ publication }) => publication.time >= place.time);
+    if (position !== undefined && position <= head) return position;
+    const first = this.#log.entries(shard).find(({ publication }) => publication.time >= place.time);
     return first === undefined ? head : first.publication.sequence - 1;
   }
 

@@ -8,7 +8,8 @@ import {
   type TopicFilter,
 } from '@pushfleet/core';
 import type { Clock } from '../clock.ts';
-import type { LiveMessage, Source, Suspicion } from '../source.ts';
+import { mayHaveAged } from '../gap.ts';
+import type { LiveMessage, Range, Source, Suspicion } from '../source.ts';
 import type { Entry, MemoryLog } from './log.ts';
 
 /**
@@ -81,20 +82,21 @@ export class MemorySource implements Source {
   async *read(
     namespace: Namespace,
     filters: readonly TopicFilter[],
-    range: {
-      readonly after: readonly number[];
-      readonly until: readonly number[];
-    },
+    range: Range,
     signal: AbortSignal,
   ): AsyncIterable<readonly Item<Publication>[]> {
+    const progress = [...range.after];
     for (let shard = 0; shard < this.shards; shard++) {
-      const after = range.after[shard] ?? 0;
       const until = range.until[shard] ?? 0;
-      const found = this.#stretch(namespace, filters, shard, after, until);
+      if (until <= (progress[shard] ?? 0)) continue;
+      const gap = this.#passHole(progress, shard, range);
+      const found = this.#stretch(namespace, filters, shard, progress[shard] ?? 0, until);
+      if (gap !== undefined) found.unshift(gap);
       for (let i = 0; i < found.length && !signal.aborted; i += batchSize) {
         await this.#turn();
         yield found.slice(i, i + batchSize);
       }
+      progress[shard] = until;
     }
   }
 
@@ -105,10 +107,8 @@ export class MemorySource implements Source {
     after: number,
     until: number,
   ): Item<Publication>[] {
-    const { entries, purged } = this.#log.shards[shard] as MemoryLog['shards'][number];
     const items: Item<Publication>[] = [];
-    if (after < purged && after < until) items.push(this.#gap(shard, after, Math.min(purged, until)));
-    for (const entry of entries) {
+    for (const entry of this.#log.entries(shard)) {
       const { publication } = entry;
       if (publication.sequence <= after || publication.sequence > until || entry.namespace !== namespace)
         continue;
@@ -118,12 +118,16 @@ export class MemorySource implements Source {
     return items;
   }
 
-  #gap(shard: number, from: number, to: number): Item<Publication> {
-    const place = (sequence: number) => {
-      const positions = this.#log.shards.map((_, index) => (index === shard ? sequence : undefined));
-      return formatCursor({ generation: this.generation, positions, time: this.#clock.now() });
-    };
-    return { kind: 'gap', from: place(from), to: place(to) };
+  /** Goes behind what is stored no more; returns what there is to tell of it. */
+  #passHole(progress: number[], shard: number, { until, since }: Range): Item<Publication> | undefined {
+    const shelf = this.#log.shelf(shard);
+    const end = Math.min(shelf.firstSequence - 1, until[shard] ?? 0);
+    if ((progress[shard] ?? 0) >= end) return undefined;
+    const cursor = () =>
+      formatCursor({ generation: this.generation, positions: progress, time: Math.min(...since) });
+    const from = cursor();
+    progress[shard] = end;
+    return mayHaveAged(since[shard] ?? 0, shelf) ? { kind: 'gap', from, to: cursor() } : undefined;
   }
 
   onSuspicion(on: (suspicion: Suspicion) => void): () => void {

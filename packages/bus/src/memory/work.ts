@@ -1,4 +1,11 @@
-import { matches, type Publication, type TopicFilter, type Verdict, type WorkOptions } from '@pushfleet/core';
+import {
+  type Deletion,
+  matches,
+  type Publication,
+  type TopicFilter,
+  type Verdict,
+  type WorkOptions,
+} from '@pushfleet/core';
 import type { Clock } from '../clock.ts';
 
 type Work = (publication: Publication, lease: { extend(): void }) => Promise<Verdict>;
@@ -26,6 +33,15 @@ export class WorkGroup {
     if (!matches(this.filter, publication.topic)) return;
     this.#waiting.push(publication);
     this.#share();
+  }
+
+  /** Forgets what was deleted before it was handed out. */
+  drop({ topic, first, last }: Deletion): void {
+    for (let i = this.#waiting.length - 1; i >= 0; i--) {
+      const waiting = this.#waiting[i] as Publication;
+      if (waiting.topic !== topic || waiting.sequence < first || waiting.sequence > last) continue;
+      this.#waiting.splice(i, 1);
+    }
   }
 
   join(options: WorkOptions, on: Work): () => void {

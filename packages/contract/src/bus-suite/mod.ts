@@ -2,17 +2,20 @@ import { after, before, describe } from 'node:test';
 import type { Ledger } from '@pushfleet/bus';
 import type { Backbone, Bus, Namespace } from '@pushfleet/core';
 
+import { deleting, finding } from './deletion.ts';
 import { following } from './follow.ts';
 import { keepingLedgers } from './ledger.ts';
 import { publishing } from './publish.ts';
 import { replaying } from './replay.ts';
 import { retaining } from './retained.ts';
+import { keeping } from './retention.ts';
 import { signalling } from './signals.ts';
 import { working } from './work.ts';
 
+export { suiteRetentionMs } from './retention.ts';
 export { draftOf, replayed, Seen, store } from './tools.ts';
 
-/** A started backbone with an empty log of three shards, and how to end it. */
+/** A started backbone with an empty log of three shards and `suiteRetentionMs`, and how to end it. */
 export interface BusUnderTest {
   readonly backbone: Backbone & { ledger(name: string): Ledger };
   end(): Promise<void>;
@@ -35,6 +38,9 @@ export function busSuite(name: string, makeBackbone: () => Promise<BusUnderTest>
     following(fresh, () => under.backbone);
     replaying(fresh);
     retaining(fresh);
+    finding(fresh);
+    deleting(fresh, makeBackbone);
+    keeping(fresh, makeBackbone);
     working(fresh);
     signalling(() => under.backbone);
     keepingLedgers(() => under.backbone.ledger('revocations'));

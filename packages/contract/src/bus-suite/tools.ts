@@ -56,9 +56,9 @@ export class Seen {
 export async function replayed(
   bus: Bus,
   filters: readonly string[],
-  after: Cursor,
+  after: Cursor | undefined,
   end: Cursor,
-): Promise<{ publications: Publication[]; gaps: Item<Publication>[] }> {
+): Promise<Pick<Seen, 'publications' | 'gaps'>> {
   const seen = new Seen();
   for await (const items of bus.replay(filters as TopicFilter[], after, end, new AbortController().signal)) {
     for (const item of items) seen.on(item);
