@@ -1,27 +1,73 @@
-import { type Row, ratios, spread, type Table } from './results.ts';
+import {
+  over,
+  type PublishRow,
+  perFrontSecond,
+  perSecond,
+  type Row,
+  ratios,
+  spread,
+  type Table,
+} from './results.ts';
+import type { FlowResult } from './scenarios/flow.ts';
+
+/** Publications a second that one publisher has to get acknowledged, by the way it goes. */
+const publishBars: Readonly<Record<string, number>> = {
+  'gRPC PublishStream': 12_000,
+  'gRPC PublishBatch of 200': 25_000,
+  'bus.publish in process': 30_000,
+};
 
 /** What Pushfleet has to reach, and whether it did: one line each for what was measured. */
 export function bars(tables: readonly Table[]): string[] {
-  return tables.flatMap(({ scenario, rows }) => {
-    const fleet = rows.find((row) => row.target === 'pushfleet');
-    if (fleet === undefined) return [];
-    if (scenario.name === 'idle') return [memoryBar(fleet)];
-    const peer = rows.find((row) => row.target === 'nchan');
-    const wanted = { fanout: 1, saturated: 3, topics: undefined }[scenario.name];
-    if (peer === undefined || wanted === undefined) return [];
-    return [ratioBar(scenario.title, wanted, fleet, peer)];
+  return tables.flatMap((table) => {
+    if (table.kind === 'publish') return table.rows.flatMap(publishBar);
+    const { scenario } = table;
+    if (table.kind === 'flow') return flowBar(table);
+    if (table.kind === 'idle') {
+      const kilobytes = median(table.rows, (idle) => idle.perConnection / 1000);
+      return kilobytes === undefined ? [] : [below(20, kilobytes, 'KB an idle connection')];
+    }
+    const seconds = median(table.rows, (storm) => storm.seconds);
+    return seconds === undefined ? [] : [below(6, seconds, `s: ${scenario.title}`)];
   });
 }
 
-function memoryBar(fleet: Row): string {
-  const kilobytes = spread(fleet.idles.map((idle) => idle.perConnection / 1000)).median;
-  return verdict(kilobytes <= 20, `${kilobytes.toFixed(1)} KB an idle connection; at most 20 wanted`);
+function flowBar({ scenario, rows }: Table & { kind: 'flow' }): string[] {
+  const { name, rate, title } = scenario;
+  if (name === 'latency') {
+    const p99 = rate === 1000 ? median(rows, (flow) => flow.p99) : undefined;
+    return p99 === undefined ? [] : [below(10, p99, `ms from publish to delivery for 99%: ${title}`)];
+  }
+  const fleet = find(rows, 'pushfleet');
+  const peer = find(rows, 'nchan');
+  const wanted = { fanout: 1, saturated: 3 }[name as string];
+  return fleet === undefined || peer === undefined || wanted === undefined
+    ? []
+    : [ratioBar(title, wanted, fleet, peer)];
 }
 
-function ratioBar(title: string, wanted: number, fleet: Row, peer: Row): string {
-  const { median } = spread(ratios(fleet, peer));
-  const text = `${median.toFixed(2)} × nchan's deliveries a CPU-second; at least ${wanted} × wanted`;
-  return verdict(median >= wanted, `${title}: ${text}`);
+function ratioBar(title: string, wanted: number, fleet: Row<FlowResult>, peer: Row<FlowResult>): string {
+  const ratio = spread(ratios(fleet, peer, perFrontSecond)).median;
+  const text = `${ratio.toFixed(2)} × nchan's deliveries a CPU-second; at least ${wanted} × wanted`;
+  return verdict(ratio >= wanted, `${title}: ${text}`);
 }
+
+function publishBar(row: PublishRow): string[] {
+  const wanted = publishBars[row.way];
+  if (wanted === undefined || row.publishers > 1) return [];
+  const rate = over(row, perSecond).median;
+  const thousands = `${(rate / 1000).toFixed(1)}k acknowledged a second; at least ${wanted / 1000}k wanted`;
+  return [verdict(rate >= wanted, `${row.way}, one publisher: ${thousands}`)];
+}
+
+const find = <R>(rows: readonly Row<R>[], target: string) => rows.find((row) => row.target === target);
+
+function median<R>(rows: readonly Row<R>[], of: (result: R) => number): number | undefined {
+  const fleet = find(rows, 'pushfleet');
+  return fleet === undefined ? undefined : over(fleet, of).median;
+}
+
+const below = (most: number, value: number, what: string) =>
+  verdict(value <= most, `${value.toFixed(1)} ${what}; at most ${most} wanted`);
 
 const verdict = (met: boolean, text: string) => `${met ? 'met' : 'MISSED'}: ${text}`;

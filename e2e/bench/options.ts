@@ -6,7 +6,7 @@ export const help = `Usage: npm run bench -- [options]
 
   --quick           few seconds and one repetition of everything: a look, not a figure to quote
   --only a,b        of ${scenarioNames.join(', ')}
-  --targets a,b     of pushfleet, nchan, bare
+  --targets a,b     of pushfleet, nchan, pushpin, bare
   --write           put the results into docs/performance.md (not with --quick, --only or --targets)
   --profile dir     write V8 CPU profiles of Pushfleet's edge into this folder; its figures suffer
   --help`;
@@ -21,7 +21,7 @@ export interface Options {
   readonly edgeNodeOptions: string | undefined;
 }
 
-const targetNames = ['pushfleet', 'nchan', 'bare'] as const;
+const targetNames = ['pushfleet', 'nchan', 'pushpin', 'bare'] as const;
 
 /** @throws Error saying which option is wrong */
 export function readOptions(args: readonly string[]): Options {

@@ -7,6 +7,10 @@ export interface Flow {
   readonly clientsPerTopic: number;
   /** Messages a second over all topics together; absent: as fast as the clients receive them. */
   readonly rate?: number;
+  /** Fine: a few messages every 2 ms; absent: a share every 10 ms. */
+  readonly pace?: 'fine';
+  /** Every how many clients one has its latencies taken; absent: 50. */
+  readonly sampleEvery?: number;
   readonly seconds: number;
   readonly repetitions: number;
 }
@@ -22,14 +26,49 @@ export interface Idle {
   readonly repetitions: number;
 }
 
-export type Scenario = Flow | Idle;
+/** A scenario that nobody listens to: what it costs to publish, each way in. */
+export interface Publish {
+  readonly kind: 'publish';
+  readonly name: 'publish';
+  readonly title: string;
+  readonly publishers: readonly number[];
+  readonly warmUpSeconds: number;
+  readonly seconds: number;
+  readonly repetitions: number;
+}
 
-export const scenarioNames = ['fanout', 'saturated', 'topics', 'idle'] as const;
+/** A scenario in which clients that were away come again all at once. */
+export interface Storm {
+  readonly kind: 'storm';
+  readonly name: 'storm';
+  readonly title: string;
+  readonly topics: number;
+  readonly clients: number;
+  /** Messages to each topic while clients go away: a quarter of the clients misses all of them, a quarter a quarter. */
+  readonly messages: number;
+  readonly repetitions: number;
+}
+
+export type Scenario = Flow | Idle | Publish | Storm;
+
+export const scenarioNames = [
+  'fanout',
+  'saturated',
+  'topics',
+  'idle',
+  'publish',
+  'latency',
+  'storm',
+] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
 /** Everything the benchmark runs, in full or as a quick look. */
 export function plan(quick: boolean): Scenario[] {
-  const seconds = quick ? 4 : 10;
+  return [...flows(quick), idle(quick), publish(quick), ...latencies(quick), storm(quick)];
+}
+
+function flows(quick: boolean): Flow[] {
+  const seconds = quick ? 3 : 10;
   const repetitions = quick ? 1 : 5;
   const one = { kind: 'flow', topics: 1, clientsPerTopic: 1000, seconds, repetitions } as const;
   return [
@@ -50,14 +89,49 @@ export function plan(quick: boolean): Scenario[] {
       title: '2,000 topics to 5 clients each, 2,000 messages a second',
       rate: 2000,
     },
-    {
-      kind: 'idle',
-      name: 'idle',
-      title: '10,000 idle connections on 1,000 topics',
-      topics: 1000,
-      clients: 10_000,
-      settleSeconds: quick ? 5 : 20,
-      repetitions: quick ? 1 : 3,
-    },
   ];
 }
+
+const idle = (quick: boolean): Idle => ({
+  kind: 'idle',
+  name: 'idle',
+  title: '10,000 idle connections on 1,000 topics',
+  topics: 1000,
+  clients: 10_000,
+  settleSeconds: quick ? 3 : 20,
+  repetitions: quick ? 1 : 3,
+});
+
+const publish = (quick: boolean): Publish => ({
+  kind: 'publish',
+  name: 'publish',
+  title: 'Publishing 256 bytes to 1,000 topics, as fast as it is acknowledged',
+  publishers: quick ? [1] : [1, 4],
+  warmUpSeconds: quick ? 0.5 : 1.5,
+  seconds: quick ? 1.5 : 5,
+  repetitions: quick ? 1 : 3,
+});
+
+const latencies = (quick: boolean): Flow[] =>
+  [100, 1000, 5000].map((rate) => ({
+    kind: 'flow',
+    name: 'latency',
+    title: `100 topics to 3 clients each, ${rate.toLocaleString('en')} messages a second`,
+    topics: 100,
+    clientsPerTopic: 3,
+    rate,
+    pace: 'fine',
+    sampleEvery: 1,
+    seconds: quick ? 3 : 10,
+    repetitions: quick ? 1 : 3,
+  }));
+
+const storm = (quick: boolean): Storm => ({
+  kind: 'storm',
+  name: 'storm',
+  title: '5,000 clients on 100 topics come again, each having missed 25 to 100 messages',
+  topics: 100,
+  clients: 5000,
+  messages: 100,
+  repetitions: quick ? 1 : 5,
+});

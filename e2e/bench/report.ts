@@ -1,71 +1,217 @@
 import { bars } from './bars.ts';
 import {
+  over,
+  type PublishRow,
   perFrontSecond,
   perPathSecond,
+  perSecond,
+  publishedPerPathSecond,
   type Row,
   ratios,
   type Spread,
   spread,
   type Table,
 } from './results.ts';
+import type { FlowResult } from './scenarios/flow.ts';
+import type { IdleResult } from './scenarios/idle.ts';
+import type { PublishResult } from './scenarios/publish.ts';
+import type { StormResult } from './scenarios/storm.ts';
 
 const thousands = (value: number) =>
   value >= 100_000 ? `${Math.round(value / 1000)}k` : `${(value / 1000).toFixed(1)}k`;
 const times = (value: number) => value.toFixed(2);
+const tenths = (value: number) => value.toFixed(1);
 const kilobytes = (value: number) => `${(value / 1000).toFixed(1)} KB`;
+const percent = (value: number) => `${Math.round(100 * value)}%`;
+const none = '–';
 
 function shown({ median, min, max }: Spread, format: (value: number) => string): string {
   return min === max ? format(median) : `${format(median)} (${format(min)}–${format(max)})`;
 }
 
-const flowHead = [
-  'server',
-  'deliveries / CPU-s',
-  'with what stands behind',
-  'ratio to nchan',
-  'deliveries / s',
-  'events / read',
-  'p50 ms',
-  'p99 ms',
-];
-
-function flowCells(row: Row, peer: Row | undefined): string[] {
-  const over = (of: (flow: Row['flows'][number]) => number) => spread(row.flows.map(of));
-  return [
-    row.target,
-    shown(over(perFrontSecond), thousands),
-    row.target === 'pushfleet' ? shown(over(perPathSecond), thousands) : '–',
-    peer === undefined || peer === row ? '–' : shown(spread(ratios(row, peer)), times),
-    thousands(over((flow) => flow.deliveries / flow.seconds).median),
-    over((flow) => flow.perRead).median.toFixed(1),
-    over((flow) => flow.p50).median.toFixed(1),
-    over((flow) => flow.p99).median.toFixed(1),
-  ];
+function ratio<R>(row: Row<R>, peer: Row<R> | undefined, of: (result: R) => number): string {
+  return peer === undefined || peer === row ? none : shown(spread(ratios(row, peer, of)), times);
 }
 
-function idleCells(row: Row): string[] {
-  return [
+/** How to read a table: a head, and a row of cells for each row of results. */
+interface Columns<R> {
+  readonly head: readonly string[];
+  readonly cells: (row: R, peer: R | undefined) => readonly string[];
+}
+
+const flowColumns: Columns<Row<FlowResult>> = {
+  head: [
+    'server',
+    'deliveries / CPU-s',
+    'with what stands behind',
+    'ratio to nchan',
+    'deliveries / s',
+    'events / read',
+    'p50 ms',
+    'p99 ms',
+    'clients’ CPU',
+  ],
+  cells: (row, peer) => [
     row.target,
-    shown(spread(row.idles.map((idle) => idle.perConnection)), kilobytes),
-    `${Math.round(spread(row.idles.map((idle) => idle.totalBytes)).median / 1e6)} MB`,
-  ];
+    shown(over(row, perFrontSecond), thousands),
+    row.target === 'pushfleet' ? shown(over(row, perPathSecond), thousands) : none,
+    ratio(row, peer, perFrontSecond),
+    thousands(over(row, (flow) => flow.deliveries / flow.seconds).median),
+    tenths(over(row, (flow) => flow.perRead).median),
+    tenths(over(row, (flow) => flow.p50).median),
+    tenths(over(row, (flow) => flow.p99).median),
+    percent(over(row, (flow) => flow.clientCpu).median),
+  ],
+};
+
+const latencyColumns: Columns<Row<FlowResult>> = {
+  head: ['server', 'p50 ms', 'p99 ms', 'p99, ratio to nchan', 'deliveries / s', 'clients’ CPU'],
+  cells: (row, peer) => [
+    row.target,
+    shown(
+      over(row, (flow) => flow.p50),
+      tenths,
+    ),
+    shown(
+      over(row, (flow) => flow.p99),
+      tenths,
+    ),
+    ratio(row, peer, (flow) => flow.p99),
+    thousands(over(row, (flow) => flow.deliveries / flow.seconds).median),
+    percent(over(row, (flow) => flow.clientCpu).median),
+  ],
+};
+
+const idleColumns: Columns<Row<IdleResult>> = {
+  head: ['server', 'resident memory / connection', 'whole process'],
+  cells: (row) => [
+    row.target,
+    shown(
+      over(row, (idle) => idle.perConnection),
+      kilobytes,
+    ),
+    `${Math.round(over(row, (idle) => idle.totalBytes).median / 1e6)} MB`,
+  ],
+};
+
+const microseconds = (of: (result: PublishResult) => number) => (result: PublishResult) =>
+  (of(result) / result.acknowledged) * 1e6;
+
+const publishColumns: Columns<PublishRow> = {
+  head: [
+    'server',
+    'way',
+    'publishers',
+    'acknowledged / s',
+    'CPU µs each',
+    'with what stands behind',
+    'a CPU-second, ratio to nchan',
+    'publishers’ CPU',
+  ],
+  cells: (row, peer) => [
+    row.target,
+    row.way,
+    String(row.publishers),
+    shown(over(row, perSecond), thousands),
+    shown(
+      over(
+        row,
+        microseconds((result) => result.frontCpu),
+      ),
+      tenths,
+    ),
+    row.target === 'pushfleet'
+      ? shown(
+          over(
+            row,
+            microseconds((result) => result.pathCpu),
+          ),
+          tenths,
+        )
+      : none,
+    ratio(row, peer, publishedPerPathSecond),
+    percent(over(row, (result) => result.generatorCpu / result.seconds / row.publishers).median),
+  ],
+};
+
+const stormColumns: Columns<Row<StormResult>> = {
+  head: [
+    'server',
+    'all caught up, s',
+    'events given',
+    'publications',
+    'messages from the broker',
+    'CPU s',
+    'with what stands behind',
+    'clients’ CPU',
+  ],
+  cells: (row) => [
+    row.target,
+    shown(
+      over(row, (storm) => storm.seconds),
+      times,
+    ),
+    thousands(over(row, (storm) => storm.missed).median),
+    thousands(over(row, (storm) => storm.publications).median),
+    row.results.some((storm) => storm.brokerMessages === undefined)
+      ? none
+      : shown(
+          over(row, (storm) => storm.brokerMessages ?? 0),
+          thousands,
+        ),
+    shown(
+      over(row, (storm) => storm.frontCpu),
+      times,
+    ),
+    row.target === 'pushfleet'
+      ? shown(
+          over(row, (storm) => storm.pathCpu),
+          times,
+        )
+      : none,
+    percent(over(row, (storm) => storm.clientCpu).median),
+  ],
+};
+
+function lines<R extends { readonly target: string }>(
+  { head, cells }: Columns<R>,
+  rows: readonly R[],
+  isPeer: (row: R, of: R) => boolean = (row) => row.target === 'nchan',
+): string {
+  return align([
+    head,
+    ...rows.map((row) =>
+      cells(
+        row,
+        rows.find((other) => isPeer(other, row)),
+      ),
+    ),
+  ]);
 }
 
 /** One scenario as a Markdown table that is readable on a terminal too. */
-export function table({ scenario, rows }: Table): string {
-  const peer = rows.find((row) => row.target === 'nchan');
-  const lines =
-    scenario.kind === 'idle'
-      ? [['server', 'resident memory / connection', 'whole process'], ...rows.map(idleCells)]
-      : [flowHead, ...rows.map((row) => flowCells(row, peer))];
-  return `**${scenario.title}**\n\n${align(lines)}`;
+export function table(measured: Table): string {
+  return `**${measured.scenario.title}**\n\n${body(measured)}`;
 }
 
-function align(lines: readonly (readonly string[])[]): string {
-  const widths = (lines[0] ?? []).map((_, i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)));
+function body(measured: Table): string {
+  if (measured.kind === 'flow') {
+    return lines(measured.scenario.name === 'latency' ? latencyColumns : flowColumns, measured.rows);
+  }
+  if (measured.kind === 'idle') return lines(idleColumns, measured.rows);
+  if (measured.kind === 'storm') return lines(stormColumns, measured.rows);
+  return lines(
+    publishColumns,
+    measured.rows,
+    (row, of) => row.target === 'nchan' && row.publishers === of.publishers,
+  );
+}
+
+function align(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
   const rule = widths.map((width) => '-'.repeat(width));
-  return [lines[0] ?? [], rule, ...lines.slice(1)]
-    .map((line) => `| ${line.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(' | ')} |`)
+  return [rows[0] ?? [], rule, ...rows.slice(1)]
+    .map((row) => `| ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(' | ')} |`)
     .join('\n');
 }
 

@@ -1,18 +1,26 @@
-import type { Scenario } from './plan.ts';
+import type { Flow, Idle, Publish, Storm } from './plan.ts';
 import type { FlowResult } from './scenarios/flow.ts';
 import type { IdleResult } from './scenarios/idle.ts';
+import type { PublishResult } from './scenarios/publish.ts';
+import type { StormResult } from './scenarios/storm.ts';
 
 /** What one target gave in one scenario, repetition by repetition. */
-export interface Row {
+export interface Row<R> {
   readonly target: string;
-  readonly flows: FlowResult[];
-  readonly idles: IdleResult[];
+  readonly results: R[];
 }
 
-export interface Table {
-  readonly scenario: Scenario;
-  readonly rows: readonly Row[];
+/** The same for one way to publish. */
+export interface PublishRow extends Row<PublishResult> {
+  readonly way: string;
+  readonly publishers: number;
 }
+
+export type Table =
+  | { readonly kind: 'flow'; readonly scenario: Flow; readonly rows: readonly Row<FlowResult>[] }
+  | { readonly kind: 'idle'; readonly scenario: Idle; readonly rows: readonly Row<IdleResult>[] }
+  | { readonly kind: 'publish'; readonly scenario: Publish; readonly rows: readonly PublishRow[] }
+  | { readonly kind: 'storm'; readonly scenario: Storm; readonly rows: readonly Row<StormResult>[] };
 
 export interface Spread {
   readonly median: number;
@@ -31,14 +39,16 @@ export function spread(values: readonly number[]): Spread {
   };
 }
 
+/** The spread of one figure over the repetitions. */
+export const over = <R>(row: Row<R>, of: (result: R) => number): Spread => spread(row.results.map(of));
+
 export const perFrontSecond = (result: FlowResult) => result.deliveries / result.frontCpu;
 export const perPathSecond = (result: FlowResult) => result.deliveries / result.pathCpu;
+export const perSecond = (result: PublishResult) => result.acknowledged / result.seconds;
+export const publishedPerPathSecond = (result: PublishResult) => result.acknowledged / result.pathCpu;
 
-/** Repetition by repetition, how many times the other's deliveries a CPU-second of the front gives. */
-export function ratios(row: Row, other: Row): number[] {
-  const pairs = Math.min(row.flows.length, other.flows.length);
-  return Array.from(
-    { length: pairs },
-    (_, i) => perFrontSecond(row.flows[i] as FlowResult) / perFrontSecond(other.flows[i] as FlowResult),
-  );
+/** Repetition by repetition, how many times the other's figure a row's is. */
+export function ratios<R>(row: Row<R>, other: Row<R>, of: (result: R) => number): number[] {
+  const pairs = Math.min(row.results.length, other.results.length);
+  return Array.from({ length: pairs }, (_, i) => of(row.results[i] as R) / of(other.results[i] as R));
 }

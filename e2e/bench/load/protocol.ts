@@ -10,7 +10,15 @@ export type Command =
       readonly sources: readonly string[];
       /** Keep every byte for an exact comparison; for small runs alone. */
       readonly keep: boolean;
+      /** Every how many clients one has the latency of its messages taken. */
+      readonly sampleEvery: number;
+      /** Remember the id of each client's last event, so that it can come again. */
+      readonly resume: boolean;
     }
+  /** These clients go away by themselves. */
+  | { readonly kind: 'cut'; readonly clients: readonly number[] }
+  /** All clients come again at once, each naming its last event; `missed` is how many it has to be given. */
+  | { readonly kind: 'return'; readonly port: number; readonly missed: readonly number[] }
   | { readonly kind: 'mark' }
   | { readonly kind: 'count' }
   | { readonly kind: 'transcripts' };
@@ -27,7 +35,9 @@ export interface Counted {
 
 /** What a sink process answers. `progress` comes by itself and names its slowest client. */
 export type Reply =
-  | { readonly kind: 'opened' | 'marked' }
+  | { readonly kind: 'opened' | 'marked' | 'cut' }
+  /** Every client has what it missed: when the last one had it, in microseconds of the machine's clock. */
+  | { readonly kind: 'caughtUp'; readonly at: number }
   | { readonly kind: 'failed'; readonly reason: string }
   | { readonly kind: 'progress'; readonly min: number }
   | ({ readonly kind: 'counted' } & Counted)

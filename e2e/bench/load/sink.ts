@@ -1,11 +1,13 @@
 // A child process full of SSE clients: raw sockets that count events and do as little else as possible.
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { marker, now, stampAt } from './payload.ts';
 import type { Command, Reply } from './protocol.ts';
-import { eventData } from './transcript.ts';
+import { eventData, lastEventId } from './transcript.ts';
 
 const handshakesAtOnce = 100;
-const sampleEvery = 50;
+// As many as a server's backlog of connections takes; a lost SYN would cost its client a second.
+const returningAtOnce = 250;
+const rememberedBytes = 512;
 const progressMs = 2;
 
 type Open = Extract<Command, { kind: 'open' }>;
@@ -17,6 +19,13 @@ let transcripts: string[] | undefined;
 let latencies: number[] = [];
 let reads = 0;
 let reported = 0;
+let order: Open;
+const sockets: Socket[] = [];
+/** The end of what each client got, where its last event's id stands. */
+let tails: string[] | undefined;
+/** How many events each client that came again has to get, and how many clients wait for some. */
+let missed: readonly number[] | undefined;
+let behind = 0;
 
 function reply(message: Reply): void {
   process.send?.(message);
@@ -24,28 +33,33 @@ function reply(message: Reply): void {
 
 function count(client: number, chunk: Buffer): void {
   reads++;
-  const sampled = client % sampleEvery === 0;
+  const sampled = client % order.sampleEvery === 0;
   let found = 0;
   for (let at = chunk.indexOf(marker); at >= 0; at = chunk.indexOf(marker, at + 1)) {
     found++;
     const stamp = sampled ? stampAt(chunk, at) : undefined;
     if (stamp !== undefined) latencies.push(now() - stamp);
   }
-  counts[client] = (counts[client] ?? 0) + found;
+  const before = counts[client] ?? 0;
+  counts[client] = before + found;
+  const due = missed?.[client];
+  if (due === undefined || before >= due || before + found < due) return;
+  if (--behind === 0) reply({ kind: 'caughtUp', at: now() });
 }
 
 /** Resolves once the response has begun with a 200. */
-function openClient(order: Open, client: number): Promise<void> {
+function openClient(client: number, request: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     let head: string | undefined = '';
     const socket = connect({
       host: order.host,
-      port: order.port,
+      port,
       localAddress: order.sources[client % order.sources.length] as string,
       onread: {
         buffer,
         callback: (bytes) => {
           if (transcripts !== undefined) transcripts[client] += buffer.toString('latin1', 0, bytes);
+          if (tails !== undefined) remember(tails, client, bytes);
           if (head !== undefined) {
             head += buffer.toString('latin1', 0, bytes);
             if (!head.includes('\r\n\r\n')) return true;
@@ -65,21 +79,58 @@ function openClient(order: Open, client: number): Promise<void> {
       reply({ kind: 'failed', reason });
     };
     socket.on('error', (error) => lost(`client ${client}: ${error.message}`));
-    socket.on('close', () => lost(`client ${client} was closed by the server`));
-    socket.write(order.requests[client] as string);
+    socket.on('close', () => {
+      if (sockets[client] === socket) lost(`client ${client} was closed by the server`);
+    });
+    sockets[client] = socket;
+    socket.write(request);
   });
 }
 
-async function open(order: Open): Promise<void> {
+function remember(ends: string[], client: number, bytes: number): void {
+  ends[client] = (ends[client] + buffer.toString('latin1', 0, bytes)).slice(-rememberedBytes);
+}
+
+async function open(): Promise<void> {
   counts = new Uint32Array(order.requests.length);
   if (order.keep) transcripts = order.requests.map(() => '');
-  let next = 0;
-  const lane = async () => {
-    while (next < order.requests.length) await openClient(order, next++);
-  };
-  await Promise.all(Array.from({ length: handshakesAtOnce }, lane));
+  if (order.resume) tails = order.requests.map(() => '');
+  await openAll(order.requests, order.port, handshakesAtOnce);
   setInterval(reportProgress, progressMs);
   reply({ kind: 'opened' });
+}
+
+async function openAll(requests: readonly string[], port: number, atOnce: number): Promise<void> {
+  let next = 0;
+  const lane = async () => {
+    while (next < requests.length) {
+      const client = next++;
+      await openClient(client, requests[client] as string, port);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, lane));
+}
+
+function cut(clients: readonly number[]): void {
+  for (const client of clients) {
+    const socket = sockets[client];
+    delete sockets[client];
+    socket?.destroy();
+  }
+  reply({ kind: 'cut' });
+}
+
+async function comeAgain(port: number, due: readonly number[]): Promise<void> {
+  const requests = order.requests.map((request, client) => {
+    const id = lastEventId(tails?.[client] ?? '');
+    if (id === undefined) throw new Error(`client ${client} has had no event to resume from`);
+    return request.replace('\r\n\r\n', `\r\nLast-Event-ID: ${id}\r\n\r\n`);
+  });
+  tails = undefined;
+  counts.fill(0);
+  missed = due;
+  behind = due.length;
+  await openAll(requests, port, returningAtOnce);
 }
 
 function smallest(): number {
@@ -107,10 +158,17 @@ function answerCount(): void {
   reply({ kind: 'counted', min: smallest(), max, total, latencies, reads });
 }
 
+function failed(error: Error): void {
+  reply({ kind: 'failed', reason: error.message });
+}
+
 process.on('message', (command: Command) => {
   if (command.kind === 'open') {
-    open(command).catch((error: Error) => reply({ kind: 'failed', reason: error.message }));
-  } else if (command.kind === 'mark') mark();
+    order = command;
+    open().catch(failed);
+  } else if (command.kind === 'return') comeAgain(command.port, command.missed).catch(failed);
+  else if (command.kind === 'cut') cut(command.clients);
+  else if (command.kind === 'mark') mark();
   else if (command.kind === 'count') answerCount();
   else reply({ kind: 'transcripts', payloads: (transcripts ?? []).map(eventData) });
 });

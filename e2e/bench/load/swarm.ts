@@ -6,10 +6,20 @@ const sinkFile = new URL('./sink.ts', import.meta.url);
 const sinks = 2;
 const sources = ['127.0.0.2', '127.0.0.3', '127.0.0.4', '127.0.0.5'];
 
+export interface SwarmOptions {
+  /** Keep every byte for `transcripts`. */
+  readonly keep?: boolean;
+  /** Let the clients come again. */
+  readonly resume?: boolean;
+  /** Every how many clients one has its latencies taken. */
+  readonly sampleEvery?: number;
+}
+
 /** Clients in child processes, all connected to one target, counted as one. */
 export class Swarm {
   readonly #children: ChildProcess[] = [];
   readonly #progress: number[] = [];
+  #share = 0;
   #failure: Error | undefined;
   #wake: () => void = () => {};
 
@@ -18,18 +28,50 @@ export class Swarm {
     target: Running,
     clients: number,
     topicOf: (client: number) => number,
-    keep = false,
+    { keep = false, resume = false, sampleEvery = 50 }: SwarmOptions = {},
   ): Promise<void> {
     const requests = Array.from({ length: clients }, (_, i) => target.request(i, topicOf(i)));
-    const share = Math.ceil(clients / sinks);
+    this.#share = Math.ceil(clients / sinks);
+    const { host, port } = target;
     await Promise.all(
       Array.from({ length: sinks }, (_, index) => {
         const child = this.#start(index);
-        const part = requests.slice(index * share, (index + 1) * share);
-        const { host, port } = target;
-        return this.#ask(child, { kind: 'open', host, port, requests: part, sources, keep }, 'opened');
+        const order = { host, port, requests: this.#part(index, requests), sources };
+        return this.#ask(child, { kind: 'open', ...order, keep, resume, sampleEvery }, 'opened');
       }),
     );
+  }
+
+  /** What of a list with an entry for each client concerns one sink. */
+  #part<T>(sink: number, all: readonly T[]): T[] {
+    return all.slice(sink * this.#share, (sink + 1) * this.#share);
+  }
+
+  /** Clients of which `which` is true go away. */
+  async cut(clients: number, which: (client: number) => boolean): Promise<void> {
+    const all = Array.from({ length: clients }, (_, client) => which(client));
+    await Promise.all(
+      this.#children.map((child, index) => {
+        const part = this.#part(index, all);
+        const cut = part.flatMap((gone, client) => (gone ? [client] : []));
+        return this.#ask(child, { kind: 'cut', clients: cut }, 'cut');
+      }),
+    );
+  }
+
+  /** All clients come again and resume; returns when the last one had what it missed, in the clock's microseconds. */
+  async comeAgain(port: number, missed: readonly number[]): Promise<number> {
+    const parts = await Promise.all(
+      this.#children.map((child, index) =>
+        this.#ask(child, { kind: 'return', port, missed: this.#part(index, missed) }, 'caughtUp'),
+      ),
+    );
+    return Math.max(...parts.map(({ at }) => at));
+  }
+
+  /** The processes of the clients. */
+  get pids(): readonly number[] {
+    return this.#children.map((child) => child.pid as number);
   }
 
   #start(index: number): ChildProcess {

@@ -32,3 +32,8 @@ function dataOf(event: string): string | undefined {
   if (lines.length === 0) return undefined;
   return lines.map((line) => line.slice(5).replace(/^ /, '')).join('\n');
 }
+
+/** The id of the last whole event in the end of a response, chunked or not. */
+export function lastEventId(tail: string): string | undefined {
+  return Array.from(tail.matchAll(/\nid: ?([^\r\n]+)\n/g)).at(-1)?.[1];
+}

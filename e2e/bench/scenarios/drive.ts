@@ -18,11 +18,11 @@ const message = (topics: number, sequence: number) => ({
 /** Publishes `rate` messages a second in turn over the topics; returns how many each topic got. */
 export async function drivePaced(
   target: Running,
-  o: { topics: number; rate: number; seconds: number },
+  o: { topics: number; rate: number; seconds: number; tickMs: number },
 ): Promise<number> {
   const total = Math.max(1, Math.round((o.rate * o.seconds) / o.topics)) * o.topics;
   // Never faster than a tick's share, even after a delay: catching up would put several messages in one write.
-  const tick = Math.max(10_000, 1e6 / o.rate);
+  const tick = Math.max(o.tickMs * 1000, 1e6 / o.rate);
   const share = Math.max(1, Math.round((o.rate * tick) / 1e6));
   let failure: Error | undefined;
   const acknowledged: Promise<void>[] = [];

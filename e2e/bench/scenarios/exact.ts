@@ -17,7 +17,7 @@ export async function checkExact(target: Running): Promise<void> {
   const swarm = new Swarm();
   try {
     const topicOf = (client: number) => client % topics;
-    await swarm.open(target, clients, topicOf, true);
+    await swarm.open(target, clients, topicOf, { keep: true });
     await settle(target, swarm, topics);
     const sent: string[][] = Array.from({ length: topics }, () => []);
     for (let at = 0; at < messages; at += burst) {

@@ -16,6 +16,8 @@ export interface FlowResult {
   readonly p99: number;
   /** Events per read of a client's socket: above 1, the server put several into one write, or the client was late. */
   readonly perRead: number;
+  /** Share of a core of the busiest of the publisher's and the clients' processes. */
+  readonly clientCpu: number;
 }
 
 const warmUpSeconds = 2;
@@ -24,7 +26,9 @@ const warmUpSeconds = 2;
 export async function runFlow(target: Running, flow: Flow): Promise<FlowResult> {
   const swarm = new Swarm();
   try {
-    await swarm.open(target, flow.topics * flow.clientsPerTopic, (client) => client % flow.topics);
+    const { topics, clientsPerTopic, sampleEvery } = flow;
+    const sampling = sampleEvery === undefined ? {} : { sampleEvery };
+    await swarm.open(target, topics * clientsPerTopic, (client) => client % topics, sampling);
     await settle(target, swarm, flow.topics);
     await drive(target, swarm, flow, warmUpSeconds);
     await swarm.mark();
@@ -36,10 +40,11 @@ export async function runFlow(target: Running, flow: Flow): Promise<FlowResult> 
 
 async function drive(target: Running, swarm: Swarm, flow: Flow, seconds: number): Promise<number> {
   const { topics, rate } = flow;
+  const tickMs = flow.pace === 'fine' ? 2 : 10;
   const each =
     rate === undefined
       ? await driveSaturated(target, swarm, seconds)
-      : await drivePaced(target, { topics, rate, seconds });
+      : await drivePaced(target, { topics, rate, seconds, tickMs });
   await swarm.reached(each, 60_000);
   return each;
 }
@@ -47,9 +52,11 @@ async function drive(target: Running, swarm: Swarm, flow: Flow, seconds: number)
 async function measure(target: Running, swarm: Swarm, flow: Flow): Promise<FlowResult> {
   const { front, behind } = target.pids;
   const begin = { front: cpuSeconds(front), behind: cpuSeconds(behind), at: now() };
+  const generators = [process.pid, ...swarm.pids].map((pid) => ({ pid, before: cpuSeconds([pid]) }));
   const each = await drive(target, swarm, flow, flow.seconds);
   const seconds = (now() - begin.at) / 1e6;
   const frontCpu = cpuSeconds(front) - begin.front;
+  const busiest = Math.max(...generators.map(({ pid, before }) => cpuSeconds([pid]) - before));
   const counted = await swarm.count();
   if (counted.min !== each || counted.max !== each) {
     throw new Error(`of ${each} messages a client got between ${counted.min} and ${counted.max}: void`);
@@ -63,6 +70,7 @@ async function measure(target: Running, swarm: Swarm, flow: Flow): Promise<FlowR
     p50: percentile(latencies, 0.5),
     p99: percentile(latencies, 0.99),
     perRead: counted.total / counted.reads,
+    clientCpu: busiest / seconds,
   };
 }
 

@@ -9,6 +9,7 @@ const file = fileURLToPath(new URL('./bare-server.ts', import.meta.url));
 /** The reference loop: node:http and `socket.write` of one shared buffer. */
 export const bare: Target = {
   name: 'bare Node loop',
+  scenarios: ['fanout', 'saturated', 'topics', 'idle', 'latency'],
   about: () => `node:http on Node ${process.versions.node}, \`socket.write\` of one shared chunk per message`,
   async start() {
     const child = startChild(process.execPath, [file], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, globSync, mkdirSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { unpack, unpackedAt, updateList } from './debian.ts';
 
 export interface Nchan {
   readonly nginx: string;
@@ -11,7 +11,7 @@ export interface Nchan {
 const packages = ['nginx', 'libnginx-mod-nchan'];
 // Merely loaded, nchan makes nginx create its compiled-in folders, whatever the configuration says.
 const compiledIn = '/var/lib/nginx';
-const directory = fileURLToPath(new URL('../../../.pushfleet/nchan', import.meta.url));
+const directory = unpackedAt('nchan');
 
 /**
  * Debian's nginx and nchan: the installed ones, else the same packages unpacked under `.pushfleet/nchan`, so
@@ -21,7 +21,7 @@ const directory = fileURLToPath(new URL('../../../.pushfleet/nchan', import.meta
  */
 export function findNchan(say: (line: string) => void): Nchan | undefined {
   try {
-    const found = at('') ?? at(directory) ?? unpack(say);
+    const found = at('') ?? at(directory) ?? bring(say);
     if (!existsSync(compiledIn)) mkdirSync(compiledIn);
     return found;
   } catch (error) {
@@ -31,14 +31,10 @@ export function findNchan(say: (line: string) => void): Nchan | undefined {
   }
 }
 
-function unpack(say: (line: string) => void): Nchan {
+function bring(say: (line: string) => void): Nchan {
   say(`nchan is not installed: unpacking Debian's ${packages.join(' and ')} under .pushfleet/nchan`);
-  mkdirSync(directory, { recursive: true });
-  if (process.getuid?.() === 0) execFileSync('apt-get', ['-qq', 'update'], { stdio: 'pipe' });
-  execFileSync('apt-get', ['-qq', 'download', ...packages], { cwd: directory, stdio: 'pipe' });
-  for (const file of globSync('*.deb', { cwd: directory })) {
-    execFileSync('dpkg', ['-x', file, directory], { cwd: directory });
-  }
+  updateList();
+  unpack(packages, directory);
   const found = at(directory);
   if (found === undefined) throw new Error(`Debian's packages hold no nginx or nchan under ${directory}`);
   return found;

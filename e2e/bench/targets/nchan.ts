@@ -1,12 +1,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { childrenOf } from '../cpu.ts';
 import { Poster } from '../load/poster.ts';
+import type { PublishPath } from '../publish/spec.ts';
 import { startChild, stopChild } from './child.ts';
 import { nchanConfig } from './nchan-config.ts';
 import type { Nchan } from './nchan-package.ts';
+import { answering, freePort } from './ports.ts';
 import type { Running, Target } from './target.ts';
 
 const host = '127.0.0.1';
@@ -28,15 +29,16 @@ async function start(found: Nchan): Promise<Running> {
   const directory = mkdtempSync(join(tmpdir(), 'pushfleet-bench-nchan-'));
   const remove = () => rmSync(directory, { recursive: true, force: true });
   process.once('exit', remove);
-  const port = await freePort();
+  const port = await freePort(host);
   const file = join(directory, 'nginx.conf');
   const root = process.getuid?.() === 0;
   writeFileSync(file, nchanConfig({ port, module: found.module, directory, root }));
   const master = startChild(found.nginx, ['-p', directory, '-c', file, '-e', join(directory, 'error.log')], {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
-  await answering(port);
+  await answering('nginx', host, port);
   const poster = new Poster(host, port);
+  const workers = childrenOf(master.pid as number);
   return {
     host,
     port,
@@ -45,7 +47,8 @@ async function start(found: Nchan): Promise<Running> {
     publish: async (messages) => {
       await poster.post(messages.map(({ topic, payload }) => ({ path: `/pub/t${topic}`, body: payload })));
     },
-    pids: { front: childrenOf(master.pid as number), behind: [] },
+    intake: { paths: paths(port), front: workers, behind: [] },
+    pids: { front: workers, behind: [] },
     async stop() {
       poster.close();
       await stopChild(master);
@@ -55,24 +58,12 @@ async function start(found: Nchan): Promise<Running> {
   };
 }
 
-/** nginx cannot choose a port by itself, so one is taken and let go right before it starts. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, host, resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-async function answering(port: number): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    const open = await new Promise<boolean>((resolve) => {
-      const socket = connect({ host, port });
-      socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
-      socket.once('connect', () => socket.destroy());
-    });
-    if (open) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`nginx does not answer on port ${port} after 5 seconds`);
-}
+const paths = (port: number): readonly PublishPath[] => [
+  {
+    name: 'HTTP, one each',
+    spec: {
+      ...{ how: 'http', host, port, path: '/pub/t{topic}', item: '{payload}', connections: 64 },
+      headers: 'Content-Type: text/plain\r\n',
+    },
+  },
+];

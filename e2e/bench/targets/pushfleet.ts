@@ -3,8 +3,9 @@ import { fileURLToPath } from 'node:url';
 import { migrate } from '@pushfleet/bus';
 import { findNatsServer } from '@pushfleet/cli/servers';
 import { type NatsCluster, type ServiceProcess, startNats, startService } from '@pushfleet/contract';
+import { pushfleetPaths } from './pushfleet-paths.ts';
 import { StreamPublisher } from './stream-publisher.ts';
-import type { Running, Target } from './target.ts';
+import type { Intake, Outgoing, Running, Target } from './target.ts';
 import { secret, token } from './token.ts';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
@@ -45,10 +46,15 @@ async function start(edgeNodeOptions: string | undefined): Promise<Running> {
       PUSHFLEET_PUBLISH_RATE: '1000000',
       PUSHFLEET_PUBLISH_BURST: '1000000',
     };
-    services.push(await startService('publish', env));
     const edgeEnv = edgeNodeOptions === undefined ? env : { ...env, NODE_OPTIONS: edgeNodeOptions };
-    services.push(await startService('edge-sse', edgeEnv));
-    return runningOf(nats, services[1] as ServiceProcess, services[0] as ServiceProcess, stop);
+    const startEdge = async () => {
+      const edge = await startService('edge-sse', edgeEnv);
+      services.push(edge);
+      return edge;
+    };
+    const publish = await startService('publish', env);
+    services.push(publish);
+    return new Fleet(nats, publish, await startEdge(), startEdge, stop);
   } catch (error) {
     await stop();
     throw error;
@@ -61,34 +67,89 @@ async function migrateOnce(nats: NatsCluster): Promise<void> {
     shards: 1,
     replicas: 1,
     maxAgeMs: 3_600_000,
-    maxBytes: 2 * 1024 ** 3,
+    maxBytes: 16 * 1024 ** 3,
     duplicateWindowMs: 120_000,
   });
 }
 
-function runningOf(
-  nats: NatsCluster,
-  edge: ServiceProcess,
-  publish: ServiceProcess,
-  stop: () => Promise<void>,
-): Running {
-  const [host = '', port = ''] = (edge.addresses.http ?? '').split(':');
-  const publisher = new StreamPublisher(publish.addresses.grpc ?? '', token('publisher', { publish: ['#'] }));
-  return {
-    host,
-    port: Number(port),
-    request: (client, topic) => {
-      const bearer = token(`client-${client}`, { subscribe: ['bench/#'] });
-      return (
-        `GET /sse?topic=bench/${topic} HTTP/1.1\r\nHost: ${host}\r\nAccept: text/event-stream\r\n` +
-        `Authorization: Bearer ${bearer}\r\n\r\n`
-      );
-    },
-    publish: (messages) => publisher.publish(messages),
-    pids: { front: [edge.pid], behind: [publish.pid, ...nats.servers.map((server) => server.pid)] },
-    async stop() {
-      publisher.close();
+class Fleet implements Running {
+  readonly intake: Intake;
+  readonly stop: () => Promise<void>;
+  readonly #nats: NatsCluster;
+  readonly #publish: ServiceProcess;
+  readonly #publisher: StreamPublisher;
+  readonly #startEdge: () => Promise<ServiceProcess>;
+  #edge: ServiceProcess;
+
+  constructor(
+    nats: NatsCluster,
+    publish: ServiceProcess,
+    edge: ServiceProcess,
+    startEdge: () => Promise<ServiceProcess>,
+    stop: () => Promise<void>,
+  ) {
+    this.#nats = nats;
+    this.#publish = publish;
+    this.#edge = edge;
+    this.#startEdge = startEdge;
+    const grpc = publish.addresses.grpc ?? '';
+    this.#publisher = new StreamPublisher(grpc, token('publisher', { publish: ['#'] }));
+    this.intake = {
+      paths: pushfleetPaths(publish.addresses, nats.url),
+      front: [publish.pid],
+      behind: this.#brokers,
+      stored: async () => (await natsServerTells<{ messages: number }>(nats, 'jsz')).messages,
+    };
+    this.stop = async () => {
+      this.#publisher.close();
       await stop();
-    },
-  };
+    };
+  }
+
+  get host(): string {
+    return this.#address[0];
+  }
+
+  get port(): number {
+    return Number(this.#address[1]);
+  }
+
+  get #address(): readonly [string, string] {
+    return (this.#edge.addresses.http ?? '').split(':') as [string, string];
+  }
+
+  get #brokers(): number[] {
+    return this.#nats.servers.map((server) => server.pid);
+  }
+
+  get pids(): Running['pids'] {
+    return { front: [this.#edge.pid], behind: [this.#publish.pid, ...this.#brokers] };
+  }
+
+  request(client: number, topic: number): string {
+    const bearer = token(`client-${client}`, { subscribe: ['bench/#'] });
+    return (
+      `GET /sse?topic=bench/${topic} HTTP/1.1\r\nHost: ${this.host}\r\nAccept: text/event-stream\r\n` +
+      `Authorization: Bearer ${bearer}\r\n\r\n`
+    );
+  }
+
+  publish(messages: readonly Outgoing[]): Promise<void> {
+    return this.#publisher.publish(messages);
+  }
+
+  async restart(): Promise<void> {
+    await this.#edge.kill('SIGKILL');
+    this.#edge = await this.#startEdge();
+  }
+
+  async brokerMessages(): Promise<number> {
+    return (await natsServerTells<{ out_msgs: number }>(this.#nats, 'varz')).out_msgs;
+  }
+}
+
+/** A page of nats-server's own monitoring. */
+async function natsServerTells<T>(nats: NatsCluster, page: string): Promise<T> {
+  const answer = await fetch(`${nats.servers[0]?.monitorUrl}/${page}`);
+  return (await answer.json()) as T;
 }
