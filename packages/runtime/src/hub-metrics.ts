@@ -46,3 +46,13 @@ function oncePerTurn<T>(read: () => T): () => T {
     return value;
   };
 }
+
+/** Counts what was lost on the way and found in the log; what it returns is told of each healing. */
+export function declareHealing(
+  metrics: Pick<Metrics, 'counter'>,
+): (report: { readonly reason: string; readonly found: number }) => void {
+  const healed = metrics.counter('pushfleet_healed_publications', {
+    description: 'Live publications that were lost on the way and read from the log, by what gave them away.',
+  });
+  return ({ reason, found }) => healed.add(found, { reason });
+}

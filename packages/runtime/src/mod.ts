@@ -7,7 +7,7 @@ export type { Action, Grant } from './grant.ts';
 export * from './grpc-error.ts';
 export { byMethod, type Handler, refuseRequest, requireJson } from './http-request.ts';
 export { HttpServer } from './http-server.ts';
-export { declareHubMetrics } from './hub-metrics.ts';
+export { declareHealing, declareHubMetrics } from './hub-metrics.ts';
 export * from './hub-questions.ts';
 export * from './internal.ts';
 export type { Issuer } from './issuer.ts';

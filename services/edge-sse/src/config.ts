@@ -7,6 +7,7 @@ import {
   natsFields,
   registryFields,
   tokenFields,
+  traceFields,
 } from '@pushfleet/runtime';
 
 export const title = 'edge-sse';
@@ -86,7 +87,14 @@ const own = {
   }),
 };
 
-export const fields = { ...commonFields, ...tokenFields, ...natsFields, ...registryFields, ...own };
+export const fields = {
+  ...commonFields,
+  ...tokenFields,
+  ...natsFields,
+  ...registryFields,
+  ...traceFields,
+  ...own,
+};
 
 /** What the edge itself needs of the configuration. */
 export type EdgeConfig = Config<typeof own> & Pick<Config<typeof commonFields>, 'drainMs'>;

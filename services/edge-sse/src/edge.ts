@@ -1,7 +1,15 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { PushfleetError, quote } from '@pushfleet/core';
-import { listening, type Part, type RegistryClient, sendProblem, type TokenCheck } from '@pushfleet/runtime';
+import {
+  declareRequests,
+  listening,
+  type Part,
+  type RegistryClient,
+  type Requests,
+  sendProblem,
+  type TokenCheck,
+} from '@pushfleet/runtime';
 import { readBody } from './body.ts';
 import { Cors } from './cors.ts';
 import { Credentials } from './credentials.ts';
@@ -23,6 +31,7 @@ export class Edge implements Part {
   readonly #o: EdgeOptions;
   readonly #cors: Cors;
   readonly #credentials: Credentials;
+  readonly #requests: Requests;
   readonly #streams: Streams;
   readonly #server: Server;
   /** Sockets that carry a stream or wait for one. */
@@ -42,7 +51,8 @@ export class Edge implements Part {
       cors: this.#cors,
       sameSite: config.cookieSameSite,
     });
-    this.#streams = new Streams(options);
+    this.#requests = declareRequests(metrics, 'sse');
+    this.#streams = new Streams(options, this.#requests);
     this.#refused = metrics.counter('pushfleet_edge_refused', { description: 'Requests refused, by code.' });
     this.#server = this.#createServer();
   }
@@ -179,6 +189,7 @@ export class Edge implements Part {
       else this.#streams.open(visit, ask, grant);
     } catch (thrown) {
       const error = PushfleetError.from(thrown);
+      this.#requests.ended(visit.since, error);
       this.#refused.add(1, { code: error.code });
       if (error.code === 'internal') this.#o.log.error({ err: thrown }, 'a request failed');
       visit.refuse(error);

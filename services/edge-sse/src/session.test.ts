@@ -154,6 +154,7 @@ function open(o: { ask?: Partial<Ask>; deadline?: Partial<Deadline>; framing?: F
     wheel,
     outbox: { count: 10, bytes: 1_000 },
     now: () => wheel.now,
+    deliveries: { writing: () => undefined },
     written: { deliveries: 0, bytes: 0 },
     onEnd: (code: CloseCode) => ends.push(code),
     onError: (error: unknown) => errors.push(error),

@@ -1,6 +1,6 @@
 import { type Cursor, type Item, PushfleetError } from '@pushfleet/core';
 import type { CloseReason, Delivery, Encoder, Feed, Hub } from '@pushfleet/hub';
-import type { Grant, TimerWheel } from '@pushfleet/runtime';
+import type { Deliveries, Grant, TimerWheel } from '@pushfleet/runtime';
 import { brokenRetry, type CloseCode, closeDetail, jitter, type Range, retryMs } from './close-code.ts';
 import {
   closing,
@@ -29,6 +29,7 @@ export interface Wire {
 /** What the sessions of one edge share. */
 export interface Shared {
   readonly runs: Runs;
+  readonly deliveries: Pick<Deliveries, 'writing'>;
   readonly wheel: Pick<TimerWheel, 'after'>;
   /** Most publications a feed holds back for a slow client, and their bytes. */
   readonly outbox: { readonly count: number; readonly bytes: number };
@@ -156,8 +157,10 @@ export class Session {
     while (this.#writable && !this.#ended) {
       const items = this.#feed.take(flushCount, flushBytes);
       if (items.length === 0) return;
+      const written = this.#shared.deliveries.writing(items);
       const bytes = this.#shared.runs.bytes(items.map(this.#encode));
       this.#write(bytes);
+      written?.();
       this.#told = cursorOf(items[items.length - 1] as Item<Delivery>);
       this.#shared.written.deliveries += items.length;
       this.#shared.written.bytes += bytes.length;

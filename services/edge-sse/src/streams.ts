@@ -3,10 +3,12 @@ import { PushfleetError } from '@pushfleet/core';
 import type { Hubs } from '@pushfleet/hub';
 import {
   connectionId,
+  type Deliveries,
   declareHubMetrics,
   type Grant,
   type Log,
   type Metrics,
+  type Requests,
   type RevocationList,
   TimerWheel,
 } from '@pushfleet/runtime';
@@ -20,6 +22,8 @@ import type { Visit } from './visit.ts';
 export interface StreamsOptions {
   readonly config: EdgeConfig;
   readonly hubs: Hubs;
+  /** The hubs' observer. */
+  readonly deliveries: Deliveries;
   readonly log: Log;
   readonly metrics: Metrics;
 }
@@ -27,20 +31,23 @@ export interface StreamsOptions {
 /** All streams of this process: opens them, bounds their number, and ends them on drain and revocation. */
 export class Streams {
   readonly #o: StreamsOptions;
+  readonly #requests: Requests;
   readonly #wheel = new TimerWheel();
   readonly #shared: Shared;
   readonly #sessions = new Set<Session>();
   readonly #perSubject = new Map<string, number>();
   #emptied: () => void = () => {};
 
-  constructor(options: StreamsOptions) {
-    const { config, log, metrics } = options;
+  constructor(options: StreamsOptions, requests: Requests) {
+    const { config, deliveries, log, metrics } = options;
     const ended = metrics.counter('pushfleet_edge_streams_ended', {
       description:
         'Streams that this edge ended, by close code; those that their clients left are not counted.',
     });
     this.#o = options;
+    this.#requests = requests;
     this.#shared = {
+      deliveries,
       runs: new Runs(),
       wheel: this.#wheel,
       outbox: { count: config.outboxCount, bytes: config.outboxBytes },
@@ -100,7 +107,13 @@ export class Streams {
       ...{ framing, hub, grant, connection, deadline },
     });
     this.#keep(session, subject, socket);
-    session.begin(ask).catch((error) => visit.refuse(error));
+    session.begin(ask).then(
+      () => this.#requests.ended(visit.since),
+      (error) => {
+        this.#requests.ended(visit.since, error);
+        visit.refuse(error);
+      },
+    );
   }
 
   #requireShare(subject: string): void {

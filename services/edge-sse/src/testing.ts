@@ -8,8 +8,10 @@ import {
   createLog,
   createMetrics,
   createTokenCheck,
+  Deliveries,
   type Grant,
   type Metrics,
+  noTraces,
   type RevocationList,
   readConfig,
 } from '@pushfleet/runtime';
@@ -101,11 +103,12 @@ export async function startEdge(
   });
   const backbone = shared.backbone ?? createMemoryBackbone();
   const registry = shared.registry ?? new FakeRegistry();
-  const hubs = createHubs(backbone, { interestLingerMs: 1, idleMs: 1 });
+  const metrics = createMetrics();
+  const deliveries = new Deliveries({ protocol: 'sse', metrics, traces: noTraces });
+  const hubs = createHubs(backbone, { interestLingerMs: 1, idleMs: 1, observer: deliveries });
   const log = createLog({ name: 'test', level: 'silent' });
   const tokens = createTokenCheck(config, { revocations: registry.revocations });
-  const metrics = createMetrics();
-  const edge = new Edge({ config, hubs, tokens, registry, log, metrics });
+  const edge = new Edge({ config, hubs, tokens, registry, deliveries, log, metrics });
   await hubs.start();
   await edge.start();
   scope.after(async () => {

@@ -26,6 +26,8 @@ export class Visit {
   readonly socket: Socket;
   readonly headers: IncomingHttpHeaders;
   readonly framing: Framing;
+  /** When it began, by `performance.now()`. */
+  readonly since = performance.now();
   /** Sent with whatever the answer is: CORS headers, and the cookie of a ticket that is spent now. */
   readonly answerHeaders: Record<string, string>;
   readonly #lastConnection: boolean;
