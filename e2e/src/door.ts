@@ -23,7 +23,7 @@ export async function openDoor(instances: () => readonly string[]): Promise<Door
       return;
     }
     const [host, port] = address.split(':') as [string, string];
-    const instance = connect({ host, port: Number(port) });
+    const instance = connect({ host, port: Number(port), noDelay: true });
     keep(instance);
     instance.once('error', () => enter(caller, attempts - 1));
     instance.once('connect', () => {
@@ -33,7 +33,8 @@ export async function openDoor(instances: () => readonly string[]): Promise<Door
       instance.once('close', () => caller.destroy());
     });
   };
-  const server = createServer((caller) => {
+  // A proxy that holds back small writes would add 40 ms to every answer.
+  const server = createServer({ noDelay: true }, (caller) => {
     keep(caller);
     enter(caller, 4);
   });
