@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import { PushfleetError } from '@pushfleet/core';
+import { PushfleetError, percentDecode } from '@pushfleet/core';
 import fc from 'fast-check';
 import { readHeaders } from './http-draft.ts';
 import { readBatch } from './json-draft.ts';
-import { percentDecode } from './percent.ts';
 import { parseTarget, topicOf } from './target.ts';
 import { startHttp, token } from './testing.ts';
 

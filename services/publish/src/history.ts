@@ -83,11 +83,11 @@ export class History {
    *   is out of reach
    */
   async read(grant: Grant, ask: HistoryAsk, left: AbortSignal): Promise<HistoryPage> {
-    const { backbone, reads, historyOn } = this.#options;
+    const { backbone, reads } = this.#options;
     const { namespace } = grant;
     for (const filter of ask.filters) {
       // Every exact filter is a topic.
-      if (isExact(filter) && !historyOn(namespace, filter as string as Topic)) throw historyOff(filter);
+      if (isExact(filter)) this.requireOn(namespace, filter as string as Topic);
     }
     return reads.run(grant, left, async (signal) => {
       const walk = await LogWalk.open({ bus: backbone.bus(namespace), ...ask, signal });
@@ -97,6 +97,11 @@ export class History {
         void walk.close();
       }
     });
+  }
+
+  /** @throws PushfleetError `history_off` where the topic's past may not be read */
+  requireOn(namespace: Namespace, topic: Topic): void {
+    if (!this.#options.historyOn(namespace, topic)) throw historyOff(topic);
   }
 
   async #page(namespace: Namespace, walk: LogWalk, limit: number, left: AbortSignal): Promise<HistoryPage> {
@@ -175,7 +180,7 @@ function weigh({ topic, id, source, payload, attributes = [] }: Publication): nu
   return overheadBytes + topic.length + id.length + source.length + payload.length + texts;
 }
 
-const historyOff = (topic: TopicFilter): PushfleetError =>
+const historyOff = (topic: Topic): PushfleetError =>
   new PushfleetError(
     'history_off',
     `${quote(topic)} keeps no history, as its policy says; subscribe to it to receive what is published from now on.`,

@@ -1,9 +1,11 @@
 import type { IncomingMessage } from 'node:http';
-import { PushfleetError, quote } from '@pushfleet/core';
+import { PushfleetError, percentDecode, quote } from '@pushfleet/core';
 import type { Submission } from './intake.ts';
-import { percentDecode } from './percent.ts';
 
 type Headers = Pick<IncomingMessage, 'headersDistinct' | 'rawHeaders'>;
+
+/** A submission as far as headers say it. */
+export type HeaderDraft = Omit<Submission, 'topic' | 'payload'>;
 
 const attributePrefix = 'pushfleet-attribute-';
 const known = ['pushfleet-type', 'pushfleet-source', 'pushfleet-retain', 'pushfleet-ttl'];
@@ -14,7 +16,7 @@ const known = ['pushfleet-type', 'pushfleet-source', 'pushfleet-retain', 'pushfl
  *
  * @throws PushfleetError `request_invalid`, `id_invalid` or `attribute_invalid`
  */
-export function readHeaders(request: Headers): Omit<Submission, 'topic' | 'payload'> {
+export function readHeaders(request: Headers): HeaderDraft {
   refuseUnknown(request);
   return {
     id: idempotencyKey(single(request, 'idempotency-key')),
@@ -59,9 +61,9 @@ function idempotencyKey(value: string | undefined): string | undefined {
   return percentDecode(inner?.replace(/\\(["\\])/g, '$1') ?? value, 'id_invalid', 'id');
 }
 
-function retain(value: string | undefined): boolean {
-  if (value === undefined || value === 'false') return false;
-  if (value === 'true') return true;
+function retain(value: string | undefined): boolean | undefined {
+  if (value === undefined) return undefined;
+  if (value === 'true' || value === 'false') return value === 'true';
   throw new PushfleetError('request_invalid', `Pushfleet-Retain is "true" or "false", not ${quote(value)}.`);
 }
 

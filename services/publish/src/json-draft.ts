@@ -1,4 +1,4 @@
-import { type Attributes, PushfleetError, quote } from '@pushfleet/core';
+import { type Attributes, bytesOfBase64, isJsonType, PushfleetError, quote } from '@pushfleet/core';
 import { checkBatch, type Submission } from './intake.ts';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
@@ -95,7 +95,7 @@ function content(draft: Record<string, unknown>): Pick<Submission, 'payload' | '
     return { contentType, payload: decodeBase64(base64) };
   }
   if (payload === undefined) return { contentType, payload: new Uint8Array() };
-  if (contentType === undefined || isJson(contentType)) {
+  if (contentType === undefined || isJsonType(contentType)) {
     return { contentType: contentType ?? 'application/json', payload: Buffer.from(stringify(payload)) };
   }
   if (typeof payload === 'string') return { contentType, payload: Buffer.from(payload) };
@@ -103,8 +103,6 @@ function content(draft: Record<string, unknown>): Pick<Submission, 'payload' | '
     `"payload" under contentType ${quote(contentType)} is a string; give bytes as "payloadBase64".`,
   );
 }
-
-const isJson = (contentType: string): boolean => /^[^;]*[/+]json\s*(;|$)/i.test(contentType);
 
 function stringify(payload: unknown): string {
   try {
@@ -114,10 +112,9 @@ function stringify(payload: unknown): string {
   }
 }
 
-function decodeBase64(text: string): Buffer {
-  const bytes = Buffer.from(text, 'base64');
-  // The decoder passes over what is not base64; only text of the encoder's own making comes back the same.
-  if (bytes.toString('base64') === text) return bytes;
+function decodeBase64(text: string): Uint8Array {
+  const bytes = bytesOfBase64(text);
+  if (bytes !== undefined) return bytes;
   throw invalid('"payloadBase64" is not base64 with padding (RFC 4648 section 4).');
 }
 

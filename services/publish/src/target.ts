@@ -1,5 +1,4 @@
-import { PushfleetError } from '@pushfleet/core';
-import { percentDecode } from './percent.ts';
+import { PushfleetError, percentDecode } from '@pushfleet/core';
 
 /** A request target (RFC 9112 section 3.2) in parts, still escaped. */
 export interface Target {
@@ -23,20 +22,26 @@ const root = '/v1/topics';
  *
  * @throws PushfleetError `topic_invalid` or `request_invalid`
  */
-export function topicOf({ path, query }: Target): string {
+export function topicOf(target: Target): string {
+  const topic = namedTopic(target);
+  if (topic !== undefined) return topic;
+  throw new PushfleetError('topic_invalid', nameOne);
+}
+
+/** As `topicOf`; undefined where the target leaves it open, as `/v1/topics` does. @throws as `topicOf` */
+export function namedTopic({ path, query }: Target): string | undefined {
   const named = topicsIn(query);
   if (path === root) {
-    const [topic] = named;
-    if (topic === undefined || named.length > 1) {
-      throw new PushfleetError('topic_invalid', `Name one topic: ${root}/<topic>, or ${root}?topic=<topic>.`);
-    }
-    return topic;
+    if (named.length > 1) throw new PushfleetError('topic_invalid', nameOne);
+    return named[0];
   }
   if (named.length > 0) {
     throw new PushfleetError('request_invalid', 'Name the topic in the path or in "topic", not in both.');
   }
   return percentDecode(path.slice(root.length + 1), 'topic_invalid', 'topic');
 }
+
+const nameOne = `Name one topic: ${root}/<topic>, or ${root}?topic=<topic>.`;
 
 // By hand: URLSearchParams makes U+FFFD of bytes that are no UTF-8, and the publication would go to another topic.
 function topicsIn(query: string): readonly string[] {
