@@ -29,6 +29,8 @@ describe('the routes of the fleet', () => {
     ['/v1/topics?topic=a', 'publish'],
     ['/v1/topics/a//b/', 'publish'],
     ['/v1/publish', 'publish'],
+    ['/v1/history?topic=a', 'publish'],
+    ['/v1/explain?id=a', 'publish'],
     ['/.well-known/pushfleet', 'publish'],
     ['/v1/tickets', 'registry'],
     ['/v1/revocations?limit=1', 'registry'],

@@ -1,5 +1,12 @@
 import { limits } from '@pushfleet/core';
-import { commonFields, field, natsFields, registryFields, tokenFields } from '@pushfleet/runtime';
+import {
+  commonFields,
+  field,
+  natsFields,
+  policyFields,
+  registryFields,
+  tokenFields,
+} from '@pushfleet/runtime';
 
 export const title = 'publish';
 
@@ -8,6 +15,7 @@ export const fields = {
   ...tokenFields,
   ...natsFields,
   ...registryFields,
+  ...policyFields,
   listen: field.address({
     env: 'PUSHFLEET_PUBLISH_LISTEN',
     doc: 'Where the HTTP publish API listens.',
@@ -76,7 +84,7 @@ export const fields = {
   }),
   pendingBytes: field.bytes({
     env: 'PUSHFLEET_PUBLISH_PENDING_BYTES',
-    doc: 'The most bytes of publications that may be unanswered at once; further ones get 503 or UNAVAILABLE.',
+    doc: 'The most bytes of publications that may be unanswered at once, and as many again that may be on their way to who asked for one; further ones get 503 or UNAVAILABLE.',
     fallback: '64MiB',
     min: 1_048_576,
   }),
@@ -123,6 +131,38 @@ export const fields = {
     doc: 'Bytes of publications that may wait for one Subscribe stream before it ends as a slow consumer.',
     fallback: '4MiB',
     min: 65_536,
+  }),
+  historyReads: field.integer({
+    env: 'PUSHFLEET_PUBLISH_HISTORY_READS',
+    doc: 'The most reads of the log for history and explanations that one instance does at once; further ones get rate_limited. Each holds up to about 1 MiB for each shard.',
+    fallback: 16,
+    min: 1,
+  }),
+  historyReadsPerSubject: field.integer({
+    env: 'PUSHFLEET_PUBLISH_HISTORY_READS_PER_SUBJECT',
+    doc: 'How many of PUSHFLEET_PUBLISH_HISTORY_READS one token subject may take at once.',
+    fallback: 4,
+    min: 1,
+  }),
+  historyReadMs: field.duration({
+    env: 'PUSHFLEET_PUBLISH_HISTORY_SECONDS',
+    doc: 'The longest time one such read may take. What was found until then is answered.',
+    fallback: 10,
+    min: 1,
+    max: 300,
+  }),
+  historyPageBytes: field.bytes({
+    env: 'PUSHFLEET_PUBLISH_HISTORY_PAGE_BYTES',
+    doc: 'The most bytes of the publications of one page of history, before they are written as JSON; a single larger one is a page of its own.',
+    fallback: '1MiB',
+    min: 1_024,
+    max: 64 * 1_048_576,
+  }),
+  explainPublications: field.integer({
+    env: 'PUSHFLEET_PUBLISH_EXPLAIN_PUBLICATIONS',
+    doc: 'The most publications that an explanation looks at to find those of an id.',
+    fallback: 100_000,
+    min: 1,
   }),
   keepAliveMs: field.duration({
     env: 'PUSHFLEET_PUBLISH_KEEP_ALIVE_SECONDS',

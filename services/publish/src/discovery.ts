@@ -29,9 +29,16 @@ export class Discovery {
           ...(grpcUrl === undefined ? {} : { url: grpcUrl }),
         },
       },
+      history: `${this.historyUrl}{?topic*,after,since,limit}`,
+      explain: `${this.#url('explain')}{?id,topic,since,cursor}`,
       tickets: this.#url('tickets'),
       channels: this.#channels().map(({ name }) => ({ protocol: name, url: `${this.#url(name)}{?topic*}` })),
     };
+  }
+
+  /** Where pages of history are. */
+  get historyUrl(): string {
+    return this.#url('history') ?? '';
   }
 
   /** The body and `Link` header (RFC 8288) of `GET /v1/topics/<topic>`. */

@@ -8,7 +8,8 @@ import {
 } from '@pushfleet/core';
 import type { Grant } from '@pushfleet/runtime';
 import { leftOf } from './answer.ts';
-import { checkLimit, type History, type HistoryAsk, type HistoryPage, pageCount } from './history.ts';
+import type { Archive } from './archive.ts';
+import { checkLimit, type HistoryAsk, type HistoryPage, pageCount } from './history.ts';
 import { type Query, readQuery, readTime, single } from './query.ts';
 import { readFilters } from './subscribe.ts';
 import { parseTarget } from './target.ts';
@@ -22,7 +23,7 @@ const batchType = 'application/cloudevents-batch+json';
  * @throws PushfleetError
  */
 export async function answerHistory(
-  history: History,
+  { history }: Pick<Archive, 'history'>,
   grant: Grant,
   url: string,
   request: IncomingMessage,

@@ -7,31 +7,32 @@ import {
   type Handler,
   HttpServer,
   type Log,
-  requireJson,
   type TokenCheck,
 } from '@pushfleet/runtime';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
-import { refuse, resultOf, sendJson } from './answer.ts';
-import { BodyAborted, readBody } from './body.ts';
-import type { Budget } from './budget.ts';
+import { refuse, sendJson, sendOptions } from './answer.ts';
+import type { Archive } from './archive.ts';
+import { BodyAborted } from './body.ts';
 import type { Discovery } from './discovery.ts';
-import { readHeaders } from './http-draft.ts';
-import { type Intake, requirePublish } from './intake.ts';
-import { readBatch } from './json-draft.ts';
+import { answerExplain } from './http-explain.ts';
+import { answerHistory } from './http-history.ts';
+import {
+  answerPublication,
+  asksForPublication,
+  type PublicationOptions,
+  publicationParameters,
+} from './http-publication.ts';
+import { accepted, Publishing, type PublishingOptions } from './http-publish.ts';
+import { answerDelete, answerTopic } from './http-topic.ts';
+import { readQuery } from './query.ts';
 import { parseTarget, topicOf } from './target.ts';
 
-export interface HttpOptions {
+export interface HttpOptions extends PublishingOptions, PublicationOptions {
   readonly address: Address;
   readonly tokens: TokenCheck;
-  readonly intake: Intake;
-  readonly budget: Budget;
+  readonly archive: Archive;
   readonly discovery: Discovery;
   readonly log: Log;
-  /** Largest body of one publication, and of a batch, in bytes. */
-  readonly payloadBytes: number;
-  readonly batchBytes: number;
-  /** Longest time a body may take, in milliseconds. */
-  readonly bodyTimeoutMs: number;
 }
 
 /** A topic of 1,024 bytes and attributes of 8,192 take three times that in escapes. */
@@ -52,23 +53,59 @@ export function createHttpApi(options: HttpOptions): HttpServer {
 
 class Api {
   readonly #options: HttpOptions;
+  readonly #publishing: Publishing;
 
   constructor(options: HttpOptions) {
     this.#options = options;
+    this.#publishing = new Publishing(options);
   }
 
   app(): Express {
     const app = express();
     app.disable('x-powered-by').disable('etag').set('query parser', false);
     app.enable('strict routing').enable('case sensitive routing');
-    const resource = (path: string | RegExp, methods: Record<string, Handler<Request, Response>>) =>
-      app.all(path, byMethod(methods));
+    const resource = (
+      path: string | RegExp,
+      methods: Record<string, Handler<Request, Response>>,
+      acceptPost?: string,
+    ) => {
+      const allow = [...Object.keys(methods), 'OPTIONS'];
+      app.all(
+        path,
+        byMethod({ ...methods, OPTIONS: (_, response) => sendOptions(response, allow, acceptPost) }),
+      );
+    };
     // A pattern without groups: Express would decode a parameter, and a topic is decoded once, by `topicOf`.
-    resource(/^\/v1\/topics(?:\/|$)/, {
-      GET: (request, response) => this.#describe(request, response),
-      POST: (request, response) => this.#publish(request, response),
+    resource(
+      /^\/v1\/topics(?:\/|$)/,
+      {
+        GET: (request, response) => this.#get(request, response),
+        POST: async (request, response) =>
+          this.#publishing.toTopic(await this.#authenticate(request), request, response),
+        DELETE: async (request, response) =>
+          answerDelete(this.#options.archive, await this.#authenticate(request), request, response),
+      },
+      accepted.byTopics,
+    );
+    resource(
+      '/v1/publish',
+      {
+        POST: async (request, response) =>
+          this.#publishing.toAny(await this.#authenticate(request), request, response),
+      },
+      accepted.byPublish,
+    );
+    resource('/v1/history', {
+      GET: async (request, response) => {
+        const { archive, discovery } = this.#options;
+        const grant = await this.#authenticate(request);
+        return answerHistory(archive, grant, discovery.historyUrl, request, response);
+      },
     });
-    resource('/v1/publish', { POST: (request, response) => this.#publishBatch(request, response) });
+    resource('/v1/explain', {
+      GET: async (request, response) =>
+        answerExplain(this.#options.archive, await this.#authenticate(request), request, response),
+    });
     resource('/.well-known/pushfleet', {
       GET: (_, response) => sendJson(response, 200, this.#options.discovery.fleet()),
     });
@@ -88,29 +125,17 @@ class Api {
     return app;
   }
 
-  async #publish(request: Request, response: Response): Promise<void> {
-    const grant = await this.#authenticate(request);
-    // Checked before the body is asked for: a large one need not travel to be refused.
-    const topic = parseTopic(topicOf(parseTarget(request.url)));
-    requirePublish(grant, topic);
-    const headers = readHeaders(request);
-    const payload = await this.#read(request, response, this.#options.payloadBytes);
-    const [answer] = await this.#options.intake.publish(grant, [{ ...headers, topic, payload }]);
-    if (answer === undefined || answer instanceof PushfleetError) throw answer;
-    sendJson(response, 201, answer);
-  }
-
-  async #publishBatch(request: Request, response: Response): Promise<void> {
-    const grant = await this.#authenticate(request);
-    requireJson(request);
-    const drafts = readBatch(await this.#read(request, response, this.#options.batchBytes));
-    const answers = await this.#options.intake.publish(grant, drafts);
-    sendJson(response, 200, answers.map(resultOf));
-  }
-
-  #describe(request: Request, response: Response): void {
-    const { link, body } = this.#options.discovery.topic(parseTopic(topicOf(parseTarget(request.url))));
-    sendJson(response, 200, body, { link });
+  async #get(request: Request, response: Response): Promise<void> {
+    const target = parseTarget(request.url);
+    const topic = parseTopic(topicOf(target));
+    const query = readQuery(target.query, ['topic', ...publicationParameters]);
+    if (asksForPublication(query)) {
+      const grant = await this.#authenticate(request);
+      return answerPublication(this.#options, grant, topic, query, request, response);
+    }
+    const grant = request.headers.authorization === undefined ? undefined : await this.#authenticate(request);
+    const { archive, discovery } = this.#options;
+    return answerTopic(archive, discovery, grant, topic, response);
   }
 
   async #authenticate(request: Request): Promise<Grant> {
@@ -121,10 +146,5 @@ class Api {
       'unauthenticated',
       'No token came with the request; send "Authorization: Bearer <token>".',
     );
-  }
-
-  #read(request: Request, response: Response, bytes: number): Promise<Buffer> {
-    const { budget, bodyTimeoutMs: timeoutMs } = this.#options;
-    return readBody(request, response, { bytes, timeoutMs, budget });
   }
 }
