@@ -46,6 +46,7 @@ export function toDraft(topic: string, payload: Payload, o: PublishOptions, sour
     attributes: pairs(o.attributes),
     retain: o.retain ?? false,
     ttl: o.ttl === undefined ? undefined : duration(o.ttl),
+    traceparent: '',
   };
 }
 
@@ -83,8 +84,8 @@ function duration(seconds: number): Draft['ttl'] {
   return { seconds: BigInt(Math.trunc(seconds)), nanos: Math.min(nanos, 999_999_999) };
 }
 
-// The tags and lengths of its fields in the message, and what is fixed of it; rather too much than too little.
-const overheadBytes = 64;
+// The tags and lengths of its fields, and those of a fixed length; rather too much than too little.
+const overheadBytes = 128;
 
 /** What the draft takes of a message at the most, in bytes. */
 export function sizeOf({ id, source, topic, contentType, payload, type, attributes }: Draft): number {

@@ -143,6 +143,7 @@ export class Publisher implements AsyncDisposable {
     if (this.#closing !== undefined) throw new PublishError('closed', 'The publisher is closed.');
     if (signal?.aborted) throw new PublishError('aborted', 'The signal was aborted before the call.');
     const span = startSpan(draft);
+    if (span !== undefined) draft.traceparent = span.traceparent;
     const { promise, resolve, reject } = Promise.withResolvers<Receipt>();
     const settle = (answer: Answer) => {
       signal?.removeEventListener('abort', abort);

@@ -4,16 +4,10 @@ import type { Draft } from '@pushfleet/proto/pushfleet/publish/v1/publish';
 import { PublishError } from './error.ts';
 import type { Answer } from './lane.ts';
 
-/** The headers of W3C Trace Context and Baggage, as far as the caller's propagators write them. */
-export interface TraceHeaders {
-  readonly traceparent?: string;
-  readonly tracestate?: string;
-  readonly baggage?: string;
-}
-
 /** The span of one publication, from the call to its answer. */
 export interface PublicationSpan {
-  readonly headers: TraceHeaders;
+  /** W3C Trace Context, section 3.2. */
+  readonly traceparent: string;
   end(answer: Answer): void;
 }
 
@@ -50,10 +44,13 @@ export function startSpan({ topic, id, payload }: Draft): PublicationSpan | unde
     },
     parent,
   );
-  if (!api.isSpanContextValid(span.spanContext())) return undefined;
-  const headers: Record<string, string> = {};
-  api.propagation.inject(api.trace.setSpan(parent, span), headers);
-  return { headers, end: (answer) => end(span, answer) };
+  const context = span.spanContext();
+  if (!api.isSpanContextValid(context)) return undefined;
+  const flags = context.traceFlags.toString(16).padStart(2, '0');
+  return {
+    traceparent: `00-${context.traceId}-${context.spanId}-${flags}`,
+    end: (answer) => end(span, answer),
+  };
 }
 
 function end(span: Api.Span, answer: Answer): void {
