@@ -12,7 +12,8 @@ export interface CloudEvent {
 }
 
 export type TailEvent =
-  | { readonly kind: 'publication'; readonly value: CloudEvent }
+  /** `json` is the event on one line, as it came: `value` has lost the digits of long numbers. */
+  | { readonly kind: 'publication'; readonly value: CloudEvent; readonly json: string }
   | { readonly kind: 'gap'; readonly from: string; readonly to: string }
   /** For people: the connection opened or was cut. */
   | { readonly kind: 'note'; readonly text: string };
@@ -92,7 +93,9 @@ async function* connect(o: FollowOptions, state: Connection): AsyncGenerator<Tai
 // The place counts as seen only when the reader comes back for more.
 function* eventsOf(message: EventSourceMessage, state: Connection): Generator<TailEvent> {
   if (message.event === undefined || message.event === 'message') {
-    yield { kind: 'publication', value: JSON.parse(message.data) as CloudEvent };
+    // A line break in JSON is white space: within a string it is escaped.
+    const json = message.data.replaceAll('\n', ' ');
+    yield { kind: 'publication', value: JSON.parse(json) as CloudEvent, json };
   } else if (message.event === 'pushfleet.gap') {
     const { from, to } = JSON.parse(message.data) as { from: string; to: string };
     yield { kind: 'gap', from, to };

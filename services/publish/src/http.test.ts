@@ -373,7 +373,7 @@ describe('POST /v1/topics/<topic>', () => {
 
   test('405 names the methods there are', async () => {
     const { headers } = await raw(api, { path: '/v1/publish', method: 'GET' });
-    assert.equal(headers.get('allow'), 'POST');
+    assert.equal(headers.get('allow'), 'POST, OPTIONS');
   });
 
   test('401 says how to authenticate', async () => {

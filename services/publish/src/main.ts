@@ -53,6 +53,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
     payloadBytes: config.payloadBytes,
     batchBytes: config.batchBytes,
     bodyTimeoutMs: config.bodyTimeoutMs,
+    outgoing: new Budget(config.pendingBytes),
     ...{ tokens, intake, budget, log },
   });
   const grpc = new GrpcApi({

@@ -34,6 +34,7 @@ export function core(options: { ratePerSecond?: number; rateBurst?: number; pend
     backbone,
     intake: new Intake({ backbone, rate, payloadBytes: limits.payloadBytes }),
     budget: new Budget(pendingBytes),
+    outgoing: new Budget(pendingBytes),
     tokens: createTokenCheck({
       tokenSecret: secret,
       tokenPublicKey: undefined,

@@ -52,7 +52,7 @@ async function tail(filters: string[], o: TailOptions): Promise<void> {
 
 function report(event: TailEvent, json: boolean): void {
   if (event.kind === 'publication') {
-    console.log(json ? JSON.stringify(event.value) : `${event.value.subject}  ${textOf(event.value)}`);
+    console.log(json ? event.json : `${event.value.subject}  ${textOf(event.value)}`);
   } else if (event.kind === 'gap') {
     console.error(`Some publications can no longer be given (between ${event.from} and ${event.to}).`);
   } else {
