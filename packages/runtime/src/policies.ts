@@ -17,6 +17,8 @@ export interface Policies extends Part {
   of(namespace: Namespace, topic: Topic): TopicPolicy;
   /** What a namespace may use, over all instances. */
   quota(namespace: Namespace): Quota;
+  /** Whether some namespace may store only so much. */
+  readonly limitsStorage: boolean;
   /**
    * The shortest time that something is kept which the filter matches, in milliseconds: the least of all policies
    * that can be the first to match one of its topics. Undefined where none shortens it.
@@ -87,6 +89,10 @@ class Watched implements Policies {
 
   quota(namespace: Namespace): Quota {
     return this.#table.quota(namespace);
+  }
+
+  get limitsStorage(): boolean {
+    return this.#table.limitsStorage;
   }
 
   retentionMs(namespace: Namespace, filter: TopicFilter): number | undefined {

@@ -33,10 +33,13 @@ export class PolicyTable {
   readonly #within = new Map<Namespace, FilterIndex>();
   readonly #quotas = new Map<Namespace, Quota>();
   #quotaOfOthers: Quota = noQuota;
+  /** Whether some namespace may store only so much. */
+  readonly limitsStorage: boolean;
   readonly #retentions = new Map<string, number | undefined>();
 
   constructor({ topics, quotas }: PolicyFile) {
     this.#topics = topics;
+    this.limitsStorage = quotas.some(({ quota }) => quota.storedBytes !== undefined);
     for (const [rank, rule] of topics.entries()) this.#index(rule.namespace).add(rule.filter, rank);
     for (const { namespace, quota } of quotas) {
       if (namespace === undefined) {

@@ -20,6 +20,9 @@ const rows: readonly [ErrorCode, Asker, Refusal['kind']][] = [
   ['draining', back, 'come_back'],
   ['draining', curl, 'problem'],
   ['too_many_connections', eventSource, 'come_back'],
+  ['quota_connections', eventSource, 'come_back'],
+  ['quota_subscriptions', back, 'come_back'],
+  ['quota_connections', curl, 'problem'],
   ['unavailable', back, 'come_back'],
   ['rate_limited', eventSource, 'come_back'],
   ['timeout', eventSource, 'come_back'],
@@ -42,9 +45,12 @@ for (const [code, asker, kind] of rows) {
   });
 }
 
+/** Refused to publishers, never to readers. */
+const forPublishers = ['storage_full', 'quota_publish_rate', 'quota_stored_bytes'];
+
 test('every code that a retry can mend lets EventSource come back', () => {
   for (const [code, meaning] of Object.entries(meanings)) {
-    if (!meaning.retry || code === 'storage_full') continue; // a full log refuses publishers, not readers
+    if (!meaning.retry || forPublishers.includes(code)) continue;
     assert.notEqual(retryMs(code as ErrorCode), undefined, code);
   }
 });

@@ -21,6 +21,9 @@ const comeBack: Partial<Record<CloseCode, Range>> = {
   timeout: [2_000, 10_000],
   rate_limited: [5_000, 15_000],
   too_many_connections: [5_000, 20_000],
+  // Another instance has no more room either: it comes when streams of the namespace end.
+  quota_connections: [10_000, 30_000],
+  quota_subscriptions: [10_000, 30_000],
   internal: [10_000, 30_000],
 };
 

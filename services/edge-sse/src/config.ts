@@ -5,6 +5,7 @@ import {
   commonFields,
   field,
   natsFields,
+  policyFields,
   registryFields,
   tokenFields,
   traceFields,
@@ -92,6 +93,7 @@ export const fields = {
   ...tokenFields,
   ...natsFields,
   ...registryFields,
+  ...policyFields,
   ...traceFields,
   ...own,
 };

@@ -4,6 +4,7 @@ import { createHubs } from '@pushfleet/hub';
 import {
   answerForHubs,
   createFleet,
+  createPolicies,
   createRegistryClient,
   createTokenCheck,
   createTraces,
@@ -11,6 +12,7 @@ import {
   declareHealing,
   logPart,
   part,
+  Quotas,
   runService,
 } from '@pushfleet/runtime';
 import { fields } from './config.ts';
@@ -22,21 +24,27 @@ await runService({
   name,
   fields,
   wire(config, { log, metrics }) {
+    const policies = createPolicies({ file: config.policiesFile, log, metrics });
     const backbone = connectJetStream({
       servers: config.natsUrl,
       ...(config.natsCreds !== undefined && { creds: config.natsCreds }),
       name,
       log,
       onHealed: declareHealing(metrics),
+      retentionMs: (namespace, filter) => policies.retentionMs(namespace, filter),
     });
     const traces = createTraces(config, { service: name, instance: hostname(), log, metrics });
     const deliveries = new Deliveries({ protocol: 'sse', metrics, traces });
     const hubs = createHubs(backbone, { observer: deliveries });
-    const fleet = createFleet(backbone.signals, { service: name, protocol: 'sse' });
+    const quotas = new Quotas({ policies, elsewhere: (namespace) => fleet.elsewhere(namespace) });
+    const usage = () => quotas.usage();
+    const fleet = createFleet(backbone.signals, { service: name, protocol: 'sse', usage });
     answerForHubs(fleet, hubs);
     const registry = createRegistryClient(config, { name, log });
     const tokens = createTokenCheck(config, { revocations: registry.revocations });
-    const edge = new Edge({ config, hubs, tokens, registry, deliveries, log, metrics });
-    return { parts: [traces, logPart(backbone), part('hubs', hubs), fleet, registry, edge] };
+    const edge = new Edge({ config, hubs, quotas, tokens, registry, deliveries, log, metrics });
+    return {
+      parts: [policies, traces, logPart(backbone), part('hubs', hubs), fleet, registry, edge],
+    };
   },
 });

@@ -8,6 +8,7 @@ import {
   type Grant,
   type Log,
   type Metrics,
+  type Quotas,
   type Requests,
   type RevocationList,
   TimerWheel,
@@ -22,11 +23,14 @@ import type { Visit } from './visit.ts';
 export interface StreamsOptions {
   readonly config: EdgeConfig;
   readonly hubs: Hubs;
+  readonly quotas: Pick<Quotas, 'open'>;
   /** The hubs' observer. */
   readonly deliveries: Deliveries;
   readonly log: Log;
   readonly metrics: Metrics;
 }
+
+const subjectOf = ({ namespace, subject }: Grant): string => `${namespace} ${subject}`;
 
 /** All streams of this process: opens them, bounds their number, and ends them on drain and revocation. */
 export class Streams {
@@ -89,24 +93,37 @@ export class Streams {
   /**
    * Answers the visit with a stream.
    *
-   * @throws PushfleetError `too_many_connections` where the subject has its share, or as the hub does; nothing is
-   *   written then
+   * @throws PushfleetError `too_many_connections` where the subject has its share, `quota_connections` or
+   *   `quota_subscriptions` where its namespace has, or as the hub does; nothing is written then
    */
   open(visit: Visit, ask: Ask, grant: Grant): void {
-    const subject = `${grant.namespace} ${grant.subject}`;
-    this.#requireShare(subject);
+    this.#requireShare(subjectOf(grant));
+    const release = this.#o.quotas.open(grant.namespace, ask.filters.length);
+    try {
+      const session = this.#session(visit, ask, grant);
+      this.#keep(session, visit.socket, release);
+      this.#begin(session, visit, ask);
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  #session(visit: Visit, ask: Ask, grant: Grant): Session {
     const { socket, framing } = visit;
     const hub = this.#o.hubs.of(grant.namespace);
     const deadline = this.#deadline(grant);
     const connection = connectionId(grant);
     visit.answerHeaders['pushfleet-connection'] = connection;
-    const session = new Session(this.#shared, {
+    return new Session(this.#shared, {
       wire: socket,
       head: visit.streamHead(),
       format: ask.format,
       ...{ framing, hub, grant, connection, deadline },
     });
-    this.#keep(session, subject, socket);
+  }
+
+  #begin(session: Session, visit: Visit, ask: Ask): void {
     session.begin(ask).then(
       () => this.#requests.ended(visit.since),
       (error) => {
@@ -125,10 +142,11 @@ export class Streams {
     );
   }
 
-  #keep(session: Session, subject: string, socket: Socket): void {
+  #keep(session: Session, socket: Socket, release: () => void): void {
     this.#sessions.add(session);
     const { connection, grant } = session;
     const { namespace, subject: sub } = grant;
+    const subject = subjectOf(grant);
     this.#o.log.debug({ connection, namespace, sub }, 'a stream opened');
     this.#perSubject.set(subject, (this.#perSubject.get(subject) ?? 0) + 1);
     socket.on('drain', () => session.drained());
@@ -136,6 +154,7 @@ export class Streams {
     socket.on('close', () => {
       session.gone();
       this.#o.log.debug({ connection }, 'a stream closed');
+      release();
       this.#forget(session, subject);
     });
   }

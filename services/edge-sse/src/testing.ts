@@ -12,6 +12,8 @@ import {
   type Grant,
   type Metrics,
   noTraces,
+  type Quota,
+  Quotas,
   type RevocationList,
   readConfig,
 } from '@pushfleet/runtime';
@@ -93,7 +95,7 @@ export interface Scope {
 export async function startEdge(
   scope: Scope,
   env: Record<string, string> = {},
-  shared: Partial<Pick<TestEdge, 'backbone' | 'registry'>> = {},
+  shared: Partial<Pick<TestEdge, 'backbone' | 'registry'>> & { readonly quota?: Quota } = {},
 ): Promise<TestEdge> {
   const config = readConfig(fields, {
     PUSHFLEET_TOKEN_SECRET: secret,
@@ -108,7 +110,10 @@ export async function startEdge(
   const hubs = createHubs(backbone, { interestLingerMs: 1, idleMs: 1, observer: deliveries });
   const log = createLog({ name: 'test', level: 'silent' });
   const tokens = createTokenCheck(config, { revocations: registry.revocations });
-  const edge = new Edge({ config, hubs, tokens, registry, deliveries, log, metrics });
+  const { quota = {} } = shared;
+  const none = { connections: 0, subscriptions: 0, published: 0 };
+  const quotas = new Quotas({ policies: { quota: () => quota }, elsewhere: () => none });
+  const edge = new Edge({ config, hubs, quotas, tokens, registry, deliveries, log, metrics });
   await hubs.start();
   await edge.start();
   scope.after(async () => {
