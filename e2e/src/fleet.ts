@@ -28,14 +28,19 @@ export interface Claims {
   readonly publish?: readonly string[];
   readonly subscribe?: readonly string[];
   readonly manage?: true | readonly string[];
+  readonly jti?: string;
   /** As jose reads it: '1h', '5s'. */
   readonly expires?: string;
 }
 
 /** A token of the issuer that the fleets of these tests trust. */
 export function token(claims: Claims): Promise<string> {
-  const { sub = 'tester', ns, expires = '1h', ...grants } = claims;
-  return new SignJWT({ pushfleet: grants, ...(ns !== undefined && { ns }) })
+  const { sub = 'tester', ns, jti, expires = '1h', ...grants } = claims;
+  return new SignJWT({
+    pushfleet: grants,
+    ...(ns !== undefined && { ns }),
+    ...(jti !== undefined && { jti }),
+  })
     .setProtectedHeader({ alg: 'HS256' })
     .setSubject(sub)
     .setIssuedAt()
@@ -109,6 +114,14 @@ export class Fleet {
 
   async startPublisher(): Promise<void> {
     this.publishers.push(await startService('publish', this.#env));
+  }
+
+  /** The registry anew, at the addresses that it had. */
+  async restartRegistry(): Promise<void> {
+    const { http, grpc } = this.registry.addresses as { http: string; grpc: string };
+    await this.registry.kill('SIGTERM');
+    const listen = { PUSHFLEET_REGISTRY_LISTEN: http, PUSHFLEET_REGISTRY_GRPC_LISTEN: grpc };
+    this.registry = await startService('registry', { ...this.#env, ...listen });
   }
 
   /** Takes an instance out as the signal does; resolves when its process is gone. */
