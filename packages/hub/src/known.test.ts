@@ -132,4 +132,20 @@ suite('a hub told of a deletion', () => {
     const { pending } = stage.hubs.explain(defaultNamespace, placeOf(last));
     assert.equal(pending, 0);
   });
+
+  test('reads a page again that it had in memory', async () => {
+    const stage = new Stage({ hub: { ringCount: 1, pageLingerMs: 60_000 } });
+    const start = await stage.publish('a', '0');
+    const gone = await stage.publish('a', '1');
+    await stage.publish('a', '2');
+    await stage.publish('b', 'fills the ring');
+    const before = await stage.subscribe('a', { after: start });
+    await stage.settle();
+    assert.deepEqual(before.ids(), ['1', '2']);
+    const deletion = await stage.backbone.bus(defaultNamespace).delete(topic('a'), gone);
+    stage.hubs.forget(defaultNamespace, deletion);
+    const after = await stage.subscribe('a', { after: start });
+    await stage.settle();
+    assert.deepEqual(after.ids(), ['2'], 'and no gap');
+  });
 });
