@@ -55,6 +55,13 @@ export const fields = {
     file: true,
     example: 'PUSHFLEET_PUBLISH_GRPC_TLS_CLIENT_CA_FILE=/run/secrets/clients.pem',
   }),
+  grpcConnectionAgeMs: field.duration({
+    env: 'PUSHFLEET_PUBLISH_GRPC_CONNECTION_AGE_SECONDS',
+    doc: 'After about this time a gRPC connection is asked to make way for a new one, so that callers spread over new instances. Calls and streams that it carries go on.',
+    fallback: 300,
+    min: 1,
+    max: 86_400,
+  }),
   publicUrl: field.url({
     env: 'PUSHFLEET_PUBLIC_URL',
     doc: 'The one public origin of the fleet, for the URLs in discovery. Absent, they are relative to the address asked.',

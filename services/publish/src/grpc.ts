@@ -51,6 +51,8 @@ export interface GrpcOptions {
   readonly subscribe: SubscribeOptions;
   /** Most Subscribe streams at once. */
   readonly subscriptions: number;
+  /** After about so many milliseconds a connection is asked to go; its calls and streams end as they would have. */
+  readonly connectionAgeMs: number;
   /** Over how many milliseconds the ends of streams are spread at a drain. */
   readonly drainWindowMs: number;
   /** Whether the log is in reach. */
@@ -83,6 +85,7 @@ export class GrpcApi implements Lifecycle {
       'grpc.max_concurrent_streams': callsPerConnection,
       'grpc.keepalive_time_ms': options.subscribe.keepAliveMs,
       'grpc.keepalive_timeout_ms': 20_000,
+      'grpc.max_connection_age_ms': options.connectionAgeMs,
       'grpc.enable_channelz': 0,
     });
     this.#server.addService(PublishServiceService, this.#handlers());

@@ -68,6 +68,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
       keepAliveMs: config.keepAliveMs,
     },
     subscriptions: config.subscriptions,
+    connectionAgeMs: config.grpcConnectionAgeMs,
     drainWindowMs: config.drainMs / 2,
     serving: () => backbone.ready,
     ...{ tokens, intake, budget, hubs, streams, log },

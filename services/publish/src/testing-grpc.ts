@@ -50,6 +50,7 @@ export async function startGrpc(
       keepAliveMs: options.keepAliveMs ?? 30_000,
     },
     subscriptions: 100,
+    connectionAgeMs: 60_000,
     drainWindowMs: 100,
     serving: () => parts.backbone.ready,
     ...options,
