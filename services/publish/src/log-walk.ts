@@ -60,9 +60,7 @@ export class LogWalk {
   /** The place behind everything given, known once `next` or `atEnd` has settled. */
   get cursor(): Cursor {
     if (this.#ended) return formatCursor({ ...this.#head, read: true });
-    const { generation } = this.#head;
-    const positions = this.#shards.map(({ position }) => position);
-    return formatCursor({ generation, positions, time: Math.max(this.#time, this.#told), read: true });
+    return this.#cursor(this.#shards.map(({ position }) => position));
   }
 
   /**
@@ -77,7 +75,7 @@ export class LogWalk {
     if (oldest?.next !== undefined) this.#time = oldest.next.time;
     if (lost.length > 0) return this.#tell(lost);
     const publication = oldest?.take();
-    return publication && { kind: 'publication', publication, cursor: this.cursor };
+    return publication && { kind: 'publication', publication, cursor: this.#behind(publication) };
   }
 
   /** Whether `next` has nothing more to give. @throws as `next` */
@@ -89,6 +87,16 @@ export class LogWalk {
   /** Gives up the reads; none is under way once `next` has settled, or the signal is aborted. */
   async close(): Promise<void> {
     await Promise.allSettled(this.#shards.map((shard) => shard.close()));
+  }
+
+  /** Its own shard's position names the publication, so that it can be found by this cursor. */
+  #behind({ shard, sequence }: Publication): Cursor {
+    return this.#cursor(this.#shards.map(({ position }, index) => (index === shard ? sequence : position)));
+  }
+
+  #cursor(positions: readonly number[]): Cursor {
+    const { generation } = this.#head;
+    return formatCursor({ generation, positions, time: Math.max(this.#time, this.#told), read: true });
   }
 
   get #ended(): boolean {
