@@ -25,6 +25,6 @@ export { type Route, readRoutes, serviceFor } from './routes.ts';
 export * from './service.ts';
 export * from './shared-fields.ts';
 export * from './tokens.ts';
-export type { TraceHeaders } from './trace-context.ts';
+export { isTraceparent, type TraceHeaders } from './trace-context.ts';
 export { createTraces, noTraces, type SpanOptions, type TraceSpan, type Traces } from './traces.ts';
 export * from './wheel.ts';

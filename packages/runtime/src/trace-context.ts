@@ -46,6 +46,10 @@ export function readTrace(headers: TraceHeaders, limits: BaggageLimits): RemoteP
   };
 }
 
+/** Whether a text names a span, as the header does. */
+export const isTraceparent = (text: string): boolean =>
+  readTrace({ traceparent: text }, { bytes: 0, entries: 0 }) !== undefined;
+
 /** The headers of a publication's trace, as `readTrace` takes them. */
 export const headersOf = ({ parent, state, baggage }: TraceContext): TraceHeaders => ({
   traceparent: parent,

@@ -105,7 +105,7 @@ export class TraceSpan {
 export interface TracesOptions {
   /** As in `pushfleet-<service>`. */
   readonly service: string;
-  /** The name of this instance in the fleet. */
+  /** The name of this instance, as the fleet knows it. */
   readonly instance: string;
   readonly log: Log;
   readonly metrics: Pick<Metrics, 'total'>;

@@ -22,6 +22,7 @@ export function fromProto(draft: proto.Draft | undefined): Submission | Pushflee
     type: draft.type || undefined,
     attributes: draft.attributes.map(({ name, value }) => [name, value] as const),
     retain: draft.retain,
+    traceparent: draft.traceparent || undefined,
     ttlMs: draft.ttl === undefined ? undefined : Number(draft.ttl.seconds) * 1_000 + draft.ttl.nanos / 1e6,
   };
 }

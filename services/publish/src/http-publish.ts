@@ -18,7 +18,7 @@ import { readBatch } from './json-draft.ts';
 import { namedTopic, parseTarget, topicOf } from './target.ts';
 
 export interface PublishingOptions {
-  readonly intake: Intake;
+  readonly intake: Pick<Intake, 'publish'>;
   readonly budget: Budget;
   /** Largest body of one publication, and of a batch or an event in JSON, in bytes. */
   readonly payloadBytes: number;

@@ -8,6 +8,7 @@ import {
   HttpServer,
   type Log,
   type TokenCheck,
+  type TraceHeaders,
 } from '@pushfleet/runtime';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import { refuse, sendJson, sendOptions } from './answer.ts';
@@ -26,10 +27,12 @@ import { accepted, Publishing, type PublishingOptions } from './http-publish.ts'
 import { answerDelete, answerTopic } from './http-topic.ts';
 import { readQuery } from './query.ts';
 import { parseTarget, topicOf } from './target.ts';
+import type { Api, Tracking } from './tracking.ts';
 
-export interface HttpOptions extends PublishingOptions, PublicationOptions {
+export interface HttpOptions extends Omit<PublishingOptions, 'intake'>, PublicationOptions {
   readonly address: Address;
   readonly tokens: TokenCheck;
+  readonly tracking: Tracking;
   readonly archive: Archive;
   readonly discovery: Discovery;
   readonly log: Log;
@@ -42,7 +45,7 @@ const headerBytes = 65_536;
 export function createHttpApi(options: HttpOptions): HttpServer {
   return new HttpServer({
     address: options.address,
-    handler: new Api(options).app(),
+    handler: new Resources(options).app(),
     log: options.log,
     headerBytes,
     // Behind the limit of our own on bodies, which answers with a problem document.
@@ -51,13 +54,11 @@ export function createHttpApi(options: HttpOptions): HttpServer {
   });
 }
 
-class Api {
+class Resources {
   readonly #options: HttpOptions;
-  readonly #publishing: Publishing;
 
   constructor(options: HttpOptions) {
     this.#options = options;
-    this.#publishing = new Publishing(options);
   }
 
   app(): Express {
@@ -79,32 +80,36 @@ class Api {
     resource(
       /^\/v1\/topics(?:\/|$)/,
       {
-        GET: (request, response) => this.#get(request, response),
-        POST: async (request, response) =>
-          this.#publishing.toTopic(await this.#authenticate(request), request, response),
-        DELETE: async (request, response) =>
+        GET: this.#measured((request, response) => this.#get(request, response)),
+        POST: (request, response) =>
+          this.#publish('http', request, (publishing, grant) => publishing.toTopic(grant, request, response)),
+        DELETE: this.#measured(async (request, response) =>
           answerDelete(this.#options.archive, await this.#authenticate(request), request, response),
+        ),
       },
       accepted.byTopics,
     );
     resource(
       '/v1/publish',
       {
-        POST: async (request, response) =>
-          this.#publishing.toAny(await this.#authenticate(request), request, response),
+        POST: (request, response) =>
+          this.#publish('http-batch', request, (publishing, grant) =>
+            publishing.toAny(grant, request, response),
+          ),
       },
       accepted.byPublish,
     );
     resource('/v1/history', {
-      GET: async (request, response) => {
+      GET: this.#measured(async (request, response) => {
         const { archive, discovery } = this.#options;
         const grant = await this.#authenticate(request);
         return answerHistory(archive, grant, discovery.historyUrl, request, response);
-      },
+      }),
     });
     resource('/v1/explain', {
-      GET: async (request, response) =>
+      GET: this.#measured(async (request, response) =>
         answerExplain(this.#options.archive, await this.#authenticate(request), request, response),
+      ),
     });
     resource('/.well-known/pushfleet', {
       GET: (_, response) => sendJson(response, 200, this.#options.discovery.fleet()),
@@ -123,6 +128,25 @@ class Api {
       refuse(request, response, error);
     });
     return app;
+  }
+
+  /** Takes publications in; the request is measured, and part of its publisher's trace. */
+  async #publish(
+    api: Api,
+    request: Request,
+    publish: (publishing: Publishing, grant: Grant) => Promise<void>,
+  ): Promise<void> {
+    const { traceparent, tracestate, baggage } = request.headers as TraceHeaders;
+    await this.#options.tracking.request(api, { traceparent, tracestate, baggage }, async (tracked) => {
+      const grant = await this.#authenticate(request);
+      await publish(new Publishing({ ...this.#options, intake: tracked }), grant);
+    });
+  }
+
+  /** The same request of what is stored, measured. */
+  #measured(handle: (request: Request, response: Response) => Promise<void>): Handler<Request, Response> {
+    return (request, response) =>
+      this.#options.tracking.request('http-archive', undefined, () => handle(request, response));
   }
 
   async #get(request: Request, response: Response): Promise<void> {

@@ -4,12 +4,12 @@ import type * as proto from '@pushfleet/proto/pushfleet/publish/v1/publish';
 import { type Grant, toGrpc } from '@pushfleet/runtime';
 import type { Budget } from './budget.ts';
 import { fromProto, sizeOf, toResult } from './grpc-draft.ts';
-import type { Intake } from './intake.ts';
+import type { Tracking } from './tracking.ts';
 
 type Call = ServerDuplexStream<proto.PublishStreamRequest, proto.PublishStreamResponse>;
 
 export interface PublishStreamOptions {
-  readonly intake: Intake;
+  readonly tracking: Tracking;
   readonly budget: Budget;
   /** Most drafts, and their most bytes, unanswered before reading stops. */
   readonly drafts: number;
@@ -66,13 +66,18 @@ export class PublishStream {
   }
 
   async #store(draft: proto.Draft | undefined, bytes: number): Promise<Stored | PushfleetError> {
+    const { budget, tracking } = this.#options;
+    // A draft of a stream has no metadata of its own.
+    const tracked = tracking.begin('grpc-stream', { traceparent: draft?.traceparent || undefined });
     try {
-      this.#options.budget.hold(bytes);
+      budget.hold(bytes);
     } catch (error) {
+      tracked.end(error);
       return PushfleetError.from(error);
     }
-    const [answer] = await this.#options.intake.publish(this.#grant, [fromProto(draft)]);
-    this.#options.budget.release(bytes);
+    const [answer] = await tracked.publish(this.#grant, [fromProto(draft)]);
+    budget.release(bytes);
+    tracked.end(answer instanceof PushfleetError ? answer : undefined);
     return answer as Stored | PushfleetError;
   }
 

@@ -10,7 +10,7 @@ import {
 } from '@pushfleet/core';
 import type { CloseReason, Delivery, Encodable, Feed, Hub } from '@pushfleet/hub';
 import type * as proto from '@pushfleet/proto/pushfleet/publish/v1/publish';
-import { type Grant, type TimerWheel, toGrpc } from '@pushfleet/runtime';
+import { type Deliveries, type Grant, type TimerWheel, toGrpc } from '@pushfleet/runtime';
 import { toProto } from './grpc-draft.ts';
 import { draining } from './streams.ts';
 
@@ -22,6 +22,8 @@ export interface SubscribeOptions {
   readonly count: number;
   readonly bytes: number;
   readonly keepAliveMs: number;
+  /** The hubs' observer. */
+  readonly deliveries: Pick<Deliveries, 'writing'>;
 }
 
 /** What one turn takes from the feed, so that one subscriber does not hold up the others. */
@@ -98,7 +100,9 @@ export class Subscription {
     while (!this.#congested) {
       const items = this.#feed.take(turn.count, turn.bytes);
       if (items.length === 0) return;
+      const written = this.#options.deliveries.writing(items);
       for (const item of items) this.#write(toResponse(item));
+      written?.();
     }
   }
 

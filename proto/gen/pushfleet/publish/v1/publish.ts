@@ -76,7 +76,15 @@ export interface Draft {
    */
   retain: boolean;
   /** For how long it may be delivered, from its arrival at the server. Absent: as long as the log keeps it. */
-  ttl: Duration | undefined;
+  ttl:
+    | Duration
+    | undefined;
+  /**
+   * The span that the draft comes from, as the W3C header `traceparent` writes it: for drafts of a stream, and of
+   * a batch whose drafts come from several spans. Empty: `traceparent` of the call's metadata, where that is one
+   * call for one request. What is not well-formed is passed over.
+   */
+  traceparent: string;
 }
 
 /** Says that the log holds a draft. */
@@ -537,6 +545,7 @@ function createBaseDraft(): Draft {
     attributes: [],
     retain: false,
     ttl: undefined,
+    traceparent: "",
   };
 }
 
@@ -568,6 +577,9 @@ export const Draft: MessageFns<Draft> = {
     }
     if (message.ttl !== undefined) {
       Duration.encode(message.ttl, writer.uint32(74).fork()).join();
+    }
+    if (message.traceparent !== "") {
+      writer.uint32(82).string(message.traceparent);
     }
     return writer;
   },
@@ -657,6 +669,14 @@ export const Draft: MessageFns<Draft> = {
             message.ttl = Duration.decode(reader, reader.uint32());
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.traceparent = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -683,6 +703,7 @@ export const Draft: MessageFns<Draft> = {
     message.attributes = object.attributes?.map((e) => Attribute.fromPartial(e)) || [];
     message.retain = object.retain ?? false;
     message.ttl = (object.ttl !== undefined && object.ttl !== null) ? Duration.fromPartial(object.ttl) : undefined;
+    message.traceparent = object.traceparent ?? "";
     return message;
   },
 };
