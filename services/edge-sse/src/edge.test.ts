@@ -39,11 +39,22 @@ suite('the SSE edge over raw HTTP', () => {
       'cross-origin-resource-policy: same-origin\r\n',
       'transfer-encoding: chunked\r\n',
       'vary: origin\r\n',
+      'access-control-expose-headers: pushfleet-connection\r\n',
     ]) {
       assert.ok(client.head.includes(line), line);
     }
     assert.doesNotMatch(client.head, /\r\n(connection|content-length):/);
     client.close();
+  });
+
+  test('two streams of one token have ids that begin alike', async () => {
+    const clients = await Promise.all([live(get('topic=named')), live(get('topic=named'))]);
+    const [one, two] = clients.map(
+      ({ received }) => /\r\npushfleet-connection: ([\w-]{16})\.([\w-]{8})\r\n/.exec(received) ?? [],
+    );
+    assert.ok(one?.[1] !== undefined && one[1] === two?.[1]);
+    assert.notEqual(one[2], two[2]);
+    for (const client of clients) client.close();
   });
 
   test('a publication is one chunk', async () => {

@@ -3321,7 +3321,8 @@ export const PublishServiceService = {
   /**
    * Follows topic filters. The first response has only a cursor and says that the subscription stands:
    * everything that matches and is stored after that cursor is delivered, in order per topic. Later ones
-   * bring a publication, a gap, or only a cursor.
+   * bring a publication, a gap, or only a cursor. The initial metadata `pushfleet-connection` is the stream's id, by
+   * which a manager can end it.
    *
    * To resume, call again with `after` set to the last response's cursor. The stream ends with UNAUTHENTICATED
    * when the token expires, UNAVAILABLE when the instance shuts down, and RESOURCE_EXHAUSTED (`pushfleet-code` is
@@ -3419,7 +3420,8 @@ export interface PublishServiceServer extends UntypedServiceImplementation {
   /**
    * Follows topic filters. The first response has only a cursor and says that the subscription stands:
    * everything that matches and is stored after that cursor is delivered, in order per topic. Later ones
-   * bring a publication, a gap, or only a cursor.
+   * bring a publication, a gap, or only a cursor. The initial metadata `pushfleet-connection` is the stream's id, by
+   * which a manager can end it.
    *
    * To resume, call again with `after` set to the last response's cursor. The stream ends with UNAUTHENTICATED
    * when the token expires, UNAVAILABLE when the instance shuts down, and RESOURCE_EXHAUSTED (`pushfleet-code` is
@@ -3510,7 +3512,8 @@ export interface PublishServiceClient extends Client {
   /**
    * Follows topic filters. The first response has only a cursor and says that the subscription stands:
    * everything that matches and is stored after that cursor is delivered, in order per topic. Later ones
-   * bring a publication, a gap, or only a cursor.
+   * bring a publication, a gap, or only a cursor. The initial metadata `pushfleet-connection` is the stream's id, by
+   * which a manager can end it.
    *
    * To resume, call again with `after` set to the last response's cursor. The stream ends with UNAUTHENTICATED
    * when the token expires, UNAVAILABLE when the instance shuts down, and RESOURCE_EXHAUSTED (`pushfleet-code` is
