@@ -81,7 +81,7 @@ export async function streamInfo(link: Link, stream: string): Promise<StreamView
     leaderSince: cluster?.leader_since === undefined ? undefined : parseTime(cluster.leader_since),
     replicas: config.num_replicas,
     duplicateWindowMs: config.duplicate_window / 1_000_000,
-    maxAgeMs: config.max_age === 0 ? Number.POSITIVE_INFINITY : config.max_age / 1_000_000,
+    maxAgeMs: maxAgeOf(config),
     horizon: horizonOf(config, answeredAt),
   };
 }
@@ -105,9 +105,15 @@ async function askInfo(link: Link, stream: string, body = ''): Promise<StreamInf
 /** Where a stream remembers up to when it lost what was stored, from before it was told to keep things longer. */
 export const horizonKey = 'pushfleet-horizon';
 
-function horizonOf({ max_age, metadata }: StreamInfo['config'], now: number): number {
-  const remembered = Number(metadata?.[horizonKey] ?? 0) || 0;
-  return max_age === 0 ? remembered : Math.max(remembered, now - max_age / 1_000_000);
+/** How long a stream keeps what is stored, in milliseconds; Infinity: for good. */
+function maxAgeOf({ max_age }: Pick<StreamInfo['config'], 'max_age'>): number {
+  return max_age === 0 ? Number.POSITIVE_INFINITY : max_age / 1_000_000;
+}
+
+/** What was stored up to this time may have aged out: Unix milliseconds. */
+export function horizonOf(config: StreamInfo['config'], now: number): number {
+  const remembered = Number(config.metadata?.[horizonKey]) || 0;
+  return Math.max(remembered, now - maxAgeOf(config));
 }
 
 export type LeaderQuestion =

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type NatsCluster, startNats, until } from '@pushfleet/contract';
 import { draftOf, replayed, store } from '@pushfleet/contract/bus-suite';
-import { formatCursor, type Namespace, parseCursor } from '@pushfleet/core';
+import type { Namespace } from '@pushfleet/core';
 import { connectJetStream } from './backbone.ts';
 import { migrate } from './migrate.ts';
 import { keptStream, ledgerNames, logStream } from './streams.ts';
@@ -87,70 +87,5 @@ describe('migrate', () => {
       code: 'unavailable',
       message: /PUSHFLEET_NATS_URL/,
     });
-  });
-});
-
-describe('what the log no longer holds', () => {
-  let nats: NatsCluster;
-  before(async () => {
-    nats = await startNats();
-    await migrate({ servers: nats.url, ...testStreams });
-  });
-  after(() => nats.stop());
-
-  it('is told as a gap with the places on both sides, and reading goes on behind it', async () => {
-    const backbone = connectJetStream({ servers: nats.url, name: 'gaps' });
-    await backbone.start();
-    const bus = backbone.bus(namespace);
-    const from = await bus.head();
-    const sent = Array.from({ length: 10 }, () => draftOf('p'));
-    await bus.publish(sent);
-    const { manager, close } = await jetStreamManager(nats.url);
-    await manager.streams.purge(logStream(parseCursor(from).generation, 0), { seq: 6 });
-    const { gaps, publications } = await replayed(bus, ['p'], from, await bus.head());
-    assert.deepEqual(
-      publications.map(({ id }) => id),
-      sent.slice(5).map(({ id }) => id),
-    );
-    const [gap] = gaps;
-    assert.ok(gap?.kind === 'gap');
-    assert.deepEqual([parseCursor(gap.from).positions, parseCursor(gap.to).positions], [[0], [5]]);
-    const resumed = await replayed(bus, ['p'], gap.to, await bus.head());
-    assert.deepEqual([resumed.gaps.length, resumed.publications.length], [0, 5]);
-    await close();
-    await backbone.close();
-  });
-
-  it('does not hand out what has expired', async () => {
-    const backbone = connectJetStream({ servers: nats.url, name: 'expiry' });
-    await backbone.start();
-    const bus = backbone.bus(namespace);
-    const from = await bus.head();
-    const kept = draftOf('e');
-    await bus.publish([draftOf('e', { expiresAt: Date.now() - 1 }), kept]);
-    const { publications } = await replayed(bus, ['e'], from, await bus.head());
-    assert.deepEqual(
-      publications.map(({ id }) => id),
-      [kept.id],
-    );
-    await backbone.close();
-  });
-
-  it('is skipped by a cursor whose time says nothing came after it', async () => {
-    const backbone = connectJetStream({ servers: nats.url, name: 'times' });
-    await backbone.start();
-    const bus = backbone.bus(namespace);
-    const { generation } = parseCursor(await bus.head());
-    const { id } = await store(bus, draftOf('by-time'));
-    const byTime = (time: number) => formatCursor({ generation, positions: [undefined], time });
-    const read = async (time: number) =>
-      (await replayed(bus, ['by-time'], byTime(time), await bus.head())).publications;
-    assert.deepEqual(
-      (await read(Date.now() - 5_000)).map((publication) => publication.id),
-      [id],
-    );
-    assert.deepEqual(await read(Date.now() + 60_000), []);
-    assert.deepEqual(await read(Number.MAX_SAFE_INTEGER), []);
-    await backbone.close();
   });
 });

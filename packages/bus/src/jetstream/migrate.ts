@@ -1,6 +1,6 @@
-import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import { type JetStreamManager, jetstreamManager, type StreamConfig } from '@nats-io/jetstream';
 import { PushfleetError } from '@pushfleet/core';
-import { type ApiFailure, apiError } from './api.ts';
+import { type ApiFailure, apiError, horizonKey, horizonOf } from './api.ts';
 import { layoutKey, parseLayout } from './layout.ts';
 import { JetStreamLedger } from './ledger.ts';
 import { Link, unavailable } from './link.ts';
@@ -138,7 +138,7 @@ class Streams {
       this.created.push(config.name);
     } else if (differs(config, held.config)) {
       const { name, storage: _, retention: __, ...changeable } = config;
-      await streams.update(name, changeable);
+      await streams.update(name, { ...changeable, metadata: rememberHorizon(held.config) });
       this.updated.push(name);
     }
   }
@@ -146,6 +146,12 @@ class Streams {
   async remove(name: string): Promise<void> {
     if ((await orUndefined(this.#manager.streams.delete(name))) !== undefined) this.removed.push(name);
   }
+}
+
+/** What has aged out does not come back when the stream is told to keep things longer. */
+function rememberHorizon(held: StreamConfig): Record<string, string> {
+  const horizon = Math.floor(horizonOf(held, Date.now()));
+  return horizon > 0 ? { ...held.metadata, [horizonKey]: String(horizon) } : { ...held.metadata };
 }
 
 function differs(wanted: object, held: object): boolean {
