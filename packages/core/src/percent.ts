@@ -34,12 +34,7 @@ export function percentDecode(text: string, code: ErrorCode, what: string): stri
  * sign and whatever is no printable ASCII.
  */
 export function percentEncode(text: string): string {
-  return escaped(text, /[^\x21-\x7e]|["%]/gu);
-}
-
-/** Each match as the escapes of its UTF-8 bytes, in capitals (RFC 3986 section 2.1). */
-export function escaped(text: string, what: RegExp): string {
-  return text.replace(what, (character) =>
+  return text.replace(/[^\x21-\x7e]|["%]/gu, (character) =>
     Buffer.from(character).toString('hex').toUpperCase().replace(/../g, '%$&'),
   );
 }

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { until } from '@pushfleet/contract';
 import { decodeBinaryEvent, decodeCloudEvent, type EventDraft } from '@pushfleet/core';
+import { Budget } from './budget.ts';
 import { startHttp, token } from './testing.ts';
 
 let api: Awaited<ReturnType<typeof startHttp>>;
@@ -170,4 +172,37 @@ describe('GET /v1/topics/<topic>?retained=true', () => {
     await publish('cleared', '', { 'pushfleet-retain': 'true' });
     assert.equal((await get('cleared?retained=true')).status, 404);
   });
+});
+
+test('where a policy keeps no history, a cursor gets none, and the retained publication is given', async (t) => {
+  const policies = { of: () => ({ history: false, presence: false }) };
+  const quiet = await startHttp({ stored: { policies } });
+  t.after(() => quiet.stop());
+  const headers = { ...authorized(), 'pushfleet-retain': 'true' };
+  const stored = await fetch(`${quiet.url}/v1/topics/a`, { method: 'POST', headers, body: 'x' });
+  const { cursor } = (await stored.json()) as { cursor: string };
+  const [past, state] = await Promise.all(
+    [`cursor=${cursor}`, 'retained=true'].map((query) =>
+      fetch(`${quiet.url}/v1/topics/a?${query}`, { headers: authorized() }),
+    ),
+  );
+  assert.equal(((await past?.json()) as { code: string }).code, 'history_off');
+  assert.equal(await state?.text(), 'x');
+});
+
+test('what is on its way out has a limit, and makes room when it has left', async (t) => {
+  const outgoing = new Budget(3);
+  const small = await startHttp({ outgoing });
+  t.after(() => small.stop());
+  const statusOf = async (payload: string): Promise<number> => {
+    const headers = { ...authorized(), 'pushfleet-retain': 'true' };
+    await fetch(`${small.url}/v1/topics/a`, { method: 'POST', headers, body: payload });
+    const response = await fetch(`${small.url}/v1/topics/a?retained=true`, { headers: authorized() });
+    await response.arrayBuffer();
+    return response.status;
+  };
+  assert.equal(await statusOf('abc'), 200);
+  assert.equal(await statusOf('abcd'), 503);
+  await until(() => outgoing.held === 0, 'the first to have left');
+  assert.equal(await statusOf('ab'), 200);
 });
