@@ -1,4 +1,3 @@
-import { hostname } from 'node:os';
 import { connectJetStream } from '@pushfleet/bus';
 import { createHubs } from '@pushfleet/hub';
 import {
@@ -33,18 +32,18 @@ await runService({
       onHealed: declareHealing(metrics),
       retentionMs: (namespace, filter) => policies.retentionMs(namespace, filter),
     });
-    const traces = createTraces(config, { service: name, instance: hostname(), log, metrics });
-    const deliveries = new Deliveries({ protocol: 'sse', metrics, traces });
-    const hubs = createHubs(backbone, { observer: deliveries });
     const quotas = new Quotas({ policies, elsewhere: (namespace) => fleet.elsewhere(namespace) });
     const usage = () => quotas.usage();
     const fleet = createFleet(backbone.signals, { service: name, protocol: 'sse', usage });
+    const traces = createTraces(config, { service: name, instance: fleet.instance, log, metrics });
+    const deliveries = new Deliveries({ protocol: 'sse', metrics, traces });
+    const hubs = createHubs(backbone, { observer: deliveries });
     answerForHubs(fleet, hubs);
     const registry = createRegistryClient(config, { name, log });
     const tokens = createTokenCheck(config, { revocations: registry.revocations });
     const edge = new Edge({ config, hubs, quotas, tokens, registry, deliveries, log, metrics });
     return {
-      parts: [policies, traces, logPart(backbone), part('hubs', hubs), fleet, registry, edge],
+      parts: [traces, policies, logPart(backbone), part('hubs', hubs), fleet, registry, edge],
     };
   },
 });
