@@ -12,6 +12,8 @@ export interface AdmissionOptions {
   readonly meters: Pick<Meters, 'hold' | 'settle'>;
   /** How long the log keeps things; undefined before it was reached. */
   readonly terms: () => LogTerms | undefined;
+  /** Milliseconds, monotonic. */
+  readonly now?: () => number;
 }
 
 /** Decides what may go into the log: the rate of its publisher, the policy of its topic, the quotas of its namespace. */
@@ -19,7 +21,7 @@ export class Admission {
   readonly #options: AdmissionOptions & { readonly topicRates: TopicRates };
 
   constructor(options: AdmissionOptions) {
-    this.#options = { ...options, topicRates: new TopicRates() };
+    this.#options = { ...options, topicRates: new TopicRates(options.now) };
   }
 
   /** For the drafts of one request, in their order. */

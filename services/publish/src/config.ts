@@ -6,6 +6,7 @@ import {
   policyFields,
   registryFields,
   tokenFields,
+  traceFields,
 } from '@pushfleet/runtime';
 
 export const title = 'publish';
@@ -16,6 +17,7 @@ export const fields = {
   ...natsFields,
   ...registryFields,
   ...policyFields,
+  ...traceFields,
   listen: field.address({
     env: 'PUSHFLEET_PUBLISH_LISTEN',
     doc: 'Where the HTTP publish API listens.',

@@ -24,23 +24,30 @@ import {
   type Grant,
   type Log,
   listening,
+  type Quotas,
   type TokenCheck,
+  type TraceHeaders,
   toGrpc,
 } from '@pushfleet/runtime';
 import { HealthImplementation, protoPath } from 'grpc-health-check';
+import type { Archive } from './archive.ts';
 import type { Budget } from './budget.ts';
+import { GrpcArchive } from './grpc-archive.ts';
 import { fromProto, sizeOf, toResult } from './grpc-draft.ts';
-import { checkBatch, type Intake } from './intake.ts';
+import { checkBatch } from './intake.ts';
 import { PublishStream } from './publish-stream.ts';
 import { draining, type Streams } from './streams.ts';
 import { readFilters, type SubscribeOptions, Subscription } from './subscribe.ts';
+import type { Api, Tracked, Tracking } from './tracking.ts';
 
 export interface GrpcOptions {
   readonly address: Address;
   readonly credentials: ServerCredentials;
   readonly tokens: TokenCheck;
-  readonly intake: Intake;
+  readonly tracking: Tracking;
   readonly budget: Budget;
+  readonly archive: Archive;
+  readonly quotas: Pick<Quotas, 'open'>;
   readonly hubs: Hubs;
   readonly streams: Streams;
   readonly log: Log;
@@ -142,52 +149,77 @@ export class GrpcApi implements Lifecycle {
   }
 
   #handlers(): PublishServiceServer {
+    const archive = new GrpcArchive(this.#options.archive);
     return {
+      readHistory: (call, callback) =>
+        this.#answer('grpc-archive', call, callback, (grant) => archive.readHistory(grant, call)),
+      delete: (call, callback) =>
+        this.#answer('grpc-archive', call, callback, (grant) => archive.delete(grant, call)),
+      getTopic: (call, callback) =>
+        this.#answer('grpc-archive', call, callback, (grant) => archive.getTopic(grant, call)),
+      explain: (call, callback) =>
+        this.#answer('grpc-archive', call, callback, (grant) => archive.explain(grant, call)),
       publish: (call, callback) =>
-        this.#answer(call, callback, (grant) => this.#publish(grant, call.request)),
+        this.#answer('grpc', call, callback, (grant, tracked) => this.#publish(grant, tracked, call.request)),
       publishBatch: (call, callback) =>
-        this.#answer(call, callback, (grant) => this.#publishBatch(grant, call.request)),
+        this.#answer('grpc-batch', call, callback, (grant, tracked) =>
+          this.#publishBatch(grant, tracked, call.request),
+        ),
       publishStream: (call) => void this.#publishStream(call).catch((error) => this.#fail(call, error)),
-      subscribe: (call) => void this.#subscribe(call).catch((error) => this.#fail(call, error)),
+      subscribe: (call) => {
+        const tracked = this.#options.tracking.begin('grpc-subscribe');
+        void this.#subscribe(call, tracked).catch((error) => {
+          tracked.end(error);
+          this.#fail(call, error);
+        });
+      },
     };
   }
 
   #answer<Q, S>(
+    api: Api,
     call: ServerUnaryCall<Q, S>,
     callback: sendUnaryData<S>,
-    handle: (grant: Grant) => Promise<S>,
+    handle: (grant: Grant, tracked: Tracked) => Promise<S>,
   ): void {
-    this.#authenticate(call.metadata)
-      .then(handle)
+    const from = api === 'grpc-archive' ? undefined : traceOf(call.metadata);
+    this.#options.tracking
+      .request(api, from, async (tracked) => handle(await this.#authenticate(call.metadata), tracked))
       .then(
         (response) => callback(null, response),
         (error: unknown) => callback(this.#statusOf(error)),
       );
   }
 
-  async #publish(grant: Grant, { draft }: proto.PublishRequest): Promise<proto.PublishResponse> {
-    const [answer] = await this.#store(grant, [draft]);
+  async #publish(
+    grant: Grant,
+    tracked: Tracked,
+    { draft }: proto.PublishRequest,
+  ): Promise<proto.PublishResponse> {
+    const [answer] = await this.#store(grant, tracked, [draft]);
     if (answer === undefined || answer instanceof PushfleetError) throw answer;
     return { receipt: answer };
   }
 
   async #publishBatch(
     grant: Grant,
+    tracked: Tracked,
     { drafts }: proto.PublishBatchRequest,
   ): Promise<proto.PublishBatchResponse> {
     checkBatch(drafts.length);
-    return { results: (await this.#store(grant, drafts)).map(toResult) };
+    return { results: (await this.#store(grant, tracked, drafts)).map(toResult) };
   }
 
   async #store(
     grant: Grant,
+    tracked: Tracked,
     drafts: readonly (proto.Draft | undefined)[],
   ): Promise<readonly (Stored | PushfleetError)[]> {
-    const { budget, intake } = this.#options;
+    const { budget } = this.#options;
     const bytes = drafts.reduce((sum, draft) => sum + sizeOf(draft), 0);
     budget.hold(bytes);
     try {
-      return await intake.publish(grant, drafts.map(fromProto));
+      return await tracked.publish(grant, drafts.map(fromProto));
     } finally {
       budget.release(bytes);
     }
@@ -198,9 +230,9 @@ export class GrpcApi implements Lifecycle {
   ): Promise<void> {
     const grant = await this.#authenticate(call.metadata);
     if (call.cancelled) return;
-    const { intake, budget, streamDrafts, messageBytes, streams } = this.#options;
+    const { tracking, budget, streamDrafts, messageBytes, streams } = this.#options;
     const stream = new PublishStream(call, grant, {
-      intake,
+      tracking,
       budget,
       drafts: streamDrafts,
       bytes: messageBytes,
@@ -211,11 +243,12 @@ export class GrpcApi implements Lifecycle {
 
   async #subscribe(
     call: ServerWritableStream<proto.SubscribeRequest, proto.SubscribeResponse>,
+    tracked: Tracked,
   ): Promise<void> {
     const grant = await this.#authenticate(call.metadata);
     if (call.cancelled) return;
     const filters = readFilters(grant, call.request.filters);
-    const subscription = this.#openSubscription(call, grant);
+    const { subscription, release } = this.#openSubscription(call, grant, filters.length);
     const connection = this.#name(call, grant);
     const leave = this.#options.streams.open(grant, (reason) => {
       const level = reason.code === 'token_revoked' ? 'info' : 'debug';
@@ -224,11 +257,18 @@ export class GrpcApi implements Lifecycle {
     });
     const gone = () => {
       leave();
+      release();
       subscription.end();
       this.#subscriptions.delete(subscription);
     };
     call.once('cancelled', gone).once('finish', gone);
-    await subscription.open(filters, call.request).catch((error) => subscription.end(this.#statusOf(error)));
+    try {
+      await subscription.open(filters, call.request);
+      tracked.end();
+    } catch (error) {
+      tracked.end(error);
+      subscription.end(this.#statusOf(error));
+    }
   }
 
   /** Tells the caller the name that its stream has in logs and in revocations. */
@@ -245,8 +285,9 @@ export class GrpcApi implements Lifecycle {
   #openSubscription(
     call: ServerWritableStream<proto.SubscribeRequest, proto.SubscribeResponse>,
     grant: Grant,
-  ): Subscription {
-    const { hubs, subscribe, subscriptions } = this.#options;
+    filters: number,
+  ): { readonly subscription: Subscription; readonly release: () => void } {
+    const { hubs, subscribe, subscriptions, quotas } = this.#options;
     if (this.#subscriptions.size >= subscriptions) {
       throw new PushfleetError(
         'too_many_connections',
@@ -254,9 +295,15 @@ export class GrpcApi implements Lifecycle {
         { retryAfterMs: 1_000, detail: { limit: subscriptions } },
       );
     }
-    const subscription = new Subscription(call, hubs.of(grant.namespace), subscribe);
-    this.#subscriptions.add(subscription);
-    return subscription;
+    const release = quotas.open(grant.namespace, filters);
+    try {
+      const subscription = new Subscription(call, hubs.of(grant.namespace), subscribe);
+      this.#subscriptions.add(subscription);
+      return { subscription, release };
+    } catch (error) {
+      release();
+      throw error;
+    }
   }
 
   async #authenticate(metadata: Metadata): Promise<Grant> {
@@ -279,6 +326,12 @@ export class GrpcApi implements Lifecycle {
     if (error.code === 'internal') this.#options.log.error({ err: error.cause ?? error }, 'a call failed');
     return toGrpc(error);
   }
+}
+
+/** What the metadata says of the caller's trace. */
+function traceOf(metadata: Metadata): TraceHeaders {
+  const all = (name: string) => metadata.get(name).join(',') || undefined;
+  return { traceparent: all('traceparent'), tracestate: all('tracestate'), baggage: all('baggage') };
 }
 
 /** What reflection tells of; it does not list itself. */

@@ -9,8 +9,10 @@ import {
   quote,
   type Stored,
   type Topic,
+  type TraceContext,
 } from '@pushfleet/core';
-import type { Grant, RateLimit } from '@pushfleet/runtime';
+import type { Grant } from '@pushfleet/runtime';
+import type { Admission, Round } from './admission.ts';
 import { newId } from './id.ts';
 
 /** A publication as it came out of a request, in whichever protocol: unchecked, with holes that the intake fills. */
@@ -25,12 +27,15 @@ export interface Submission {
   readonly retain?: boolean | undefined;
   /** For how long it may be delivered, in milliseconds from now. */
   readonly ttlMs?: number | undefined;
+  /** The span that it comes from, where it says so itself: unchecked. */
+  readonly traceparent?: string | undefined;
+  /** What it is to carry for its deliveries. */
+  readonly trace?: TraceContext | undefined;
 }
 
 export interface IntakeOptions {
   readonly backbone: Backbone;
-  /** Publications per token subject. */
-  readonly rate: RateLimit;
+  readonly admission: Admission;
   /** Largest payload, in bytes. */
   readonly payloadBytes: number;
   /** Unix time in milliseconds. */
@@ -39,7 +44,7 @@ export interface IntakeOptions {
 
 const defaultContentType = 'application/octet-stream';
 
-/** The one way into the log, whichever API a publication came by: rate, checks, grant, then the bus. */
+/** The one way into the log, whichever API a publication came by: rate, checks, grant, policies, then the bus. */
 export class Intake {
   readonly #options: IntakeOptions;
   readonly #now: () => number;
@@ -72,13 +77,17 @@ export class Intake {
     grant: Grant,
     submissions: readonly (Submission | PushfleetError)[],
   ): Promise<readonly (Stored | PushfleetError)[]> {
-    const checked = this.#check(grant, submissions);
+    const round = this.#options.admission.round(grant);
+    const checked = submissions.map((submission) => this.#check(round, grant, submission));
     const drafts = checked.filter((draft): draft is Draft => !(draft instanceof PushfleetError));
     if (drafts.length === 0) return checked as readonly PushfleetError[];
     const stored = (await this.#options.backbone.bus(grant.namespace).publish(drafts)).values();
-    return checked.map((draft) =>
-      draft instanceof PushfleetError ? draft : (stored.next().value as Stored | PushfleetError),
-    );
+    return checked.map((draft) => {
+      if (draft instanceof PushfleetError) return draft;
+      const answer = stored.next().value as Stored | PushfleetError;
+      round.settle(draft, !(answer instanceof PushfleetError || answer.duplicate));
+      return answer;
+    });
   }
 
   #count(answer: Stored | PushfleetError): void {
@@ -87,30 +96,19 @@ export class Intake {
     this.#outcomes.set(outcome, (this.#outcomes.get(outcome) ?? 0) + 1);
   }
 
-  #check(grant: Grant, submissions: readonly (Submission | PushfleetError)[]): (Draft | PushfleetError)[] {
-    const { rate } = this.#options;
-    let overRate: PushfleetError | undefined;
-    return submissions.map((submission) => {
-      if (submission instanceof PushfleetError) return submission;
-      // Once one is over the rate the rest is too: a later one must not overtake it on its topic.
-      if (overRate !== undefined) return overRate;
-      try {
-        rate.require(`${grant.namespace} ${grant.subject}`);
-      } catch (error) {
-        overRate = PushfleetError.from(error);
-        return overRate;
-      }
-      try {
-        return this.#draft(grant, submission);
-      } catch (error) {
-        return PushfleetError.from(error);
-      }
-    });
+  #check(round: Round, grant: Grant, submission: Submission | PushfleetError): Draft | PushfleetError {
+    if (submission instanceof PushfleetError) return submission;
+    try {
+      round.begin();
+      return round.admit(this.#draft(grant, submission));
+    } catch (error) {
+      return PushfleetError.from(error);
+    }
   }
 
   #draft(grant: Grant, submission: Submission): Draft {
     const now = this.#now();
-    const { type, attributes, retain } = submission;
+    const { type, attributes, retain, trace } = submission;
     const draft = parseDraft(
       {
         topic: submission.topic,
@@ -121,6 +119,7 @@ export class Intake {
         ...(type === undefined ? {} : { type }),
         ...(attributes === undefined || attributes.length === 0 ? {} : { attributes }),
         ...(retain === true ? { retain } : {}),
+        ...(trace === undefined ? {} : { trace }),
         ...(submission.ttlMs === undefined ? {} : { expiresAt: expiry(now, submission.ttlMs) }),
       },
       this.#options.payloadBytes,

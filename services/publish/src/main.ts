@@ -2,20 +2,29 @@ import { connectJetStream } from '@pushfleet/bus';
 import type { Lifecycle } from '@pushfleet/core';
 import { createHubs } from '@pushfleet/hub';
 import {
+  answerForHubs,
   type Config,
+  createFleet,
+  createPolicies,
   createRegistryClient,
   createTokenCheck,
+  createTraces,
+  Deliveries,
+  declareHealing,
   declareHubMetrics,
   logPart,
   type Metrics,
   type Part,
   part,
+  Quotas,
   RateLimit,
   readRoutes,
   runService,
   type ServiceContext,
   TimerWheel,
 } from '@pushfleet/runtime';
+import { Admission } from './admission.ts';
+import { type Archive, createArchive } from './archive.ts';
 import { Budget } from './budget.ts';
 import { fields } from './config.ts';
 import { Discovery } from './discovery.ts';
@@ -23,24 +32,48 @@ import { GrpcApi } from './grpc.ts';
 import { grpcCredentials } from './grpc-credentials.ts';
 import { createHttpApi } from './http.ts';
 import { Intake } from './intake.ts';
+import { Meters } from './meters.ts';
 import { Streams } from './streams.ts';
+import { Tracking } from './tracking.ts';
 
 await runService({ name: 'publish', fields, wire });
 
 function wire(config: Config<typeof fields>, context: ServiceContext): { readonly parts: readonly Part[] } {
   const { log, metrics } = context;
+  const policies = createPolicies({ file: config.policiesFile, log, metrics });
   const backbone = connectJetStream({
     servers: config.natsUrl,
     ...(config.natsCreds === undefined ? {} : { creds: config.natsCreds }),
     name: 'publish',
     log,
+    retentionMs: (namespace, filter) => policies.retentionMs(namespace, filter),
+    onHealed: declareHealing(metrics),
   });
   const registry = createRegistryClient(config, { name: 'publish', log });
   const tokens = createTokenCheck(config, { revocations: registry.revocations });
-  const hubs = createHubs(backbone);
+  const quotas = new Quotas({ policies, elsewhere: (namespace) => fleet.elsewhere(namespace) });
+  const usage = () => quotas.usage();
+  const fleet = createFleet(backbone.signals, { service: 'publish', protocol: 'grpc', usage });
+  const traces = createTraces(config, { service: 'publish', instance: fleet.instance, log, metrics });
+  const deliveries = new Deliveries({ protocol: 'grpc', metrics, traces });
+  const hubs = createHubs(backbone, { observer: deliveries });
+  answerForHubs(fleet, hubs);
+  const archive = createArchive({
+    ...{ backbone, fleet, policies },
+    reads: config.historyReads,
+    readsPerSubject: config.historyReadsPerSubject,
+    readMs: config.historyReadMs,
+    pageBytes: config.historyPageBytes,
+    explainPublications: config.explainPublications,
+  });
   const wheel = new TimerWheel();
   const rate = new RateLimit({ perSecond: config.ratePerSecond, burst: config.rateBurst });
-  const intake = new Intake({ backbone, rate, payloadBytes: config.payloadBytes });
+  const terms = () => backbone.terms;
+  const ledger = backbone.ledger('meters');
+  const meters = new Meters({ ledger, policies, terms, instance: fleet.instance, log });
+  const admission = new Admission({ rate, policies, quotas, meters, terms });
+  const intake = new Intake({ backbone, admission, payloadBytes: config.payloadBytes });
+  const tracking = new Tracking({ intake, metrics, traces });
   const budget = new Budget(config.pendingBytes);
   const streams = new Streams({ wheel, revocations: registry.revocations });
   const http = createHttpApi({
@@ -54,7 +87,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
     batchBytes: config.batchBytes,
     bodyTimeoutMs: config.bodyTimeoutMs,
     outgoing: new Budget(config.pendingBytes),
-    ...{ tokens, intake, budget, log },
+    ...{ backbone, archive, tokens, tracking, budget, log },
   });
   const grpc = new GrpcApi({
     address: config.grpcListen,
@@ -66,20 +99,25 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
       count: config.outboxCount,
       bytes: config.outboxBytes,
       keepAliveMs: config.keepAliveMs,
+      deliveries,
     },
     subscriptions: config.subscriptions,
     connectionAgeMs: config.grpcConnectionAgeMs,
     drainWindowMs: config.drainMs / 2,
     serving: () => backbone.ready,
-    ...{ tokens, intake, budget, hubs, streams, log },
+    ...{ archive, tokens, tracking, budget, quotas, hubs, streams, log },
   });
-  declareMetrics(metrics, { intake, budget, grpc });
+  declareMetrics(metrics, { intake, budget, grpc, archive, meters });
   declareHubMetrics(metrics, hubs);
   const api = both(http, grpc);
   return {
     parts: [
+      traces,
       logPart(backbone, afterwards(api.drained, backbone)),
       registry,
+      policies,
+      fleet,
+      { ...part('meters', afterwards(api.drained, meters)), ready: () => meters.ready() },
       part('hubs', afterwards(api.drained, hubs)),
       part('api', api),
     ],
@@ -116,7 +154,10 @@ function both(http: Lifecycle, grpc: GrpcApi): Lifecycle & { readonly drained: P
   };
 }
 
-function declareMetrics(metrics: Metrics, o: { intake: Intake; budget: Budget; grpc: GrpcApi }): void {
+function declareMetrics(
+  metrics: Metrics,
+  o: { intake: Intake; budget: Budget; grpc: GrpcApi; archive: Archive; meters: Meters },
+): void {
   metrics.total('pushfleet_publish_publications', { description: 'Publications answered, by outcome.' }, () =>
     Array.from(o.intake.outcomes, ([outcome, count]) => [count, { outcome }] as const),
   );
@@ -129,5 +170,23 @@ function declareMetrics(metrics: Metrics, o: { intake: Intake; budget: Budget; g
     'pushfleet_publish_subscriptions',
     { description: 'Subscribe streams open.' },
     () => o.grpc.subscriptions,
+  );
+  metrics.gauge(
+    'pushfleet_namespace_stored_bytes',
+    {
+      description:
+        'Bytes that a namespace with a quota of them holds in the log; every instance says the same.',
+    },
+    () => o.meters.readings(),
+  );
+  metrics.gauge(
+    'pushfleet_publish_history_reads',
+    { description: 'Reads of the log for history and explanations under way.' },
+    () => o.archive.reads.running,
+  );
+  metrics.total(
+    'pushfleet_publish_deletions',
+    { description: 'Publications deleted from the log.' },
+    () => o.archive.deleter.publications,
   );
 }

@@ -7,12 +7,12 @@ import { createHubs } from '@pushfleet/hub';
 import { type Grant, TimerWheel } from '@pushfleet/runtime';
 import { GrpcApi, type GrpcOptions } from './grpc.ts';
 import { Streams } from './streams.ts';
-import { core, log, token } from './testing.ts';
+import { type CoreOptions, core, log, token } from './testing.ts';
 
 /** The gRPC API on a free port, and a client made from the .proto at run time, as a stranger would. */
 export async function startGrpc(
   options: Partial<GrpcOptions> &
-    Parameters<typeof core>[0] & {
+    CoreOptions & {
       readonly keepAliveMs?: number;
       readonly outbox?: { readonly count: number; readonly bytes: number };
       /** Another instance on this log. */
@@ -48,6 +48,7 @@ export async function startGrpc(
       wheel,
       ...(options.outbox ?? { count: 1_000, bytes: 4 * 1_048_576 }),
       keepAliveMs: options.keepAliveMs ?? 30_000,
+      deliveries: { writing: () => undefined },
     },
     subscriptions: 100,
     connectionAgeMs: 60_000,

@@ -2,11 +2,25 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { createMemoryBackbone } from '@pushfleet/bus';
 import { limits } from '@pushfleet/core';
-import { createLog, createTokenCheck, RateLimit, readRoutes } from '@pushfleet/runtime';
+import {
+  createLog,
+  createMetrics,
+  createTokenCheck,
+  noTraces,
+  type Quota,
+  Quotas,
+  RateLimit,
+  readRoutes,
+  type TopicPolicy,
+} from '@pushfleet/runtime';
+import { Admission } from './admission.ts';
+import { type ArchiveOptions, createArchive } from './archive.ts';
 import { Budget } from './budget.ts';
 import { Discovery } from './discovery.ts';
 import { createHttpApi, type HttpOptions } from './http.ts';
 import { Intake } from './intake.ts';
+import { Meters } from './meters.ts';
+import { Tracking } from './tracking.ts';
 
 export const secret = randomBytes(32).toString('hex');
 export const log = createLog({ name: 'test', level: 'silent' });
@@ -25,14 +39,49 @@ export function token(claims: object = {}): string {
   return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
 }
 
+export interface CoreOptions {
+  readonly ratePerSecond?: number;
+  readonly rateBurst?: number;
+  readonly pendingBytes?: number;
+  readonly shards?: number;
+  /** Without a fleet nobody answers; without policies nothing is limited. */
+  readonly stored?: Partial<ArchiveOptions>;
+  /** What holds for every topic, and for every namespace. */
+  readonly policy?: Partial<TopicPolicy>;
+  readonly quota?: Quota;
+}
+
 /** The parts that both APIs stand on, over a log in memory. */
-export function core(options: { ratePerSecond?: number; rateBurst?: number; pendingBytes?: number } = {}) {
-  const { ratePerSecond = 1e6, rateBurst = 1e6, pendingBytes = 64 * 1_048_576 } = options;
-  const backbone = createMemoryBackbone();
+export function core(options: CoreOptions = {}) {
+  const { ratePerSecond = 1e6, rateBurst = 1e6, pendingBytes = 64 * 1_048_576, shards = 1 } = options;
+  const backbone = createMemoryBackbone({ shards });
   const rate = new RateLimit({ perSecond: ratePerSecond, burst: rateBurst });
+  const policy: TopicPolicy = { history: true, presence: false, ...options.policy };
+  const { quota = {} } = options;
+  const policies = { of: () => policy, quota: () => quota, limitsStorage: true };
+  const none = { connections: 0, subscriptions: 0, published: 0 };
+  const quotas = new Quotas({ policies, elsewhere: () => none });
+  const terms = () => ({ maxAgeMs: 86_400_000, duplicateWindowMs: 120_000 });
+  const meters = new Meters({ ledger: backbone.ledger('meters'), policies, terms, instance: 'test', log });
+  const admission = new Admission({ rate, policies, quotas, meters, terms });
+  const intake = new Intake({ backbone, admission, payloadBytes: limits.payloadBytes });
   return {
     backbone,
-    intake: new Intake({ backbone, rate, payloadBytes: limits.payloadBytes }),
+    archive: createArchive({
+      backbone,
+      fleet: { ask: async () => [] },
+      policies,
+      reads: 16,
+      readsPerSubject: 4,
+      readMs: 10_000,
+      pageBytes: 1_048_576,
+      explainPublications: 100_000,
+      ...options.stored,
+    }),
+    tracking: new Tracking({ intake, metrics: createMetrics(), traces: noTraces }),
+    intake,
+    quotas,
+    meters,
     budget: new Budget(pendingBytes),
     outgoing: new Budget(pendingBytes),
     tokens: createTokenCheck({
@@ -48,7 +97,7 @@ export function core(options: { ratePerSecond?: number; rateBurst?: number; pend
 }
 
 /** The HTTP API on a free port. */
-export async function startHttp(options: Partial<HttpOptions> & Parameters<typeof core>[0] = {}) {
+export async function startHttp(options: Partial<HttpOptions> & CoreOptions = {}) {
   const parts = core(options);
   const api = createHttpApi({
     ...parts,

@@ -6,6 +6,12 @@ import { healingMs, RateLimit, type TopicPolicy } from '@pushfleet/runtime';
 export class TopicRates {
   /** By the policy itself: another one begins anew. */
   readonly #limits = new WeakMap<TopicPolicy, RateLimit>();
+  readonly #now: () => number;
+
+  /** @param now milliseconds, monotonic */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+  }
 
   /** Takes room for one. @throws PushfleetError `rate_limited` */
   require(policy: TopicPolicy, namespace: Namespace, topic: Topic): void {
@@ -21,7 +27,7 @@ export class TopicRates {
   }
 
   #of(policy: TopicPolicy, rate: number): RateLimit {
-    const limit = this.#limits.get(policy) ?? new RateLimit({ perSecond: rate, burst: rate });
+    const limit = this.#limits.get(policy) ?? new RateLimit({ perSecond: rate, burst: rate, now: this.#now });
     this.#limits.set(policy, limit);
     return limit;
   }
