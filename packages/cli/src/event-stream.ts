@@ -7,8 +7,15 @@ import { asPushfleetError, refusal } from './front-api.ts';
 export interface CloudEvent {
   readonly id: string;
   readonly subject: string;
+  readonly time: string;
   readonly data?: unknown;
   readonly data_base64?: string;
+}
+
+/** A publication's payload, for people. */
+export function textOf({ data, data_base64 }: CloudEvent): string {
+  if (data_base64 !== undefined) return `base64:${data_base64}`;
+  return typeof data === 'string' ? data : JSON.stringify(data ?? '');
 }
 
 export type TailEvent =

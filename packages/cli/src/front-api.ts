@@ -9,6 +9,8 @@ export interface Question {
   readonly token: string;
   /** Sent as JSON. */
   readonly body?: object;
+  /** How the answer is read, where that is not `JSON.parse`. */
+  readonly parse?: (text: string) => unknown;
 }
 
 const patienceMs = 30_000;
@@ -18,7 +20,8 @@ const patienceMs = 30_000;
  *
  * @throws PushfleetError as the fleet refuses; `unavailable` where none answers
  */
-export async function askFront({ front, method, path, token, body }: Question): Promise<unknown> {
+export async function askFront(question: Question): Promise<unknown> {
+  const { front, method, path, token, body, parse = JSON.parse } = question;
   const url = new URL(path, front);
   const headers = {
     accept: 'application/json',
@@ -33,7 +36,7 @@ export async function askFront({ front, method, path, token, body }: Question): 
     });
     if (!answer.ok) throw await refusal(answer);
     const text = await answer.text();
-    return text === '' ? undefined : JSON.parse(text);
+    return text === '' ? undefined : parse(text);
   } catch (thrown) {
     throw asPushfleetError(thrown, url);
   }
@@ -64,4 +67,12 @@ export function asPushfleetError(thrown: unknown, url: URL): PushfleetError {
   const cause =
     thrown instanceof Error && thrown.cause instanceof Error ? thrown.cause.message : String(thrown);
   return new PushfleetError('unavailable', `${url.origin} does not answer: ${cause}`, { cause: thrown });
+}
+
+/** As `JSON.parse`, but a number is an object that `JSON.stringify` writes as it came: long ones lose no digit. */
+export function parseExact(text: string): unknown {
+  const { rawJSON } = JSON as unknown as { rawJSON(source: string): unknown };
+  const keep = (_: string, value: unknown, { source }: { source: string }) =>
+    typeof value === 'number' ? rawJSON(source) : value;
+  return JSON.parse(text, keep as Parameters<typeof JSON.parse>[1]);
 }

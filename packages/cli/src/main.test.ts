@@ -14,7 +14,10 @@ after(() => rmSync(state, { recursive: true }));
 test('every command explains itself and ends with 0', async () => {
   const overview = await pushfleet('--help').ended;
   assert.equal(overview.code, 0);
-  for (const name of ['publish', 'tail', 'token', 'revoke', 'revocations', 'status', 'migrate']) {
+  for (const name of [
+    ...['publish', 'tail', 'history', 'explain', 'delete', 'token'],
+    ...['revoke', 'revocations', 'status', 'migrate'],
+  ]) {
     assert.match(overview.stdout, new RegExp(`^  ${name}\\b`, 'm'));
     const help = await pushfleet(name, '--help').ended;
     assert.equal(help.code, 0, name);
@@ -30,6 +33,14 @@ const wrong: readonly (readonly [args: string[], words: RegExp])[] = [
   [['tail'], /missing required argument 'filters'/],
   [['tail', 'a', '--count', 'many'], /whole number/],
   [['tail', 'a', '--url', 'nonsense'], /A front is a URL/],
+  [['history'], /missing required argument 'filters'/],
+  [['history', 'a', '--limit', '0'], /whole number/],
+  [['history', 'a', '--since', 'lately'], /how long ago/],
+  [['history', 'a', '--since', '1h', '--after', 'x'], /not both/],
+  [['delete'], /missing required argument 'topic'/],
+  [['delete', 'a'], /say --yes to delete all of a/],
+  [['explain'], /missing required argument 'id'/],
+  [['explain', 'x', '--since', 'lately'], /how long ago/],
   [['token', '--ttl', 'soon', '--publish', 'a'], /90s, 15m, 1h, 7d/],
   [['token'], /without grants/],
   [['token', '--ttl', '31d', '--publish', 'a'], /2592000 s at most \(PUSHFLEET_TOKEN_MAX_LIFETIME\)/],
@@ -54,6 +65,9 @@ test('without a local fleet, what needs one ends with 3 and says how to start it
     ['status'],
     ['publish', 'a', 'x'],
     ['tail', 'a'],
+    ['history', 'a'],
+    ['delete', 'a', '--yes'],
+    ['explain', 'x'],
     ['revoke', '--sub', 'a'],
     ['revocations'],
   ]) {

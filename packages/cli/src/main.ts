@@ -1,5 +1,8 @@
 import { ConfigError } from '@pushfleet/runtime';
 import { Command, CommanderError } from 'commander';
+import { deleteCommand } from './commands/delete.ts';
+import { explainCommand } from './commands/explain.ts';
+import { historyCommand } from './commands/history.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { publishCommand } from './commands/publish.ts';
 import { revocationsCommand, revokeCommand } from './commands/revoke.ts';
@@ -19,6 +22,9 @@ const pushfleet = new Command('pushfleet')
 for (const make of [
   publishCommand,
   tailCommand,
+  historyCommand,
+  explainCommand,
+  deleteCommand,
   tokenCommand,
   revokeCommand,
   revocationsCommand,

@@ -1,15 +1,8 @@
 import type { Command } from 'commander';
-import { askFront } from '../front-api.ts';
-import { frontUrl } from '../local-fleet.ts';
-import { mint } from '../mint.ts';
-import { type CommonOptions, command, parseFront, parseSeconds } from './options.ts';
+import { askAs, type FrontOptions, frontCommand } from './front-command.ts';
+import { parseSeconds } from './options.ts';
 
-interface ManageOptions extends CommonOptions {
-  readonly ns?: string;
-  readonly url?: string;
-}
-
-interface RevokeOptions extends ManageOptions {
+interface RevokeOptions extends FrontOptions {
   readonly sub?: string;
   readonly tokenId?: string;
   readonly connection?: string;
@@ -36,14 +29,8 @@ Examples:
   npx pushfleet revoke --connection 4Zr1nT0c5Xq8bS2k.9QhPzA1w
   npx pushfleet revoke --lift bPGXFuHhnlQmtbQJpZkrrIO-Rdl0a9_YPFAKVVCjA10`;
 
-function manageCommand(name: string, description: string): Command {
-  return command(name, description)
-    .option('--ns <namespace>', 'the namespace of the token that is made (absent: default)')
-    .option('--url <url>', 'the front of another fleet (absent: the local fleet)', parseFront);
-}
-
 export function revokeCommand(): Command {
-  return manageCommand('revoke', 'Revoke tokens, or lift what was revoked.')
+  return frontCommand('revoke', 'Revoke tokens, or lift what was revoked.')
     .option('--sub <subject>', 'the tokens of a subject')
     .option('--token-id <jti>', 'one token, by its claim jti')
     .option(
@@ -75,10 +62,10 @@ async function revoke(o: RevokeOptions, self: Command): Promise<void> {
 }
 
 export function revocationsCommand(): Command {
-  return manageCommand('revocations', 'List what is revoked, with the id that lifts it.').action(list);
+  return frontCommand('revocations', 'List what is revoked, with the id that lifts it.').action(list);
 }
 
-async function list(o: ManageOptions): Promise<void> {
+async function list(o: FrontOptions): Promise<void> {
   for (let after: string | undefined = ''; after !== undefined; ) {
     const query: string = after === '' ? '' : `&after=${after}`;
     const page = (await ask(o, 'GET', `?limit=1000${query}`)) as { revocations: Revocation[]; next?: string };
@@ -99,14 +86,12 @@ function line({ id, subject, tokenId, tokenDigest, issuedBefore, until }: Revoca
   return `${id}  until ${until}  ${what.join(', ')}`;
 }
 
-async function ask(
-  o: ManageOptions,
+function ask(
+  o: FrontOptions,
   method: 'GET' | 'POST' | 'DELETE',
   below: string,
   body?: object,
 ): Promise<unknown> {
-  const front = o.url ?? frontUrl(o.state);
-  const claims = { sub: 'pushfleet-cli', ns: o.ns, manage: ['#'] };
-  const token = process.env.PUSHFLEET_TOKEN || (await mint(o.state, claims, 60)).token;
-  return askFront({ front, method, path: `/v1/revocations${below}`, token, ...(body && { body }) });
+  const question = { method, path: `/v1/revocations${below}`, ...(body && { body }) };
+  return askAs(o, { manage: ['#'] }, question);
 }

@@ -1,6 +1,6 @@
 import { parseTopicFilter } from '@pushfleet/core';
 import type { Command } from 'commander';
-import { follow, type TailEvent } from '../event-stream.ts';
+import { follow, type TailEvent, textOf } from '../event-stream.ts';
 import { frontUrl } from '../local-fleet.ts';
 import { mint } from '../mint.ts';
 import { type CommonOptions, command, parseCount, parseFront } from './options.ts';
@@ -58,9 +58,4 @@ function report(event: TailEvent, json: boolean): void {
   } else {
     console.error(event.text);
   }
-}
-
-function textOf(value: { readonly data?: unknown; readonly data_base64?: string }): string {
-  if (value.data_base64 !== undefined) return `base64:${value.data_base64}`;
-  return typeof value.data === 'string' ? value.data : JSON.stringify(value.data ?? '');
 }

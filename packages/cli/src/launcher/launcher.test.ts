@@ -113,6 +113,37 @@ test('a subject is revoked, listed and let go again', async () => {
   assert.match(again.stderr, /no such revocation/);
 });
 
+test('what was published is shown, explained and deleted', async () => {
+  const command = (...args: string[]) => pushfleet(...args, '--state', state).ended;
+  const since = new Date().toISOString();
+  const long = ['--content-type', 'application/json'];
+  for (const [id, payload] of [
+    ['h1', '1'],
+    ['h2', '12345678901234567890'],
+  ] as const) {
+    assert.equal((await command('publish', 'demo/past', payload, '--id', id, ...long)).code, 0);
+  }
+  const shown = await command('history', 'demo/past', '--since', since);
+  assert.equal(shown.code, 0, shown.stderr);
+  assert.match(shown.stdout, /^\S+Z {2}demo\/past {2}1\n\S+Z {2}demo\/past {2}12345678901234567890\n$/);
+  const place = /^To go on: --after (\S+)$/m.exec(shown.stderr)?.[1];
+  assert.ok(place);
+  assert.equal((await command('history', 'demo/past', '--after', place)).stdout, '');
+  const one = await command('history', 'demo/#', '--since', since, '--limit', '1', '--json');
+  const { id, pushfleetcursor } = JSON.parse(one.stdout) as { id: string; pushfleetcursor: string };
+  assert.equal(id, 'h1');
+  const told = await command('explain', 'h2', '--topic', 'demo/#');
+  assert.equal(told.code, 0, told.stderr);
+  assert.match(told.stdout, /^demo\/past\n {2}stored at \S+Z, 20 bytes of application\/json\n/);
+  assert.match(told.stdout, /Found among \d+ publications of demo\/#/);
+  assert.match((await command('explain', 'nobody')).stdout, /Nothing with the id "nobody" is stored/);
+  const first = await command('delete', 'demo/past', '--cursor', pushfleetcursor);
+  assert.equal(first.stdout, 'deleted: 1 of demo/past\n', first.stderr);
+  assert.equal((await command('delete', 'demo/past', '--cursor', pushfleetcursor)).code, 1);
+  assert.equal((await command('delete', 'demo/past', '--yes')).stdout, 'deleted: 1 of demo/past\n');
+  assert.equal((await command('history', 'demo/past')).stdout, '');
+});
+
 test('a second fleet of the same checkout is refused, and told where the first is', async () => {
   const second = launch('--port', '0');
   assert.deepEqual(await second.ended, [1, null]);
