@@ -1,5 +1,5 @@
 /** Largest value that instances tell each other, in bytes of JSON. */
-export const signalBytes = 65_536;
+const signalBytes = 65_536;
 
 /**
  * A value as it travels.
