@@ -12,6 +12,7 @@ import {
   writeGoodbye,
   writeSigns,
 } from './fleet-message.ts';
+import type { Metrics } from './metrics.ts';
 import type { Part } from './part.ts';
 
 export type { Instance, Usage } from './fleet-message.ts';
@@ -54,6 +55,16 @@ const forgetTurns = 5;
 /** Who hears its own signs for so many turns has heard everybody's. */
 const settledTurns = 2;
 const mostInstances = 1_000;
+
+/** Declares how many instances of each service are known here, this one included. */
+export function declareFleetMetrics(metrics: Pick<Metrics, 'gauge'>, fleet: Pick<Fleet, 'instances'>): void {
+  const description = 'Instances of the fleet that were heard of lately, by service.';
+  metrics.gauge('pushfleet_fleet_instances', { description }, () => {
+    const counts = new Map<string, number>();
+    for (const { service } of fleet.instances()) counts.set(service, (counts.get(service) ?? 0) + 1);
+    return Array.from(counts, ([service, count]) => [count, { service }] as const);
+  });
+}
 
 /** Makes this process known to the others of the fleet, and them to it. */
 export function createFleet(signals: Signals, options: FleetOptions): Fleet {

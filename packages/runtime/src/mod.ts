@@ -2,7 +2,14 @@ export { type Config, ConfigError, type Fields, readConfig, unknownVariables } f
 export { connectionId, digestOfConnection } from './connection.ts';
 export { Deliveries, type DeliveriesOptions } from './deliveries.ts';
 export { type Address, type Field, field } from './field.ts';
-export { createFleet, type Fleet, type FleetOptions, type Instance, type Usage } from './fleet.ts';
+export {
+  createFleet,
+  declareFleetMetrics,
+  type Fleet,
+  type FleetOptions,
+  type Instance,
+  type Usage,
+} from './fleet.ts';
 export type { Action, Grant } from './grant.ts';
 export * from './grpc-error.ts';
 export { byMethod, type Handler, refuseRequest, requireJson } from './http-request.ts';

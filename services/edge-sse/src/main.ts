@@ -8,6 +8,7 @@ import {
   createTokenCheck,
   createTraces,
   Deliveries,
+  declareFleetMetrics,
   declareHealing,
   logPart,
   part,
@@ -39,6 +40,7 @@ await runService({
     const deliveries = new Deliveries({ protocol: 'sse', metrics, traces });
     const hubs = createHubs(backbone, { observer: deliveries });
     answerForHubs(fleet, hubs);
+    declareFleetMetrics(metrics, fleet);
     const registry = createRegistryClient(config, { name, log });
     const tokens = createTokenCheck(config, { revocations: registry.revocations });
     const edge = new Edge({ config, hubs, quotas, tokens, registry, deliveries, log, metrics });

@@ -10,6 +10,7 @@ import {
   createTokenCheck,
   createTraces,
   Deliveries,
+  declareFleetMetrics,
   declareHealing,
   declareHubMetrics,
   logPart,
@@ -109,6 +110,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
   });
   declareMetrics(metrics, { intake, budget, grpc, archive, meters });
   declareHubMetrics(metrics, hubs);
+  declareFleetMetrics(metrics, fleet);
   const api = both(http, grpc);
   return {
     parts: [
