@@ -184,3 +184,11 @@ test('the metrics say what was delivered how late, and how long requests took', 
   assert.match(publish, /^pushfleet_traces_spans_total\{outcome="exported"\} [1-9]/m);
   assert.match(publish, /^pushfleet_traces_spans_total\{outcome="dropped"\} 0$/m);
 });
+
+test('a service that is told to stop sends its last spans first', async () => {
+  const span = await withSpan('last', (headers) => byHttp('last', headers, 'z'));
+  await fleet.end(fleet.publishers, 'SIGTERM');
+  const { traceId } = span.spanContext();
+  const names = collector.spans.filter((one) => one.traceId === traceId).map(({ name }) => name);
+  assert.ok(names.includes('publish') && names.includes('store'), names.join());
+});

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { it } from 'node:test';
-import { declareHubMetrics } from './hub-metrics.ts';
+import { declareHealing, declareHubMetrics } from './hub-metrics.ts';
 import { createMetrics } from './metrics.ts';
+import { scrape, valueIn } from './testing-metrics.ts';
 
 it('shows what the hubs hold at each scrape, and asks them once for it', async (t) => {
   const metrics = createMetrics();
@@ -43,4 +44,15 @@ it('shows what the hubs hold at each scrape, and asks them once for it', async (
   ];
   assert.deepEqual(await scrape(), expected(1));
   assert.deepEqual(await scrape(), expected(2));
+});
+
+it('counts what was lost on the way and found again, by what gave it away', async () => {
+  const metrics = createMetrics();
+  const onHealed = declareHealing(metrics);
+  for (const found of [2, 3]) onHealed({ reason: 'audit', found });
+  onHealed({ reason: 'connection_lost', found: 1 });
+  const text = await scrape(metrics);
+  assert.equal(valueIn(text, 'pushfleet_healed_publications_total{reason="audit"}'), 5);
+  assert.equal(valueIn(text, 'pushfleet_healed_publications_total{reason="connection_lost"}'), 1);
+  await metrics.close();
 });
