@@ -5,6 +5,8 @@ export class Mark implements Place {
   readonly generation: string;
   readonly positions: readonly (number | undefined)[];
   readonly time: number;
+  /** As a cursor says it. It holds for the reader who came with that cursor, and not for a place made of several. */
+  readonly read: boolean;
   #cursor: Cursor | undefined;
   #passed: Mark | undefined;
 
@@ -14,11 +16,13 @@ export class Mark implements Place {
     positions: readonly (number | undefined)[],
     time: number,
     passed?: Mark | undefined,
+    read = false,
   ) {
     this.generation = generation;
     this.positions = positions;
     this.time = time;
     this.#passed = passed;
+    this.read = read;
   }
 
   /**
@@ -31,7 +35,7 @@ export class Mark implements Place {
 
   /** A copy of a place whose array may be reused by its owner. */
   static of(place: Place): Mark {
-    return new Mark(place.generation, place.positions.slice(), place.time);
+    return new Mark(place.generation, place.positions.slice(), place.time, undefined, place.read);
   }
 
   /** @throws PushfleetError `cursor_invalid` */
@@ -104,7 +108,7 @@ export class Mark implements Place {
   later(other: Mark): Mark {
     if (this === other || this.generation !== other.generation) return other;
     const further = this.#passed === undefined || other.passed.reaches(this.#passed);
-    if (further && other.reaches(this)) return other;
+    if (further && other.reaches(this)) return other.#plain;
     const passed =
       this.#passed === undefined && other.#passed === undefined ? undefined : this.passed.later(other.passed);
     return this.#combine(other, Math.max, Math.max(this.time, other.time), passed);
@@ -113,10 +117,14 @@ export class Mark implements Place {
   /** The nearest of both in every shard; across generations, `other`. */
   earlier(other: Mark): Mark {
     if (this === other || this.generation !== other.generation) return other;
-    if (!this.complete) return this;
-    if (!other.complete) return other;
-    if (other.reaches(this)) return this;
+    if (!this.complete) return this.#plain;
+    if (!other.complete) return other.#plain;
+    if (other.reaches(this)) return this.#plain;
     return this.#combine(other, Math.min, Math.min(this.time, other.time));
+  }
+
+  get #plain(): Mark {
+    return this.read ? new Mark(this.generation, this.positions, this.time, this.#passed) : this;
   }
 
   #combine(other: Mark, choose: (a: number, b: number) => number, time: number, passed?: Mark): Mark {

@@ -147,6 +147,8 @@ export class Replays {
 
   #isAlike(a: Stretch, b: Stretch): boolean {
     if (a.set.key !== b.set.key || a.from !== undefined || b.from !== undefined) return false;
+    // The log never goes back behind a place that was read, as who comes from another may need it to.
+    if (a.after.read || b.after.read) return false;
     const comparable = a.after.generation === b.after.generation && a.after.complete && b.after.complete;
     return comparable && Math.abs(a.after.time - b.after.time) <= this.#options.replayMergeMs;
   }
