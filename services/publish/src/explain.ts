@@ -192,10 +192,10 @@ const isTimeout = ({ reason }: AbortSignal): boolean =>
 
 async function isRetained(
   retained: AsyncIterable<readonly Publication[]>,
-  { shard, sequence }: Publication,
+  { shard, sequence, id }: Publication,
 ): Promise<boolean> {
   for await (const batch of retained) {
-    if (batch.some((one) => one.shard === shard && one.sequence === sequence)) return true;
+    if (batch.some((one) => one.shard === shard && one.sequence === sequence && one.id === id)) return true;
   }
   return false;
 }

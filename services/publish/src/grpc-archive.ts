@@ -62,7 +62,7 @@ export class GrpcArchive {
       retained: retained && {
         id: retained.publication.id,
         publishTime: new Date(retained.publication.time),
-        cursor: retained.cursor,
+        cursor: retained.cursor ?? '',
       },
     };
   }

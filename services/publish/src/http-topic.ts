@@ -61,7 +61,7 @@ function viewJson({ policy, feeds, retained }: TopicView): object {
         : {
             id: retained.publication.id,
             time: new Date(retained.publication.time).toISOString(),
-            cursor: retained.cursor,
+            cursor: retained.cursor ?? null,
           },
   };
 }

@@ -16,13 +16,19 @@ export interface TopicViewOptions {
   readonly policies: Pick<Policies, 'of'>;
 }
 
+/** A topic's retained publication. */
+export interface Retained {
+  readonly publication: Publication;
+  /** The place right behind it; undefined where the log has outlived it. */
+  readonly cursor: Cursor | undefined;
+}
+
 /** What is known of a topic at this moment. */
 export interface TopicView {
   readonly policy: TopicPolicy;
   /** Live feeds that match it, by protocol. */
   readonly feeds: Readonly<Record<string, number>>;
-  /** The retained publication, and the place right behind it. */
-  readonly retained: { readonly publication: Publication; readonly cursor: Cursor } | undefined;
+  readonly retained: Retained | undefined;
 }
 
 /** Looks at topics for those who may. */
@@ -51,8 +57,13 @@ export class TopicViews {
 
   async #retained(namespace: Namespace, topic: Topic, signal: AbortSignal): Promise<TopicView['retained']> {
     const bus = this.#options.backbone.bus(namespace);
-    for await (const [publication] of bus.retained(asFilter(topic), signal)) {
-      if (publication !== undefined) return { publication, cursor: behind(publication, await bus.head()) };
+    for await (const [copy] of bus.retained(asFilter(topic), signal)) {
+      if (copy === undefined) continue;
+      const head = await bus.head();
+      // The copy's time is that of the copy, and its place may be one of a log that is no more.
+      const stored = await bus.find(topic, behind(copy, head));
+      if (stored?.id !== copy.id) return { publication: copy, cursor: undefined };
+      return { publication: stored, cursor: behind(stored, head) };
     }
     return undefined;
   }

@@ -359,7 +359,7 @@ export interface RetainedPublication {
   publishTime:
     | Date
     | undefined;
-  /** The place right behind it. */
+  /** The place right behind it. Empty: the log holds it no more, only the copy for who asks for retained publications. */
   cursor: string;
 }
 
@@ -3287,7 +3287,8 @@ export const PublishServiceService = {
   },
   /**
    * Stores up to 1,000 drafts. Each is stored or refused by itself; the call fails as a whole only where the
-   * token is not valid, the message cannot be read, or there are too many drafts.
+   * token is not valid, the message cannot be read, or there are too many drafts. Once a draft is refused with a
+   * code that may pass, so are those behind it on its topic: sent again together they keep their order.
    */
   publishBatch: {
     path: "/pushfleet.publish.v1.PublishService/PublishBatch" as const,
@@ -3404,7 +3405,8 @@ export interface PublishServiceServer extends UntypedServiceImplementation {
   publish: handleUnaryCall<PublishRequest, PublishResponse>;
   /**
    * Stores up to 1,000 drafts. Each is stored or refused by itself; the call fails as a whole only where the
-   * token is not valid, the message cannot be read, or there are too many drafts.
+   * token is not valid, the message cannot be read, or there are too many drafts. Once a draft is refused with a
+   * code that may pass, so are those behind it on its topic: sent again together they keep their order.
    */
   publishBatch: handleUnaryCall<PublishBatchRequest, PublishBatchResponse>;
   /**
@@ -3477,7 +3479,8 @@ export interface PublishServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Stores up to 1,000 drafts. Each is stored or refused by itself; the call fails as a whole only where the
-   * token is not valid, the message cannot be read, or there are too many drafts.
+   * token is not valid, the message cannot be read, or there are too many drafts. Once a draft is refused with a
+   * code that may pass, so are those behind it on its topic: sent again together they keep their order.
    */
   publishBatch(
     request: PublishBatchRequest,
