@@ -126,16 +126,20 @@ export interface Bus {
  * are JSON of at most 64 KiB; what others send is to be checked like any input.
  */
 export interface Signals {
-  /** Tells every instance that listens, this one included. Never throws: without a connection nobody hears it. */
+  /**
+   * Tells every instance that listens, this one included. Never throws: without a connection, or where it is too
+   * large, nobody hears it.
+   */
   tell(name: string, value: unknown): void;
   /** Calls `on` for what is told under this name; returns how to stop. */
   hear(name: string, on: (value: unknown) => void): () => void;
   /**
    * Asks every instance that answers under this name, this one included. Hands over each answer until `on`
-   * returns true (enough) or the time is up.
+   * returns true (enough) or the time is up; where nobody can answer, it ends at once. Rejects with what `on`
+   * throws, and where the question is too large.
    */
   ask(name: string, question: unknown, waitMs: number, on: (answer: unknown) => boolean): Promise<void>;
-  /** Answers questions of this name; undefined answers nothing. Returns how to stop. */
+  /** Answers questions of this name, now or by a promise; undefined answers nothing. Returns how to stop. */
   answer(name: string, on: (question: unknown) => unknown): () => void;
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type NatsCluster, startNats, until } from '@pushfleet/contract';
-import { draftOf, replayed, Seen, store } from '@pushfleet/contract/bus-suite';
+import { allRetained, draftOf, replayed, Seen, store } from '@pushfleet/contract/bus-suite';
 import {
   type Bus,
   type Namespace,
@@ -14,7 +14,7 @@ import {
 } from '@pushfleet/core';
 import { connectJetStream } from './backbone.ts';
 import { type MigrateReport, migrate } from './migrate.ts';
-import { logStream } from './streams.ts';
+import { keptStream, logStream } from './streams.ts';
 import { jetStreamManager, testStreams } from './testing.ts';
 
 const namespace = 'deletion' as Namespace;
@@ -53,6 +53,27 @@ describe('one server', () => {
     }
     assert.deepEqual([healed, seen.gaps], [[], []]);
     live.stop();
+    await backbone.close();
+  });
+
+  it('deletes also where there is no room for a tombstone', async () => {
+    const backbone = connectJetStream({ servers: nats.url, name: 'full' });
+    await backbone.start();
+    const bus = backbone.bus('full' as Namespace);
+    const { id } = await store(bus, draftOf('d/t', { retain: true }));
+    const { manager, close } = await jetStreamManager(nats.url);
+    const { state } = await manager.streams.info(keptStream);
+    await manager.streams.update(keptStream, { max_bytes: state.bytes });
+    const [refused] = await bus.publish([draftOf('d/u', { retain: true })]);
+    assert.ok(refused instanceof PushfleetError && refused.code === 'storage_full');
+    assert.deepEqual(
+      (await allRetained(bus, 'd/#')).map((kept) => kept.id),
+      [id],
+    );
+    for (const name of ['d/t', 'd/u']) await bus.delete(name as Topic);
+    assert.deepEqual(await allRetained(bus, '#'), []);
+    await manager.streams.update(keptStream, { max_bytes: testStreams.maxBytes });
+    await close();
     await backbone.close();
   });
 

@@ -8,7 +8,15 @@ import {
   type TopicFilter,
 } from '@pushfleet/core';
 import { filterOf, keptScope, subjectOf, topicOf } from '../subject.ts';
-import { type ApiFailure, apiError, leaderMessage, refusal, type StoredMessage, streamInfo } from './api.ts';
+import {
+  type ApiFailure,
+  apiError,
+  deleteMessage,
+  leaderMessage,
+  refusal,
+  type StoredMessage,
+  streamInfo,
+} from './api.ts';
 import type { Broker } from './broker.ts';
 import { Block, BrokerLines, decodePublication, draftLines, headerLine, ttlLine } from './headers.ts';
 import { unavailable } from './link.ts';
@@ -82,7 +90,27 @@ export async function clear(
   const covered = (held: Origin | undefined) =>
     older ? held === undefined || !isNewer(held, origin) : held !== undefined && isSame(held, origin);
   const subject = subjectOf(keptScope(namespace), topic);
-  return replace(broker, subject, new Uint8Array(), lines, covered);
+  try {
+    return await replace(broker, subject, new Uint8Array(), lines, covered);
+  } catch (error) {
+    if (!(error instanceof PushfleetError) || error.code !== 'storage_full') throw error;
+    return remove(broker, subject, covered);
+  }
+}
+
+/** Without a tombstone, where there is no room for one: who deletes may be about to make some. */
+async function remove(
+  broker: Broker,
+  subject: string,
+  may: (held: Origin | undefined) => boolean,
+): Promise<number | undefined> {
+  return patiently(async () => {
+    const held = await leaderMessage(broker.bulk, keptStream, { last_by_subj: subject });
+    const origin = held === undefined ? undefined : originOf(held.block);
+    if (held === undefined || !may(origin)) return undefined;
+    await deleteMessage(broker.bulk, keptStream, held.sequence);
+    return held.payload.length === 0 ? undefined : origin?.sequence;
+  });
 }
 
 /**

@@ -13,7 +13,7 @@ import { signalling } from './signals.ts';
 import { working } from './work.ts';
 
 export { suiteRetentionMs } from './retention.ts';
-export { draftOf, replayed, Seen, store } from './tools.ts';
+export { allRetained, draftOf, replayed, Seen, store } from './tools.ts';
 
 /** A started backbone with an empty log of three shards and `suiteRetentionMs`, and how to end it. */
 export interface BusUnderTest {
