@@ -1,0 +1,117 @@
+// Runs the programs of examples/ against a real fleet: each subscriber sees what each publisher stored, and again from
+// a cursor. Brings what the languages need; what cannot be had on this machine is skipped and said so.
+
+import { Fleet, token } from '../e2e/src/fleet.ts';
+import { until } from '../packages/contract/src/mod.ts';
+import { type Language, languages, Missing } from './conformance/languages.ts';
+import { Running } from './conformance/program.ts';
+import { exportServers } from './servers.ts';
+
+const counts = { passed: 0, failed: 0, skipped: 0 };
+
+/** The payloads that every publisher publishes. */
+const totals = ['{"total":1}', '{"total":2}', '{"total":3}'];
+
+async function attempt(name: string, check: () => Promise<void>): Promise<void> {
+  try {
+    await check();
+    counts.passed++;
+    console.log(`✔ ${name}`);
+  } catch (error) {
+    counts.failed++;
+    console.log(`✖ ${name}\n${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** What each language needs; one whose preparation fails for a reason of its own has failed. */
+function prepare(): Map<string, Language> {
+  const ready = new Map<string, Language>();
+  for (const [name, bring] of Object.entries(languages)) {
+    try {
+      ready.set(name, bring());
+      console.log(`  ${name} is ready`);
+    } catch (error) {
+      if (error instanceof Missing) {
+        // Each language publishes, and subscribes live and from a cursor.
+        counts.skipped += 3;
+        console.log(`- ${name} is SKIPPED: ${error.message}`);
+        continue;
+      }
+      counts.failed++;
+      const { message, stderr = '' } = error as Error & { stderr?: string | Buffer };
+      console.log(`✖ ${name} cannot be built\n${message}\n${stderr}`);
+    }
+  }
+  return ready;
+}
+
+interface Subscriber {
+  readonly name: string;
+  readonly language: Language;
+  readonly live: Running;
+}
+
+const seen = ({ lines }: Running, topic: string): string[] =>
+  lines.filter((line) => line.startsWith(`${topic} `)).map((line) => line.slice(topic.length + 1));
+
+async function sees(subscriber: Running, topic: string): Promise<void> {
+  await until(() => seen(subscriber, topic).length >= totals.length, `${topic} to arrive`, 30_000).catch(
+    () => {},
+  );
+  const got = seen(subscriber, topic).join(' ');
+  if (got === totals.join(' ')) return;
+  throw new Error(`expected ${totals.join(' ')}, got ${got || 'nothing'}. ${subscriber.errors}`);
+}
+
+async function tryAll(ready: ReadonlyMap<string, Language>, env: NodeJS.ProcessEnv): Promise<void> {
+  const subscribers: Subscriber[] = Array.from(ready, ([name, language]) => ({
+    ...{ name, language },
+    live: new Running(language.subscribe, ['conformance/#'], env),
+  }));
+  const again: Running[] = [];
+  try {
+    for (const { live } of subscribers) {
+      await until(() => live.lines.length > 0, 'a subscriber to stand', 30_000).catch(() => {});
+    }
+    for (const [name, { publish }] of ready) {
+      await attempt(`${name} publishes`, async () => {
+        const program = new Running(publish, [`conformance/${name}`], env);
+        const code = await program.ended;
+        if (code !== 0 || program.lines.length !== totals.length)
+          throw new Error(`ended with ${code}: ${program.errors}`);
+      });
+    }
+    for (const { name, language, live } of subscribers) {
+      for (const publisher of ready.keys()) {
+        await attempt(`${name} sees what ${publisher} publishes`, () =>
+          sees(live, `conformance/${publisher}`),
+        );
+      }
+      await attempt(`${name} resumes from a cursor`, async () => {
+        const cursor = live.lines[0]?.split(' ')[1] ?? '';
+        const resumed = new Running(language.subscribe, ['conformance/#', cursor], env);
+        again.push(resumed);
+        for (const publisher of ready.keys()) await sees(resumed, `conformance/${publisher}`);
+      });
+    }
+  } finally {
+    await Promise.all([...subscribers.map(({ live }) => live), ...again].map((program) => program.stop()));
+  }
+}
+
+await exportServers();
+const ready = prepare();
+const fleet = await Fleet.start();
+try {
+  const env = {
+    PUSHFLEET_GRPC_URL: `http://${fleet.grpc.address}`,
+    PUSHFLEET_TOKEN: await token({ publish: ['conformance/#'], subscribe: ['conformance/#'] }),
+  };
+  await tryAll(ready, env);
+} finally {
+  await fleet.stop();
+}
+if (counts.passed === 0) counts.failed++;
+if (counts.skipped > 0) console.log(`${counts.skipped} skipped: these prove nothing on this machine`);
+console.log(`${counts.passed} passed, ${counts.failed} failed`);
+process.exit(counts.failed === 0 ? 0 : 1);
