@@ -51,14 +51,14 @@ const isAmount = (value: unknown): value is number =>
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** The parts in which an instance tells of itself, as JSON values. What is zero is left out. */
+/** The parts in which an instance tells of itself, as JSON values. A namespace that uses nothing is left out. */
 export function writeSigns(
   self: Instance,
   answers: readonly string[],
   usage: Iterable<readonly [Namespace, Usage]>,
 ): readonly object[] {
-  const used = Array.from(usage, ([namespace, of]) => [namespace, abridged(of)] as const)
-    .filter(([, of]) => Object.keys(of).length > 0)
+  const used = Array.from(usage, ([namespace, of]) => [namespace, figures(of)] as const)
+    .filter(([, of]) => of.some((figure) => figure > 0))
     .slice(0, namespacesPerPart * mostParts);
   const parts = Math.max(1, Math.ceil(used.length / namespacesPerPart));
   return Array.from({ length: parts }, (_, part) => ({
@@ -70,13 +70,12 @@ export function writeSigns(
   }));
 }
 
-function abridged({ connections, subscriptions, published }: Usage): Partial<Usage> {
-  return {
-    ...(connections > 0 && { connections }),
-    ...(subscriptions > 0 && { subscriptions }),
-    ...(published > 0 && { published: Math.ceil(published * 10) / 10 }),
-  };
-}
+/** Without their names: there may be a thousand of them every second. */
+const figures = ({ connections, subscriptions, published }: Usage): readonly [number, number, number] => [
+  connections,
+  subscriptions,
+  Math.ceil(published * 10) / 10,
+];
 
 /** An instance's last word. */
 export const writeGoodbye = ({ instance }: Instance): object => ({ instance, gone: true });
@@ -114,8 +113,8 @@ function readUsage(value: unknown): ReadonlyMap<Namespace, Usage> | undefined {
   if (entries.length > namespacesPerPart) return undefined;
   const usage = new Map<Namespace, Usage>();
   for (const [namespace, of] of entries) {
-    if (!isName(namespace) || !isObject(of)) return undefined;
-    const { connections = 0, subscriptions = 0, published = 0 } = of;
+    if (!isName(namespace) || !Array.isArray(of)) return undefined;
+    const [connections, subscriptions, published] = of as readonly unknown[];
     if (!isAmount(connections) || !isAmount(subscriptions) || !isAmount(published)) return undefined;
     usage.set(namespace as Namespace, { connections, subscriptions, published });
   }

@@ -258,10 +258,12 @@ describe('what others send', () => {
       { ...right, parts: 26 },
       { ...right, part: -1 },
       { ...right, usage: [] },
-      { ...right, usage: { a: { connections: -1 } } },
-      { ...right, usage: { a: { published: '7' } } },
-      { ...right, usage: { 'a/b': {} } },
-      { ...right, usage: Object.fromEntries(Array.from({ length: 401 }, (_, i) => [`n${i}`, {}])) },
+      { ...right, usage: { a: [-1, 0, 0] } },
+      { ...right, usage: { a: [0, 0, '7'] } },
+      { ...right, usage: { a: [0, 0] } },
+      { ...right, usage: { a: 7 } },
+      { ...right, usage: { 'a/b': [0, 0, 0] } },
+      { ...right, usage: Object.fromEntries(Array.from({ length: 401 }, (_, i) => [`n${i}`, [0, 0, 0]])) },
       { gone: true },
     ];
     for (const value of wrong) air.at('stranger').tell('instances', value);

@@ -70,11 +70,10 @@ export class Quotas {
     if (publishRate === undefined) return;
     const waitMs = this.#rate.take(namespace, publishRate, this.#options.elsewhere(namespace).published);
     if (waitMs === 0) return;
-    const wait = waitMs === Number.POSITIVE_INFINITY ? '' : `; wait ${Math.ceil(waitMs / 1_000)} s`;
     throw new PushfleetError(
       'quota_publish_rate',
-      `The namespace may publish ${publishRate} a second, over all instances${wait}.`,
-      { detail: { limit: publishRate }, ...(wait === '' ? {} : { retryAfterMs: waitMs }) },
+      `The namespace may publish ${publishRate} a second, over all instances; wait ${Math.ceil(waitMs / 1_000)} s.`,
+      { retryAfterMs: waitMs, detail: { limit: publishRate } },
     );
   }
 

@@ -31,14 +31,14 @@ export class SharedRate {
   }
 
   /**
-   * Takes room for one and returns 0, or takes none and returns the milliseconds to wait; `Infinity` where the
-   * limit is 0. At most a second's worth of the share is taken at once.
+   * Takes room for one and returns 0, or takes none and returns the milliseconds to wait, a minute at most. At most
+   * a second's worth of the share is taken at once.
    *
    * @param perSecond the limit over all instances
    * @param elsewhere what is asked for at the others, each second, by the same count
    */
   take(namespace: Namespace, perSecond: number, elsewhere: number): number {
-    if (perSecond === 0) return Number.POSITIVE_INFINITY;
+    if (perSecond === 0) return longestWaitMs;
     const now = this.#now();
     const bucket = this.#buckets.get(namespace) ?? this.#open(namespace, now);
     turn(bucket, now);

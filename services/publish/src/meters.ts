@@ -24,6 +24,8 @@ const writesAtOnce = 64;
 const longestMs = 315_360_000_000;
 /** The ledger keeps a sum a little longer than it counts: clocks differ. */
 const spareMs = 60_000;
+/** When to look again whether there is room: nobody knows what goes when. */
+const fullMs = 60_000;
 /** Namespaces in one scrape. */
 const mostShown = 1_000;
 
@@ -101,7 +103,7 @@ export class Meters implements Lifecycle {
       throw new PushfleetError(
         'quota_stored_bytes',
         `The namespace may store ${storedBytes} bytes and holds ${stored}; this publication needs ${bytes}. Wait until older ones go, give them a shorter time to live, or ask the operator for more.`,
-        { detail: { limit: storedBytes, stored } },
+        { retryAfterMs: fullMs, detail: { limit: storedBytes, stored } },
       );
     }
     this.#pending.set(namespace, (this.#pending.get(namespace) ?? 0) + bytes);
