@@ -20,7 +20,7 @@ async function chooseTargets(options: Options): Promise<Target[]> {
   const targets: Target[] = [];
   if (options.targets.includes('pushfleet')) {
     const { pushfleet } = await import('./targets/pushfleet.ts');
-    targets.push(await pushfleet(options.edgeNodeOptions));
+    targets.push(await pushfleet(options.nodeOptions));
   }
   if (options.targets.includes('nchan')) {
     const found = findNchan(say);

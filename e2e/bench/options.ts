@@ -8,7 +8,7 @@ export const help = `Usage: npm run bench -- [options]
   --only a,b        of ${scenarioNames.join(', ')}
   --targets a,b     of pushfleet, nchan, pushpin, bare
   --write           put the results into docs/performance.md (not with --quick, --only or --targets)
-  --profile dir     write V8 CPU profiles of Pushfleet's edge into this folder; its figures suffer
+  --profile dir     write V8 CPU profiles of Pushfleet's services into this folder; their figures suffer
   --help`;
 
 export interface Options {
@@ -17,8 +17,8 @@ export interface Options {
   readonly help: boolean;
   readonly only: readonly ScenarioName[];
   readonly targets: readonly string[];
-  /** NODE_OPTIONS for Pushfleet's edge. */
-  readonly edgeNodeOptions: string | undefined;
+  /** NODE_OPTIONS for Pushfleet's services. */
+  readonly nodeOptions: string | undefined;
 }
 
 const targetNames = ['pushfleet', 'nchan', 'pushpin', 'bare'] as const;
@@ -45,7 +45,7 @@ export function readOptions(args: readonly string[]): Options {
     help: values.help,
     only: list('--only', values.only, scenarioNames),
     targets: list('--targets', values.targets, targetNames),
-    edgeNodeOptions:
+    nodeOptions:
       values.profile === undefined ? undefined : `--cpu-prof --cpu-prof-dir=${resolve(values.profile)}`,
   };
 }

@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Running } from '../targets/target.ts';
 import type { Command, Counted, Reply } from './protocol.ts';
 
@@ -59,14 +60,28 @@ export class Swarm {
     );
   }
 
-  /** All clients come again and resume; returns when the last one had what it missed, in the clock's microseconds. */
+  /**
+   * All clients come again and resume; returns when the last one had what it missed, in the clock's microseconds.
+   *
+   * @throws Error where that takes more than a minute
+   */
   async comeAgain(port: number, missed: readonly number[]): Promise<number> {
-    const parts = await Promise.all(
+    const late = new AbortController();
+    const parts = Promise.all(
       this.#children.map((child, index) =>
         this.#ask(child, { kind: 'return', port, missed: this.#part(index, missed) }, 'caughtUp'),
       ),
     );
-    return Math.max(...parts.map(({ at }) => at));
+    const limit = sleep(60_000, undefined, { ref: false, signal: late.signal }).then(async () => {
+      const { total, min, max } = await this.count();
+      throw new Error(`after a minute the clients have ${total} events, each between ${min} and ${max}`);
+    });
+    try {
+      return Math.max(...(await Promise.race([parts, limit])).map(({ at }) => at));
+    } finally {
+      limit.catch(() => {});
+      late.abort();
+    }
   }
 
   /** The processes of the clients. */

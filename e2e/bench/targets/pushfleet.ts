@@ -13,9 +13,9 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 /**
  * The product: one edge in front of the clients, publish and one nats-server behind it.
  *
- * @param edgeNodeOptions NODE_OPTIONS of the edge's process alone: for a profile of it
+ * @param nodeOptions NODE_OPTIONS of the services' processes: for a profile of them
  */
-export async function pushfleet(edgeNodeOptions?: string): Promise<Target> {
+export async function pushfleet(nodeOptions?: string): Promise<Target> {
   const binary = await findNatsServer({ root, progress: (line) => process.stderr.write(`${line}\n`) });
   const nats = execFileSync(binary, ['--version'], { encoding: 'utf8' }).trim();
   return {
@@ -23,16 +23,16 @@ export async function pushfleet(edgeNodeOptions?: string): Promise<Target> {
     about: () =>
       `Node ${process.versions.node}, ${nats}; one edge-sse, one publish, one nats-server with one shard and file storage, ` +
       'a token of its own for each client, published by one gRPC `PublishStream`',
-    start: () => start(edgeNodeOptions),
+    start: () => start(nodeOptions),
   };
 }
 
-async function start(edgeNodeOptions: string | undefined): Promise<Running> {
+async function start(nodeOptions: string | undefined): Promise<Running> {
   const nats = await startNats();
   const services: ServiceProcess[] = [];
   const stop = async () => {
-    // The edge ends by itself where it is profiled, since the profile is written at the end.
-    const signal = edgeNodeOptions === undefined ? 'SIGKILL' : 'SIGTERM';
+    // Services end by themselves where they are profiled, since the profile is written at the end.
+    const signal = nodeOptions === undefined ? 'SIGKILL' : 'SIGTERM';
     await Promise.all(services.map((service) => service.kill(signal, 30_000)));
     await nats.stop();
   };
@@ -45,10 +45,10 @@ async function start(edgeNodeOptions: string | undefined): Promise<Running> {
       PUSHFLEET_DRAIN_SECONDS: '1',
       PUSHFLEET_PUBLISH_RATE: '1000000',
       PUSHFLEET_PUBLISH_BURST: '1000000',
+      ...(nodeOptions === undefined ? {} : { NODE_OPTIONS: nodeOptions }),
     };
-    const edgeEnv = edgeNodeOptions === undefined ? env : { ...env, NODE_OPTIONS: edgeNodeOptions };
     const startEdge = async () => {
-      const edge = await startService('edge-sse', edgeEnv);
+      const edge = await startService('edge-sse', env);
       services.push(edge);
       return edge;
     };

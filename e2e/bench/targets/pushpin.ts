@@ -1,8 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer, request, type Server } from 'node:http';
+import { createServer, get, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { childrenOf } from '../cpu.ts';
 import type { PublishPath } from '../publish/spec.ts';
 import { startChild, stopChild } from './child.ts';
@@ -24,7 +25,7 @@ export function pushpin(found: Pushpin): Target {
 }
 
 const summary =
-  'condure, zurl, pushpin-proxy and pushpin-handler; HTTP streaming, nothing kept, `message_rate` out of the way, ' +
+  'condure, zurl, pushpin-proxy and pushpin-handler; HTTP streaming, nothing kept, no `message_rate`, ' +
   'published by POST of items, each on a connection of its own, since pushpin closes it';
 
 async function start(found: Pushpin): Promise<Running> {
@@ -42,7 +43,7 @@ async function start(found: Pushpin): Promise<Running> {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: { ...process.env, ...found.env },
   });
-  await answering('pushpin', host, ports.http);
+  await passing(ports.http);
   await answering('pushpin', host, ports.publish);
   const front = childrenOf(runner.pid as number);
   return {
@@ -70,6 +71,22 @@ async function startOrigin(): Promise<Server> {
   });
   await new Promise<void>((resolve) => origin.listen(0, host, resolve));
   return origin;
+}
+
+/** Waits until a client gets through to the origin: pushpin's parts find each other some time after they listen. */
+async function passing(port: number): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const status = await new Promise<number | undefined>((resolve) => {
+      const asked = get({ host, port, path: '/ready', agent: false }, (answer) => {
+        answer.destroy();
+        resolve(answer.statusCode);
+      });
+      asked.on('error', () => resolve(undefined));
+    });
+    if (status === 200) return;
+    await sleep(50);
+  }
+  throw new Error(`pushpin answers no client on port ${port} after 5 seconds`);
 }
 
 const item = (topic: number | string, payload: string) =>
