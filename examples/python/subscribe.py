@@ -14,7 +14,8 @@ channel = (
     if scheme == "https"
     else grpc.insecure_channel(address)
 )
-topic_filter, after = (sys.argv[1:] + ["orders/#", ""][len(sys.argv) - 1 :])[:2]
+topic_filter = sys.argv[1] if len(sys.argv) > 1 else "orders/#"
+after = sys.argv[2] if len(sys.argv) > 2 else ""
 stream = PublishServiceStub(channel).Subscribe(
     SubscribeRequest(filters=[topic_filter], after=after),
     metadata=[("authorization", "Bearer " + os.environ["PUSHFLEET_TOKEN"])],

@@ -201,6 +201,20 @@ describe('what is not acknowledged', () => {
     assert.deepEqual(told, wanted);
   });
 
+  it('is added to by publishMany until its signal is aborted', async (t) => {
+    const made = publisher(t, await service(t));
+    const abort = new AbortController();
+    function* endless() {
+      for (let i = 0; ; i++) {
+        if (i === 5) abort.abort();
+        yield { topic: 't', payload: i };
+      }
+    }
+    const answers = await made.publishMany(endless(), { signal: abort.signal });
+    assert.equal(answers.length, 6);
+    assert.equal((answers.at(-1) as PublishError).code, 'aborted');
+  });
+
   it('is sent by close, which names what had no answer at its deadline', async (t) => {
     const to = await service(t, (drafts) =>
       drafts.some(({ topic }) => topic === 'stuck') ? new Promise<never>(() => {}) : drafts.map(receiptOf),

@@ -79,7 +79,7 @@ export class Publisher implements AsyncDisposable {
   /**
    * Publishes one after the other, and takes the next only when there is room for it: give it a generator where the
    * whole would not fit into memory. Resolves with what became of each, in their order; one that is refused rejects
-   * nothing.
+   * nothing. Once the signal is aborted or the publisher closed it takes no more: the last answer says so.
    */
   async publishMany(
     publications: Iterable<Publication> | AsyncIterable<Publication>,
@@ -94,6 +94,7 @@ export class Publisher implements AsyncDisposable {
         answers.push(this.#enqueue(draft, bytes, signal).catch(asAnswer));
       } catch (error) {
         answers.push(asAnswer(error));
+        if (signal?.aborted || this.#closing !== undefined) break;
       }
     }
     return Promise.all(answers);

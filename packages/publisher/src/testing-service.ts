@@ -19,6 +19,7 @@ import {
 export type Handler = (drafts: Draft[], token: string) => Promise<PublishResult[]> | PublishResult[];
 
 export interface TestService {
+  readonly port: number;
   readonly url: string;
   /** Every batch in the order it came. */
   readonly batches: Draft[][];
@@ -52,6 +53,7 @@ export function callError(code: status, word?: string): ServiceError {
 export async function startTestService(
   handle: Handler,
   options: Record<string, number> = {},
+  security: ServerCredentials = ServerCredentials.createInsecure(),
 ): Promise<TestService> {
   const batches: Draft[][] = [];
   const peers = new Set<string>();
@@ -78,9 +80,9 @@ export async function startTestService(
     },
   );
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+    server.bindAsync('127.0.0.1:0', security, (error, bound) =>
       error === null ? resolve(bound) : reject(error),
     );
   });
-  return { url: `http://127.0.0.1:${port}`, batches, peers, stop: () => server.forceShutdown() };
+  return { port, url: `http://127.0.0.1:${port}`, batches, peers, stop: () => server.forceShutdown() };
 }
