@@ -78,10 +78,10 @@ export interface Explanation {
 }
 
 /** How far back a search goes unless told. */
-export const usualSearchMs = 3_600_000;
+const usualSearchMs = 3_600_000;
 
 /** Most publications of one id that are explained; the search ends with them. */
-export const mostExplained = 20;
+const mostExplained = 20;
 
 /** Tells what became of a publication. */
 export class Explainer {

@@ -112,6 +112,20 @@ suite('GET /v1/explain', () => {
     }
   });
 
+  test('explains 20 of one id, and says that there may be more', async (t) => {
+    const api = await startHttp();
+    t.after(() => api.stop());
+    for (const [count, complete] of [
+      [19, true],
+      [20, false],
+      [21, false],
+    ] as const) {
+      for (let n = 0; n < count; n++) await publish(api, `of ${count}/${n}`, 'it');
+      const { body } = await explain(api, `?id=it&topic=${encodeURIComponent(`of ${count}/+`)}`);
+      assert.deepEqual([body.publications.length, body.search.complete], [Math.min(count, 20), complete]);
+    }
+  });
+
   test('gives up when its time is up, and explains what was found', async (t) => {
     const api = await startHttp({ stored: { readMs: 50 } });
     t.after(() => api.stop());

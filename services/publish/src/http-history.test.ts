@@ -310,10 +310,11 @@ suite('reads of the log', () => {
   });
 
   test('are given up when their time is up: 504, and what there is as a page', async (t) => {
-    const { api, release } = await held({ readMs: 20 });
+    const { api, signals, release } = await held({ readMs: 20 });
     t.after(() => api.stop());
     const asked = get(api, '?topic=a');
-    setTimeout(release, 100);
+    await until(() => signals[0]?.aborted === true, 'the time to be up');
+    release();
     const { status, body } = await asked;
     assert.deepEqual([status, body.code], [504, 'timeout']);
     const bus = api.backbone.bus(defaultNamespace);
