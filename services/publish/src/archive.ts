@@ -3,18 +3,13 @@ import type { Fleet, Policies } from '@pushfleet/runtime';
 import { Deleter } from './deleter.ts';
 import { Explainer } from './explain.ts';
 import { History } from './history.ts';
-import { Reads } from './reads.ts';
+import { type ReadLimits, Reads } from './reads.ts';
 import { TopicViews } from './topic-view.ts';
 
-export interface ArchiveOptions {
+export interface ArchiveOptions extends ReadLimits {
   readonly backbone: Backbone;
   readonly fleet: Pick<Fleet, 'ask'>;
   readonly policies: Pick<Policies, 'of'>;
-  /** Most reads of the log at once, over all callers and of one token subject. */
-  readonly reads: number;
-  readonly readsPerSubject: number;
-  /** Longest time of one read, in milliseconds. */
-  readonly readMs: number;
   /** Most bytes of the publications of one page. */
   readonly pageBytes: number;
   /** Most publications that one search looks at. */

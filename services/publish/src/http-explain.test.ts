@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { defaultNamespace, parseTopic, type Stored } from '@pushfleet/core';
 import type { Instance } from '@pushfleet/runtime';
-import { startHttp, token } from './testing.ts';
+import { startHttp, timeoutByHand, token } from './testing.ts';
 
 type Api = Awaited<ReturnType<typeof startHttp>>;
 
@@ -127,14 +127,15 @@ suite('GET /v1/explain', () => {
   });
 
   test('gives up when its time is up, and explains what was found', async (t) => {
-    const api = await startHttp({ stored: { readMs: 50 } });
+    const { timeout, up } = timeoutByHand();
+    const api = await startHttp({ stored: { timeout } });
     t.after(() => api.stop());
     await publish(api, 'a', 'it');
     const bus = api.backbone.bus(defaultNamespace);
     const replay = bus.replay.bind(bus);
     bus.replay = async function* (filters, from, to, signal) {
       yield* replay(filters, from, to, signal);
-      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+      up();
     };
     const { status, body } = await explain(api, '?id=it');
     assert.equal(status, 200);

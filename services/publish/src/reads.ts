@@ -7,6 +7,8 @@ export interface ReadLimits {
   readonly readsPerSubject: number;
   /** Longest time of one read, in milliseconds. */
   readonly readMs: number;
+  /** As `AbortSignal.timeout`. */
+  readonly timeout?: (ms: number) => AbortSignal;
 }
 
 /** Bounds the reads of the log that callers ask for, so that a herd of them does not hold up publishing. */
@@ -38,7 +40,8 @@ export class Reads {
     const key = `${namespace} ${subject}`;
     this.#enter(key);
     const over = new AbortController();
-    const time = AbortSignal.timeout(this.#limits.readMs);
+    const { readMs, timeout = AbortSignal.timeout } = this.#limits;
+    const time = timeout(readMs);
     try {
       return await read(AbortSignal.any([left, time, over.signal]));
     } catch (error) {

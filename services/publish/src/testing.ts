@@ -51,6 +51,13 @@ export interface CoreOptions {
   readonly quota?: Quota;
 }
 
+/** A timeout of reads that is up when told. */
+export function timeoutByHand(): { readonly timeout: () => AbortSignal; readonly up: () => void } {
+  const time = new AbortController();
+  const up = () => time.abort(new DOMException('the time is up', 'TimeoutError'));
+  return { timeout: () => time.signal, up };
+}
+
 /** The parts that both APIs stand on, over a log in memory. */
 export function core(options: CoreOptions = {}) {
   const { ratePerSecond = 1e6, rateBurst = 1e6, pendingBytes = 64 * 1_048_576, shards = 1 } = options;
