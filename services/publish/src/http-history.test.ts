@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { until } from '@pushfleet/contract';
 import { defaultNamespace, formatCursor, type Namespace, parseTopic } from '@pushfleet/core';
+import { Budget } from './budget.ts';
 import { log, startHttp, timeoutByHand, token } from './testing.ts';
 
 type Api = Awaited<ReturnType<typeof startHttp>>;
@@ -80,6 +81,13 @@ suite('GET /v1/history', () => {
     const [one, two] = body.publications.map((event: { pushfleetcursor: string }) => event.pushfleetcursor);
     assert.deepEqual(idsOf((await get(api, `?topic=%23&after=${one}`)).body.publications), ['2', '3', '4']);
     assert.deepEqual(idsOf((await get(api, `?topic=%23&after=${two}`)).body.publications), ['3', '4']);
+  });
+
+  test('a link too long for a header is left out, and the cursor stays', async () => {
+    const longTopics = Array.from({ length: 8 }, (_, n) => `topic=${'x'.repeat(600)}${n}`);
+    const { status, headers, body } = await get(api, `?topic=a/b&limit=1&${longTopics.join('&')}`);
+    assert.deepEqual([status, body.more, headers.get('link')], [200, true, null]);
+    assert.equal(headers.get('pushfleet-cursor'), body.cursor);
   });
 
   test('at the head a page is empty, and its cursor brings what comes', async () => {
@@ -187,6 +195,17 @@ suite('GET /v1/history', () => {
 });
 
 suite('pages of history', () => {
+  test('wait for slow readers only up to a limit, and give the room back', async (t) => {
+    const outgoing = new Budget(1_000);
+    const api = await startHttp({ outgoing });
+    t.after(() => api.stop());
+    await publish(api, 'a', ['1', '2', '3', '4', '5']);
+    const { status, body, headers } = await get(api, '?topic=a');
+    assert.deepEqual([status, body.code, headers.get('retry-after')], [503, 'unavailable', '1']);
+    assert.equal((await get(api, '?topic=a&limit=1')).status, 200);
+    await until(() => outgoing.held === 0, 'the room to be given back');
+  });
+
   test('end before the publication that would pass the bytes, and have one at least', async (t) => {
     // A publication weighs 256 bytes on top of its texts and payload: "t", one digit, "s" and the payload.
     const weight = 256 + 3 + 100;

@@ -9,12 +9,19 @@ import {
 import type { Grant } from '@pushfleet/runtime';
 import { leftOf } from './answer.ts';
 import type { Archive } from './archive.ts';
+import type { Budget } from './budget.ts';
 import { checkLimit, type HistoryAsk, type HistoryPage, pageCount } from './history.ts';
 import { type Query, readQuery, readTime, single } from './query.ts';
 import { readFilters } from './subscribe.ts';
 import { parseTarget } from './target.ts';
 
 const batchType = 'application/cloudevents-batch+json';
+
+export interface HistoryAnswerOptions {
+  readonly archive: Pick<Archive, 'history'>;
+  /** What all publications on their way out share: who reads slowly must not fill the memory of this process. */
+  readonly outgoing: Budget;
+}
 
 /**
  * Answers `GET /v1/history`.
@@ -23,7 +30,7 @@ const batchType = 'application/cloudevents-batch+json';
  * @throws PushfleetError
  */
 export async function answerHistory(
-  { history }: Pick<Archive, 'history'>,
+  { archive, outgoing }: HistoryAnswerOptions,
   grant: Grant,
   url: string,
   request: IncomingMessage,
@@ -31,19 +38,25 @@ export async function answerHistory(
 ): Promise<void> {
   const query = readQuery(parseTarget(request.url ?? '').query, ['topic', 'after', 'since', 'limit']);
   const ask = readAsk(grant, query);
-  const page = await history.read(grant, ask, leftOf(response));
+  const left = leftOf(response);
+  const page = await archive.history.read(grant, ask, left);
   const batch = wantsBatch(request.headers.accept);
   const body = batch ? `[${eventsOf(page)}]` : documentOf(page);
+  // Who left closed the response already: nothing would give back what it holds.
+  left.throwIfAborted();
+  const bytes = Buffer.byteLength(body);
+  outgoing.hold(bytes);
   response
+    .once('close', () => outgoing.release(bytes))
     .writeHead(200, {
       'content-type': batch ? `${batchType}; charset=utf-8` : 'application/json',
-      'content-length': Buffer.byteLength(body),
+      'content-length': bytes,
       'cache-control': 'no-store',
       vary: 'Accept',
       'pushfleet-cursor': page.cursor,
       'pushfleet-more': String(page.more),
       ...(page.gap && { 'pushfleet-gap': `${page.gap.from} ${page.gap.to}` }),
-      ...(page.more && { link: `<${nextOf(url, ask, page.cursor)}>; rel="next"` }),
+      ...(page.more && linkTo(nextOf(url, ask, page.cursor))),
     })
     .end(body);
 }
@@ -82,6 +95,12 @@ function nextOf(url: string, { filters, limit }: HistoryAsk, cursor: Cursor): st
   const topics = filters.map((filter: TopicFilter) => `topic=${encodeURIComponent(filter)}`);
   return `${url}?${[...topics, `after=${cursor}`, `limit=${limit}`].join('&')}`;
 }
+
+/** Clients give up on headers of more than some kilobytes; `after` with the cursor says the same. */
+const longestLink = 4_096;
+
+const linkTo = (next: string): { readonly link?: string } =>
+  next.length > longestLink ? {} : { link: `<${next}>; rel="next"` };
 
 /** Whether a client names the batch format, and not at a lower quality than JSON (RFC 9110 section 12.5.1). */
 function wantsBatch(accept = ''): boolean {

@@ -101,9 +101,9 @@ class Resources {
     );
     resource('/v1/history', {
       GET: this.#measured(async (request, response) => {
-        const { archive, discovery } = this.#options;
         const grant = await this.#authenticate(request);
-        return answerHistory(archive, grant, discovery.historyUrl, request, response);
+        const { historyUrl } = this.#options.discovery;
+        return answerHistory(this.#options, grant, historyUrl, request, response);
       }),
     });
     resource('/v1/explain', {
