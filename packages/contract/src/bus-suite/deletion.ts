@@ -13,8 +13,8 @@ import {
   type Topic,
 } from '@pushfleet/core';
 import { until } from '../until.ts';
-import type { BusUnderTest } from './mod.ts';
 import { allRetained, draftOf, filter, replayed, Seen, store } from './tools.ts';
+import type { BusUnderTest } from './under-test.ts';
 
 const topic = (text: string): Topic => text as Topic;
 const ids = (list: readonly Publication[]): string[] => list.map(({ id }) => id);

@@ -1,7 +1,5 @@
 import { after, before, describe } from 'node:test';
-import type { Ledger } from '@pushfleet/bus';
-import type { Backbone, Bus, Namespace } from '@pushfleet/core';
-
+import type { Bus, Namespace } from '@pushfleet/core';
 import { deleting, finding } from './deletion.ts';
 import { following } from './follow.ts';
 import { keepingLedgers } from './ledger.ts';
@@ -10,16 +8,12 @@ import { replaying } from './replay.ts';
 import { retaining } from './retained.ts';
 import { keeping } from './retention.ts';
 import { signalling } from './signals.ts';
+import type { BusUnderTest } from './under-test.ts';
 import { working } from './work.ts';
 
 export { suiteRetentionMs } from './retention.ts';
 export { allRetained, draftOf, replayed, Seen, store } from './tools.ts';
-
-/** A started backbone with an empty log of three shards and `suiteRetentionMs`, and how to end it. */
-export interface BusUnderTest {
-  readonly backbone: Backbone & { ledger(name: string): Ledger };
-  end(): Promise<void>;
-}
+export type { BusUnderTest } from './under-test.ts';
 
 /** What every backbone promises; a test file hands in how to make one. */
 export function busSuite(name: string, makeBackbone: () => Promise<BusUnderTest>): void {

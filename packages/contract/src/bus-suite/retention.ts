@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 import type { RetentionMs } from '@pushfleet/bus';
 import { type Bus, formatCursor, type Namespace, parseCursor } from '@pushfleet/core';
 import { until } from '../until.ts';
-import type { BusUnderTest } from './mod.ts';
 import { allRetained, draftOf, replayed, store } from './tools.ts';
+import type { BusUnderTest } from './under-test.ts';
 
 const minuteMs = 60_000;
 
