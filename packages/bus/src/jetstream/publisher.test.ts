@@ -22,6 +22,9 @@ const draft = (topic: string, payload: string): Draft => ({
   payload: Buffer.from(payload),
 });
 
+/** What one turn of the event loop brings goes out at its end. */
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
 const codes = (answers: readonly object[]) => answers.map((answer) => (answer as PushfleetError).code);
 
 describe('what is refused for now', () => {
@@ -32,6 +35,7 @@ describe('what is refused for now', () => {
     const answered = publisher.publish('n' as Namespace, [
       ...[draft('a', large), draft('a', 'small'), draft('b', 'other')],
     ]);
+    await turn();
     publisher.close();
     assert.deepEqual(codes(await answered), ['rate_limited', 'rate_limited', 'unavailable']);
     assert.deepEqual(sent, ['other']);
@@ -42,8 +46,10 @@ describe('what is refused for now', () => {
     const { broker, sent } = silentBroker();
     const publisher = new Publisher(broker);
     const first = publisher.publish('n' as Namespace, [draft('a', '1')]);
+    await turn();
     mock.timers.tick(5_000);
     const later = publisher.publish('n' as Namespace, [draft('a', '2'), draft('a', '3')]);
+    await turn();
     mock.timers.tick(15_000);
     assert.deepEqual(codes([...(await first), ...(await later)]), Array(3).fill('unavailable'));
     assert.deepEqual(new Set(sent), new Set(['1']), 'nothing behind it was sent');
