@@ -1,8 +1,8 @@
 // npm run bench: what a publication, a delivery and an open connection cost, beside peers and a reference, in one run.
 import { load, machine } from './machine.ts';
 import { help, type Options, readOptions } from './options.ts';
-import { writePage } from './page.ts';
-import { plan } from './plan.ts';
+import { writeChapter } from './page.ts';
+import { chapters, plan } from './plan.ts';
 import { markdown, table } from './report.ts';
 import type { Table } from './results.ts';
 import { running, runScenario } from './run.ts';
@@ -41,7 +41,7 @@ async function main(): Promise<void> {
   const facts = [
     `${new Date().toISOString().slice(0, 10)}, ${machine()}; load average at the start ${load()}`,
     ...targets.map((target) => `${target.name}: ${target.about()}`),
-    'Repeat with: `npm run bench`',
+    `Repeat with: \`npm run bench -- --only ${options.only.join(',')}\``,
   ];
   for (const target of targets) {
     await running(target, checkExact);
@@ -54,9 +54,12 @@ async function main(): Promise<void> {
     tables.push(measured);
     say(`\n${table(measured)}\n`);
   }
-  const results = markdown(tables, facts);
-  process.stdout.write(`${results}\n`);
-  if (options.write) writePage(results);
+  process.stdout.write(`${markdown(tables, facts)}\n`);
+  if (!options.write) return;
+  for (const [chapter, scenarios] of Object.entries(chapters)) {
+    const measured = tables.filter(({ scenario }) => scenarios.includes(scenario.name));
+    if (measured.length > 0) writeChapter(chapter, markdown(measured, facts));
+  }
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));

@@ -1,13 +1,18 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type ScenarioName, scenarioNames } from './plan.ts';
+import { chapters, type ScenarioName, scenarioNames } from './plan.ts';
+
+const chapterHelp = Object.entries(chapters)
+  .map(([name, scenarios]) => `${name} (${scenarios.join(',')})`)
+  .join(', ');
 
 export const help = `Usage: npm run bench -- [options]
 
   --quick           few seconds and one repetition of everything: a look, not a figure to quote
   --only a,b        of ${scenarioNames.join(', ')}
   --targets a,b     of pushfleet, nchan, pushpin, bare
-  --write           put the results into docs/performance.md (not with --quick, --only or --targets)
+  --write           put the results into docs/performance.md, by whole chapters:
+                    ${chapterHelp}
   --profile dir     write V8 CPU profiles of Pushfleet's services into this folder; their figures suffer
   --help`;
 
@@ -36,18 +41,27 @@ export function readOptions(args: readonly string[]): Options {
       profile: { type: 'string' },
     },
   });
-  const partly = values.quick || values.only !== undefined || values.targets !== undefined;
-  if (values.write && partly)
-    throw new Error('--write takes a whole run: leave --quick, --only and --targets out');
+  const only = list('--only', values.only, scenarioNames);
+  if (values.write) checkWhole(only, values.quick || values.targets !== undefined);
   return {
     quick: values.quick,
     write: values.write,
     help: values.help,
-    only: list('--only', values.only, scenarioNames),
+    only,
     targets: list('--targets', values.targets, targetNames),
     nodeOptions:
       values.profile === undefined ? undefined : `--cpu-prof --cpu-prof-dir=${resolve(values.profile)}`,
   };
+}
+
+/** Figures that stand beside each other have to come from one run. */
+function checkWhole(only: readonly ScenarioName[], partly: boolean): void {
+  const broken = Object.values(chapters).find(
+    (scenarios) =>
+      scenarios.some((name) => only.includes(name)) && !scenarios.every((name) => only.includes(name)),
+  );
+  if (partly) throw new Error('--write takes all targets in full: leave --quick and --targets out');
+  if (broken !== undefined) throw new Error(`--write takes whole chapters: ${broken.join(',')}`);
 }
 
 function list<T extends string>(

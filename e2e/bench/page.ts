@@ -2,11 +2,11 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const page = fileURLToPath(new URL('../../docs/performance.md', import.meta.url));
-const begin = '<!-- bench:begin -->';
-const end = '<!-- bench:end -->';
 
-/** Puts the results between the markers of docs/performance.md; the prose around them is left alone. */
-export function writePage(results: string): void {
+/** Puts a chapter's results between its markers in docs/performance.md; the prose around them is left alone. */
+export function writeChapter(chapter: string, results: string): void {
+  const begin = `<!-- bench:${chapter} begin -->`;
+  const end = `<!-- bench:${chapter} end -->`;
   const text = readFileSync(page, 'utf8');
   const from = text.indexOf(begin);
   const to = text.indexOf(end);

@@ -62,6 +62,12 @@ export const scenarioNames = [
 ] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
+/** What docs/performance.md shows together, measured in one run. */
+export const chapters: Readonly<Record<string, readonly ScenarioName[]>> = {
+  deliveries: ['fanout', 'saturated', 'topics', 'idle'],
+  publishing: ['publish', 'latency', 'storm'],
+};
+
 /** Everything the benchmark runs, in full or as a quick look. */
 export function plan(quick: boolean): Scenario[] {
   return [...flows(quick), idle(quick), publish(quick), ...latencies(quick), storm(quick)];
