@@ -68,6 +68,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   *held(): Iterable<Publication> {
     for (const parcel of this.#outbox.parcels())
       if (parcel.kind === 'publication') yield parcel.value.publication;
+    for (const splice of this.#splices) yield* splice.held();
   }
 
   get depth(): { readonly count: number; readonly bytes: number } {

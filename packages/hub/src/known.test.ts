@@ -133,6 +133,26 @@ suite('a hub told of a deletion', () => {
     assert.equal(pending, 0);
   });
 
+  test('gives a slow reader nothing of the page it is at, and of the retained ones it waits for', async () => {
+    const stage = new Stage({ hub: { ringCount: 1 } });
+    const start = await stage.publish('b', '0');
+    const bus = stage.backbone.bus(defaultNamespace);
+    for (const name of ['a/1', 'a/2', 'a/3', 'a/4']) await stage.publish(name, name, { retain: true });
+    await stage.publish('b', 'fills the ring');
+    const replayed = await stage.subscribe('#', { after: start }, { count: 2 });
+    const retained = await stage.subscribe('a/+', { retained: true }, { count: 2 });
+    await stage.settle();
+    for (const name of ['a/2', 'a/3', 'a/4'])
+      stage.hubs.forget(defaultNamespace, await bus.delete(topic(name)));
+    const taken: string[][] = [[], []];
+    for (let turn = 0; turn < 6; turn++) {
+      taken[0]?.push(...replayed.ids());
+      taken[1]?.push(...retained.ids());
+      await stage.settle();
+    }
+    assert.deepEqual(taken, [['a/1', 'fills the ring'], ['retained a/1']]);
+  });
+
   test('reads a page again that it had in memory', async () => {
     const stage = new Stage({ hub: { ringCount: 1, pageLingerMs: 60_000 } });
     const start = await stage.publish('a', '0');

@@ -47,6 +47,11 @@ export class RetainedWalk {
     return undefined;
   }
 
+  /** What was read and is not given yet. */
+  held(): readonly Publication[] {
+    return this.#batch.slice(this.#index);
+  }
+
   stop(): void {
     this.#state = 'stopped';
     this.#rest?.stop();

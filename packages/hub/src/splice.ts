@@ -149,6 +149,14 @@ export class Splice<R extends Receiver = Receiver> {
     return this.#isAhead(publication) && this.claims(publication);
   }
 
+  /** The publications it has in memory and has yet to give, which a slow feed puts off. */
+  *held(): Iterable<Publication> {
+    for (const parcel of this.#page?.parcels.slice(this.#index) ?? [])
+      if (parcel.kind === 'publication') yield parcel.value.publication;
+    for (const { envelope } of this.#late) yield envelope.publication;
+    if (this.#retained !== undefined) yield* this.#retained.held();
+  }
+
   /** Goes on without a filter. */
   drop(subscription: Subscription<R>): void {
     const index = this.subscriptions.indexOf(subscription);
