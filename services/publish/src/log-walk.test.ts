@@ -22,7 +22,7 @@ const views = [['#'], ['a/#'], ['+/b', 'a/+'], ['d//e'], ['a', 'a/#', '#'], ['no
 const never = new AbortController().signal;
 
 /** A log whose time passes when told. */
-function scene(shards: number) {
+function scene(shards: number, retentionMs?: number) {
   let now = 1_000_000;
   const clock = {
     now: () => now,
@@ -31,7 +31,7 @@ function scene(shards: number) {
       return () => clearTimeout(timer);
     },
   };
-  const backbone = createMemoryBackbone({ shards, clock });
+  const backbone = createMemoryBackbone({ shards, clock, retentionMs: () => retentionMs });
   const bus = backbone.bus(defaultNamespace);
   const reads = new Reads({ reads: 1, readsPerSubject: 1, readMs: 10_000 });
   const history = new History({ backbone, reads, historyOn: () => true, pageBytes: 1_048_576 });
@@ -176,6 +176,18 @@ suite('walking through the log', () => {
     // What was stored in that very millisecond elsewhere may come again.
     assert.deepEqual(ids.filter((id) => expected.includes(id)).toSorted(), expected);
     assert.ok(!ids.includes('x'));
+  });
+
+  test('a gap that was told once is not told again by the pages behind it', async () => {
+    for (const shards of [1, 3]) {
+      const one = scene(shards, 5_000);
+      for (const topic of [...topics, ...topics]) await one.publish(topic, 1);
+      await one.publish('a', 60_000);
+      const found = await pages(one, ['#' as TopicFilter], 2);
+      assert.equal(idsOf(found).length, one.all().length);
+      const told = found.flatMap(({ gap }, page) => (gap === undefined ? [] : page));
+      assert.deepEqual(told, [1], 'where the second page begins');
+    }
   });
 
   test('a read that is given up tells it, and never ends as if it were at its end', async () => {

@@ -34,13 +34,14 @@ export class LogWalk {
   readonly #head: Place;
   readonly #shards: readonly ShardRead[];
   #time: number;
-  /** Of what was stored before this time, what is gone was told. */
-  #told = 0;
+  /** Of what was stored before this time, what is gone was told: where the walk begins, and by it. */
+  #told: number;
 
   private constructor(o: WalkOptions, head: Place, after: Place | undefined) {
     this.#o = o;
     this.#head = head;
     this.#time = after?.time ?? 0;
+    this.#told = o.after === undefined ? 0 : this.#time;
     this.#shards = head.positions.map((until, shard) => {
       const from = after === undefined ? undefined : startOf(after, head, shard);
       // The other shards end where they begin: there is nothing to read of them.
