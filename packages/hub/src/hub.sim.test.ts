@@ -202,6 +202,7 @@ class World {
       pageCount: 1 + random.below(6),
       replays: 1 + random.below(3),
       pageLingerMs: random.below(60),
+      keptBytes: random.below(2_000),
       retryMs: 20,
       interestLingerMs: random.below(60),
       // A loss nobody told of is found within two audits.

@@ -19,8 +19,12 @@ export interface HubOptions {
   readonly replays: number;
   /** How far apart in time the cursors of waiting resumes may lie to be served by one read, in milliseconds. */
   readonly replayMergeMs: number;
-  /** How long a page is kept for others who need it, in milliseconds. */
+  /** How long a page is kept for others who need it, in milliseconds: as long as the herd after a restart takes to come. */
   readonly pageLingerMs: number;
+  /** Most bytes of publications in the pages that are kept; the one kept longest goes first. */
+  readonly keptBytes: number;
+  /** How long a read that stopped at the end of a page is kept open for whoever goes on, in milliseconds. */
+  readonly readerLingerMs: number;
   /** How long to wait before the log is asked again after it was out of reach, in milliseconds. */
   readonly retryMs: number;
   /** How long a filter is followed after its last feed left, in milliseconds. */
@@ -56,7 +60,9 @@ export const hubDefaults: HubOptions = {
   pageBytes: 262_144,
   replays: 8,
   replayMergeMs: 60_000,
-  pageLingerMs: 2_000,
+  pageLingerMs: 10_000,
+  keptBytes: 32 * 1_048_576,
+  readerLingerMs: 2_000,
   retryMs: 500,
   interestLingerMs: 5_000,
   replacedLingerMs: 60_000,

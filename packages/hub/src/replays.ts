@@ -55,7 +55,9 @@ export class Replays {
   readonly #flights = new Map<string, Flight>();
   #waiting: Flight[] = [];
   readonly #reading = new Set<Flight>();
+  /** In the order in which they were read. */
   readonly #pages = new Map<string, Page>();
+  #keptBytes = 0;
   readonly #readers = new Map<string, Reader>();
   readonly #pageLinger: Linger<string>;
   readonly #readerLinger: Linger<Reader>;
@@ -63,8 +65,8 @@ export class Replays {
   constructor(bus: Bus, options: HubOptions) {
     this.#bus = bus;
     this.#options = options;
-    this.#pageLinger = new Linger(options.clock, options.pageLingerMs, (key) => this.#pages.delete(key));
-    this.#readerLinger = new Linger(options.clock, options.pageLingerMs, (reader) => this.#discard(reader));
+    this.#pageLinger = new Linger(options.clock, options.pageLingerMs, (key) => this.#drop(key));
+    this.#readerLinger = new Linger(options.clock, options.readerLingerMs, (reader) => this.#discard(reader));
   }
 
   /** Reads of the log under way, and waiting for their turn. */
@@ -94,7 +96,7 @@ export class Replays {
 
   /** Lets go of the pages in memory: something in them was deleted. */
   forget(): void {
-    this.#pages.clear();
+    for (const key of this.#pages.keys()) this.#drop(key);
   }
 
   close(): void {
@@ -229,7 +231,21 @@ export class Replays {
   /** A page without progress is not kept: who asks again hopes for more. */
   #remember(key: string, page: Page): void {
     if (page.after.reaches(page.reached)) return;
+    this.#drop(key);
     this.#pages.set(key, page);
+    this.#keptBytes += page.bytes;
     this.#pageLinger.add(key);
+    for (const oldest of this.#pages.keys()) {
+      if (this.#keptBytes <= this.#options.keptBytes) return;
+      this.#drop(oldest);
+    }
+  }
+
+  #drop(key: string): void {
+    const page = this.#pages.get(key);
+    if (page === undefined) return;
+    this.#pages.delete(key);
+    this.#pageLinger.delete(key);
+    this.#keptBytes -= page.bytes;
   }
 }
