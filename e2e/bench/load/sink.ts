@@ -1,5 +1,6 @@
 // A child process full of SSE clients: raw sockets that count events and do as little else as possible.
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import { openClient } from './client.ts';
 import { marker, now, stampAt } from './payload.ts';
 import type { Command, Reply } from './protocol.ts';
 import { eventData, lastEventId } from './transcript.ts';
@@ -48,52 +49,28 @@ function count(client: number, chunk: Buffer): void {
   if (--behind === 0) reply({ kind: 'caughtUp', at: now() });
 }
 
-/** Resolves once the response has begun with a 200. */
-function openClient(client: number, request: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let head: string | undefined = '';
-    const socket = connect({
-      host: order.host,
-      port,
-      localAddress: order.sources[client % order.sources.length] as string,
-      onread: {
-        buffer,
-        callback: (bytes) => {
-          if (transcripts !== undefined) transcripts[client] += buffer.toString('latin1', 0, bytes);
-          if (tails !== undefined) remember(tails, client, bytes);
-          if (head !== undefined) {
-            head += buffer.toString('latin1', 0, bytes);
-            const border = head.indexOf('\r\n\r\n');
-            if (border < 0) return true;
-            if (!head.startsWith('HTTP/1.1 200 '))
-              reject(new Error(`client ${client} was answered: ${head}`));
-            // What was missed may come with the head.
-            const events = Buffer.from(head.slice(border), 'latin1');
-            head = undefined;
-            resolve();
-            if (events.includes(marker)) count(client, events);
-            return true;
-          }
-          count(client, buffer.subarray(0, bytes));
-          return true;
-        },
-      },
-    });
-    const lost = (reason: string) => {
-      reject(new Error(reason));
-      reply({ kind: 'failed', reason });
-    };
-    socket.on('error', (error) => lost(`client ${client}: ${error.message}`));
-    socket.on('close', () => {
-      if (sockets[client] === socket) lost(`client ${client} was closed by the server`);
-    });
-    sockets[client] = socket;
-    socket.write(request);
-  });
+async function openOne(client: number, request: string, port: number): Promise<void> {
+  const source = order.sources[client % order.sources.length] as string;
+  const lost = (reason: string) => {
+    if (sockets[client] === socket) reply({ kind: 'failed', reason: `client ${client} ${reason}` });
+  };
+  const { socket, opened } = openClient(
+    { host: order.host, port, source, request, buffer },
+    (chunk) => take(client, chunk),
+    lost,
+  );
+  sockets[client] = socket;
+  await opened;
 }
 
-function remember(ends: string[], client: number, bytes: number): void {
-  ends[client] = (ends[client] + buffer.toString('latin1', 0, bytes)).slice(-rememberedBytes);
+function take(client: number, chunk: Buffer): void {
+  if (transcripts !== undefined) transcripts[client] += chunk.toString('latin1');
+  if (tails !== undefined) remember(tails, client, chunk);
+  count(client, chunk);
+}
+
+function remember(ends: string[], client: number, chunk: Buffer): void {
+  ends[client] = (ends[client] + chunk.toString('latin1')).slice(-rememberedBytes);
 }
 
 async function open(): Promise<void> {
@@ -110,7 +87,7 @@ async function openAll(requests: readonly string[], port: number, atOnce: number
   const lane = async () => {
     while (next < requests.length) {
       const client = next++;
-      await openClient(client, requests[client] as string, port);
+      await openOne(client, requests[client] as string, port);
     }
   };
   await Promise.all(Array.from({ length: atOnce }, lane));

@@ -2,6 +2,7 @@
 import { openBus } from './bus-source.ts';
 import { openGrpc } from './grpc-source.ts';
 import { openHttp } from './http-source.ts';
+import { openPackage } from './package-source.ts';
 import type { Order, PublishSpec, Report, Source } from './spec.ts';
 
 let source: Source | undefined;
@@ -13,6 +14,7 @@ function reply(report: Report): void {
 function open(spec: PublishSpec, firstTopic: number): Promise<Source> {
   if (spec.how === 'http') return openHttp(spec, firstTopic);
   if (spec.how === 'grpc') return openGrpc(spec, firstTopic);
+  if (spec.how === 'package') return openPackage(spec, firstTopic);
   return openBus(spec, firstTopic);
 }
 

@@ -36,7 +36,15 @@ export interface BusSpec {
   readonly window: number;
 }
 
-export type PublishSpec = HttpSpec | GrpcSpec | BusSpec;
+/** The package for services, in the generator: its own cost is the generator's. */
+export interface PackageSpec {
+  readonly how: 'package';
+  readonly address: string;
+  readonly token: string;
+  readonly window: number;
+}
+
+export type PublishSpec = HttpSpec | GrpcSpec | BusSpec | PackageSpec;
 
 /** A way in that a server offers, by the name it has in the report. */
 export interface PublishPath {

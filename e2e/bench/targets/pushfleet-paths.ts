@@ -19,6 +19,10 @@ export function pushfleetPaths(
     { name: 'gRPC Publish', spec: { ...grpc, call: 'unary', window: 64 } },
     { name: 'gRPC PublishBatch of 200', spec: { ...grpc, call: 'batch', size: 200, window: 8 } },
     {
+      name: '@pushfleet/publisher',
+      spec: { how: 'package', address: addresses.grpc ?? '', token: bearer, window: 4_000 },
+    },
+    {
       name: 'HTTP, one each',
       spec: {
         ...http,
