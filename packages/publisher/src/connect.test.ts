@@ -4,6 +4,7 @@ import { status } from '@grpc/grpc-js';
 import { until } from '@pushfleet/contract';
 import { type ConnectOptions, connect } from './connect.ts';
 import { PublishError } from './error.ts';
+import type { Receipt } from './receipt.ts';
 import {
   callError,
   type Handler,
@@ -214,6 +215,33 @@ describe('what is not acknowledged', () => {
     assert.equal(answers.length, 6);
     assert.equal((answers.at(-1) as PublishError).code, 'aborted');
   });
+
+  it('lets publishMany go on once there is room, whether or not anybody had an answer then', async (t) => {
+    const to = await service(t, (drafts) =>
+      drafts.some(({ topic }) => topic === 'stuck') ? new Promise<never>(() => {}) : drafts.map(receiptOf),
+    );
+    const limits = { pendingCount: 1, patienceMs: 200, callMs: 600 };
+    const made = publisher(t, to, { limits });
+    const stuck = assert.rejects(made.publish('stuck', 1), rejection('timeout'));
+    const [answer] = await made.publishMany([{ topic: 't', payload: 1, id: 'many' }]);
+    assert.equal((answer as Receipt).id, 'many');
+    await stuck;
+  });
+
+  for (const code of ['aborted', 'closed']) {
+    it(`lets publishMany end that waits for room and is ${code}`, async (t) => {
+      const to = await service(t, () => new Promise<never>(() => {}));
+      const made = publisher(t, to, { limits: { pendingCount: 1 } });
+      const stuck = assert.rejects(made.publish('stuck', 1), rejection('closed'));
+      const abort = new AbortController();
+      const many = made.publishMany([{ topic: 't', payload: 1 }], { signal: abort.signal });
+      if (code === 'aborted') abort.abort();
+      const closed = code === 'closed' ? made.close(300) : many.then(() => made.close(300));
+      const first = await Promise.race([many, closed]);
+      assert.equal((first[0] as PublishError).code, code);
+      await Promise.all([closed, stuck]);
+    });
+  }
 
   it('is sent by close, which names what had no answer at its deadline', async (t) => {
     const to = await service(t, (drafts) =>

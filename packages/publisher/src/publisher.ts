@@ -51,8 +51,8 @@ export class Publisher implements AsyncDisposable {
   #closing: Promise<readonly Unacknowledged[]> | undefined;
   #wakeAt = Number.POSITIVE_INFINITY;
   #stopTimer = () => {};
-  /** Who waits for an answer to anybody. */
-  #answered = Promise.withResolvers<void>();
+  /** Who waits for an answer to anybody, or for room. */
+  #moved = Promise.withResolvers<void>();
 
   constructor(limits: OutboxLimits, transport: Transport, source: string, clock: Clock = realClock) {
     this.#outbox = new Outbox(limits, Math.random);
@@ -90,7 +90,7 @@ export class Publisher implements AsyncDisposable {
       try {
         const draft = toDraft(topic, payload, options, this.#source);
         const bytes = sizeOf(draft);
-        while (!this.#outbox.fits(bytes) && this.#closing === undefined) await this.#answered.promise;
+        await this.#room(bytes, signal);
         answers.push(this.#enqueue(draft, bytes, signal).catch(asAnswer));
       } catch (error) {
         answers.push(asAnswer(error));
@@ -105,7 +105,7 @@ export class Publisher implements AsyncDisposable {
     const accepted = [...this.#outbox.open];
     this.#outbox.flush();
     this.#pump();
-    while (accepted.some(({ settled }) => !settled)) await this.#answered.promise;
+    while (accepted.some(({ settled }) => !settled)) await this.#moved.promise;
   }
 
   /**
@@ -114,6 +114,7 @@ export class Publisher implements AsyncDisposable {
    */
   close(deadlineMs = 10_000): Promise<readonly Unacknowledged[]> {
     this.#closing ??= this.#close(deadlineMs);
+    this.#tellMoved();
     return this.#closing;
   }
 
@@ -151,7 +152,7 @@ export class Publisher implements AsyncDisposable {
       span?.end(answer);
       if (answer instanceof PublishError) reject(answer);
       else resolve(answer);
-      this.#tellAnswered();
+      this.#tellMoved();
     };
     const entry = this.#outbox.add(draft, bytes, settle, this.#clock.now());
     const abort = () => this.#outbox.giveUp(entry, 'aborted', 'The signal was aborted.');
@@ -160,9 +161,18 @@ export class Publisher implements AsyncDisposable {
     return promise;
   }
 
-  #tellAnswered(): void {
-    const { resolve } = this.#answered;
-    this.#answered = Promise.withResolvers<void>();
+  /** Resolves once so much fits, and where it will not be enqueued anyhow. */
+  async #room(bytes: number, signal: AbortSignal | undefined): Promise<void> {
+    const onAbort = () => this.#tellMoved();
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const over = () => signal?.aborted === true || this.#closing !== undefined;
+    while (!this.#outbox.fits(bytes) && !over()) await this.#moved.promise;
+    signal?.removeEventListener('abort', onAbort);
+  }
+
+  #tellMoved(): void {
+    const { resolve } = this.#moved;
+    this.#moved = Promise.withResolvers<void>();
     resolve();
   }
 
@@ -172,6 +182,8 @@ export class Publisher implements AsyncDisposable {
     for (let batch = this.#outbox.take(now); batch !== undefined; batch = this.#outbox.take(now)) {
       void this.#send(batch);
     }
+    // What was given up while it was under way makes room without an answer to anybody.
+    this.#tellMoved();
     this.#arm();
   }
 
