@@ -161,6 +161,8 @@ describe('what the log no longer holds', () => {
       [id],
     );
     assert.deepEqual(await read(Date.now() + 60_000), []);
+    assert.deepEqual(await read(Date.UTC(2262, 3, 12)), []);
+    assert.deepEqual(await read(Date.UTC(9999, 11, 31)), []);
     assert.deepEqual(await read(Number.MAX_SAFE_INTEGER), []);
     await backbone.close();
   });

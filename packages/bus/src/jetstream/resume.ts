@@ -11,8 +11,8 @@ import { patiently } from './retry.ts';
  */
 const mistrustMs = 10_000;
 
-/** Latest time that JavaScript's dates, and so RFC 3339 texts, can hold. */
-const latestTime = 8_640_000_000_000_000;
+/** Latest time that the broker understands: it counts nanoseconds in 64 bits, and takes a later one for one long past. */
+const latestTime = 9_223_372_036_854;
 
 /**
  * Where to read on from. A shard without a position, beyond the head, or of another generation resumes by the
