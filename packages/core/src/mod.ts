@@ -5,6 +5,7 @@ export * from './content.ts';
 export * from './cursor.ts';
 export * from './error.ts';
 export type { EventDraft } from './event-draft.ts';
+export { elements, members } from './json-text.ts';
 export * from './lifecycle.ts';
 export * from './limits.ts';
 export * from './namespace.ts';

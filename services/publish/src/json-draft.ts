@@ -1,4 +1,12 @@
-import { type Attributes, bytesOfBase64, isJsonType, PushfleetError, quote } from '@pushfleet/core';
+import {
+  type Attributes,
+  bytesOfBase64,
+  elements,
+  isJsonType,
+  members,
+  PushfleetError,
+  quote,
+} from '@pushfleet/core';
 import { checkBatch, type Submission } from './intake.ts';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
@@ -21,7 +29,7 @@ const fields = [
  * @throws PushfleetError `request_invalid` where the body is no array of 1 to 1,000
  */
 export function readBatch(body: Uint8Array): readonly (Submission | PushfleetError)[] {
-  const drafts = parse(body);
+  const { text, value: drafts } = parse(body);
   if (!Array.isArray(drafts)) {
     throw new PushfleetError(
       'request_invalid',
@@ -29,18 +37,19 @@ export function readBatch(body: Uint8Array): readonly (Submission | PushfleetErr
     );
   }
   checkBatch(drafts.length);
-  return drafts.map((draft) => {
+  return Array.from(elements(text), (element, index) => {
     try {
-      return submission(draft);
+      return submission(drafts[index], element);
     } catch (error) {
       return PushfleetError.from(error);
     }
   });
 }
 
-function parse(body: Uint8Array): unknown {
+function parse(body: Uint8Array): { readonly text: string; readonly value: unknown } {
   try {
-    return JSON.parse(utf8.decode(body));
+    const text = utf8.decode(body);
+    return { text, value: JSON.parse(text) };
   } catch (error) {
     throw new PushfleetError(
       'request_invalid',
@@ -49,7 +58,7 @@ function parse(body: Uint8Array): unknown {
   }
 }
 
-function submission(draft: unknown): Submission {
+function submission(draft: unknown, text: string): Submission {
   if (!isRecord(draft)) throw invalid(`A draft is a JSON object with ${fields.join(', ')}.`);
   const unknown = Object.keys(draft).find((name) => !fields.includes(name));
   if (unknown !== undefined)
@@ -65,7 +74,7 @@ function submission(draft: unknown): Submission {
     retain: take(draft, 'retain', 'boolean'),
     ttlMs: ttl === undefined ? undefined : ttl * 1_000,
     attributes: attributes(draft.attributes),
-    ...content(draft),
+    ...content(draft, text),
   };
 }
 
@@ -86,7 +95,7 @@ function take<K extends keyof Kinds>(
 }
 
 /** `payload` follows CloudEvents' `data`: any JSON under a JSON content type, else text; bytes go by `payloadBase64`. */
-function content(draft: Record<string, unknown>): Pick<Submission, 'payload' | 'contentType'> {
+function content(draft: Record<string, unknown>, text: string): Pick<Submission, 'payload' | 'contentType'> {
   const contentType = take(draft, 'contentType', 'string');
   const base64 = take(draft, 'payloadBase64', 'string');
   const { payload } = draft;
@@ -96,7 +105,7 @@ function content(draft: Record<string, unknown>): Pick<Submission, 'payload' | '
   }
   if (payload === undefined) return { contentType, payload: new Uint8Array() };
   if (contentType === undefined || isJsonType(contentType)) {
-    return { contentType: contentType ?? 'application/json', payload: Buffer.from(stringify(payload)) };
+    return { contentType: contentType ?? 'application/json', payload: Buffer.from(payloadIn(text)) };
   }
   if (typeof payload === 'string') return { contentType, payload: Buffer.from(payload) };
   throw invalid(
@@ -104,12 +113,12 @@ function content(draft: Record<string, unknown>): Pick<Submission, 'payload' | '
   );
 }
 
-function stringify(payload: unknown): string {
-  try {
-    return JSON.stringify(payload);
-  } catch {
-    throw invalid('"payload" is nested too deeply; give it as "payloadBase64".');
-  }
+/** JSON stays as it is written: parsed and written again, a long number would be another one. */
+function payloadIn(text: string): string {
+  let payload = '';
+  // Where a name comes twice, `JSON.parse` takes the last.
+  for (const [name, value] of members(text)) if (name === 'payload') payload = value;
+  return payload;
 }
 
 function decodeBase64(text: string): Uint8Array {
