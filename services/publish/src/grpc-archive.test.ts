@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { type ServiceError, status } from '@grpc/grpc-js';
 import { until } from '@pushfleet/contract';
-import { defaultNamespace, parseTopic, type Stored } from '@pushfleet/core';
+import { defaultNamespace, parseTopic, type Stored, type TopicFilter } from '@pushfleet/core';
 import { log } from './testing.ts';
 import { authorized, startGrpc } from './testing-grpc.ts';
 
@@ -173,7 +173,8 @@ suite('Delete, GetTopic, Explain', () => {
   });
 
   test('a topic is shown with its policy, feeds and retained publication', async (t) => {
-    const policy = { retentionMs: 1_500, maxBytes: 10, rate: 0.5, history: true, presence: false };
+    const filter = 'a/#' as TopicFilter;
+    const policy = { filter, retentionMs: 1_500, maxBytes: 10, rate: 0.5, history: true, presence: false };
     const api = await startGrpc({ stored: { fleet: fleetOf({ feeds: 2 }), policies: { of: () => policy } } });
     t.after(() => api.stop());
     const [stored] = await publish(api, 'a', ['kept'], { retain: true });
@@ -183,7 +184,8 @@ suite('Delete, GetTopic, Explain', () => {
       { protocol: 'sse', feeds: 2 },
     ]);
     assert.deepEqual(view.policy.retention, { seconds: 1, nanos: 500_000_000 });
-    assert.deepEqual([view.policy.maxBytes, view.policy.rate, view.policy.history], [10, 0.5, true]);
+    const { maxBytes, rate, history } = view.policy;
+    assert.deepEqual([view.policy.filter, maxBytes, rate, history], ['a/#', 10, 0.5, true]);
     assert.deepEqual([view.retained.id, view.retained.cursor], ['kept', stored?.cursor]);
     assert.equal((await call(api, 'getTopic', { topic: 'b' })).retained, null);
     const denied = call(api, 'getTopic', { topic: 'b' }, { pushfleet: { subscribe: ['a'] } });

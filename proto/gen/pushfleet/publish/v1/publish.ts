@@ -333,7 +333,7 @@ export interface TopicPolicy {
   maxBytes?:
     | bigint
     | undefined;
-  /** Publications a second, for each instance that takes them in. */
+  /** Publications a second, for each topic and instance that takes them in. */
   rate?:
     | number
     | undefined;
@@ -341,6 +341,8 @@ export interface TopicPolicy {
   history: boolean;
   /** Who is present on it can be asked. */
   presence: boolean;
+  /** The filter of the policy; empty where none matches the topic. */
+  filter: string;
 }
 
 /** How many feeds there are. */
@@ -2362,7 +2364,7 @@ export const GetTopicResponse: MessageFns<GetTopicResponse> = {
 };
 
 function createBaseTopicPolicy(): TopicPolicy {
-  return { retention: undefined, maxBytes: undefined, rate: undefined, history: false, presence: false };
+  return { retention: undefined, maxBytes: undefined, rate: undefined, history: false, presence: false, filter: "" };
 }
 
 export const TopicPolicy: MessageFns<TopicPolicy> = {
@@ -2384,6 +2386,9 @@ export const TopicPolicy: MessageFns<TopicPolicy> = {
     }
     if (message.presence !== false) {
       writer.uint32(40).bool(message.presence);
+    }
+    if (message.filter !== "") {
+      writer.uint32(50).string(message.filter);
     }
     return writer;
   },
@@ -2441,6 +2446,14 @@ export const TopicPolicy: MessageFns<TopicPolicy> = {
             message.presence = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.filter = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2467,6 +2480,7 @@ export const TopicPolicy: MessageFns<TopicPolicy> = {
     message.rate = object.rate ?? undefined;
     message.history = object.history ?? false;
     message.presence = object.presence ?? false;
+    message.filter = object.filter ?? "";
     return message;
   },
 };
