@@ -16,6 +16,7 @@ import {
   type HubExplanation,
   type Instance,
 } from '@pushfleet/runtime';
+import { asFilter } from './filters.ts';
 import type { Placed } from './history.ts';
 import { LogWalk } from './log-walk.ts';
 import type { Reads } from './reads.ts';
@@ -170,7 +171,7 @@ export class Explainer {
     const bus = backbone.bus(namespace);
     const [told, retained, head] = await Promise.all([
       explainEverywhere(fleet, namespace, publication),
-      isRetained(bus.retained(publication.topic as string as TopicFilter, left), publication),
+      isRetained(bus.retained(asFilter(publication.topic), left), publication),
       bus.head(),
     ]);
     const receivers = told.map(({ from, explanation }) => ({

@@ -5,9 +5,9 @@ import type * as proto from '@pushfleet/proto/pushfleet/publish/v1/publish';
 import type { Grant, TopicPolicy } from '@pushfleet/runtime';
 import type { Archive } from './archive.ts';
 import { checkAsk, type Explained, type Receiver } from './explain.ts';
+import { readFilters } from './filters.ts';
 import { toProto } from './grpc-draft.ts';
 import { checkLimit, type Placed, pageCount } from './history.ts';
-import { readFilters } from './subscribe.ts';
 
 /** The methods that read and change what is stored, as functions of a grant and a call. */
 export class GrpcArchive {
@@ -118,8 +118,10 @@ const placedProto = ({ publication, cursor }: Placed): proto.StoredPublication =
   cursor,
 });
 
-function policyProto({ retentionMs, maxBytes, rate, history, presence }: TopicPolicy): proto.TopicPolicy {
+function policyProto(policy: TopicPolicy): proto.TopicPolicy {
+  const { filter = '', retentionMs, maxBytes, rate, history, presence } = policy;
   return {
+    filter,
     retention: retentionMs === undefined ? undefined : durationOf(retentionMs),
     maxBytes: maxBytes === undefined ? undefined : BigInt(maxBytes),
     rate,

@@ -32,12 +32,13 @@ import {
 import { HealthImplementation, protoPath } from 'grpc-health-check';
 import type { Archive } from './archive.ts';
 import type { Budget } from './budget.ts';
+import { readFilters } from './filters.ts';
 import { GrpcArchive } from './grpc-archive.ts';
 import { fromProto, sizeOf, toResult } from './grpc-draft.ts';
 import { checkBatch } from './intake.ts';
 import { PublishStream } from './publish-stream.ts';
 import { draining, type Streams } from './streams.ts';
-import { readFilters, type SubscribeOptions, Subscription } from './subscribe.ts';
+import { type SubscribeOptions, Subscription } from './subscribe.ts';
 import type { Api, Tracked, Tracking } from './tracking.ts';
 
 export interface GrpcOptions {

@@ -10,9 +10,9 @@ import type { Grant } from '@pushfleet/runtime';
 import { leftOf } from './answer.ts';
 import type { Archive } from './archive.ts';
 import type { Budget } from './budget.ts';
+import { readFilters } from './filters.ts';
 import { checkLimit, type HistoryAsk, type HistoryPage, pageCount } from './history.ts';
 import { type Query, readQuery, readTime, single } from './query.ts';
-import { readFilters } from './subscribe.ts';
 import { parseTarget } from './target.ts';
 
 const batchType = 'application/cloudevents-batch+json';

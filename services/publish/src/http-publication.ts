@@ -13,13 +13,13 @@ import {
   parseCursor,
   quote,
   type Topic,
-  type TopicFilter,
 } from '@pushfleet/core';
 import type { Grant } from '@pushfleet/runtime';
 import type { Request } from 'express';
 import { leftOf } from './answer.ts';
 import type { Archive } from './archive.ts';
 import type { Budget } from './budget.ts';
+import { asFilter } from './filters.ts';
 import type { Placed } from './history.ts';
 import { type Query, single } from './query.ts';
 
@@ -78,8 +78,7 @@ async function publicationAt(bus: Bus, topic: Topic, cursor: Cursor): Promise<Pl
 /** The cursor is where a live subscription goes on: the place of the log before the read. */
 async function retainedOf(bus: Bus, topic: Topic, left: AbortSignal): Promise<Placed> {
   const cursor = await bus.head();
-  // A topic as a filter matches itself alone.
-  for await (const publications of bus.retained(topic as string as TopicFilter, left)) {
+  for await (const publications of bus.retained(asFilter(topic), left)) {
     for (const publication of publications) return { publication, cursor };
   }
   left.throwIfAborted();

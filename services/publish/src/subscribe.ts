@@ -1,16 +1,8 @@
 import type { ServerWritableStream, StatusObject } from '@grpc/grpc-js';
-import {
-  type Cursor,
-  type Item,
-  limits,
-  PushfleetError,
-  parseCursor,
-  parseTopicFilter,
-  type TopicFilter,
-} from '@pushfleet/core';
+import { type Cursor, type Item, PushfleetError, parseCursor, type TopicFilter } from '@pushfleet/core';
 import type { CloseReason, Delivery, Encodable, Feed, Hub } from '@pushfleet/hub';
 import type * as proto from '@pushfleet/proto/pushfleet/publish/v1/publish';
-import { type Deliveries, type Grant, type TimerWheel, toGrpc } from '@pushfleet/runtime';
+import { type Deliveries, type TimerWheel, toGrpc } from '@pushfleet/runtime';
 import { toProto } from './grpc-draft.ts';
 import { draining } from './streams.ts';
 
@@ -28,27 +20,6 @@ export interface SubscribeOptions {
 
 /** What one turn takes from the feed, so that one subscriber does not hold up the others. */
 const turn = { count: 64, bytes: 262_144 };
-
-/** The filters of a request, each once. @throws PushfleetError `filter_invalid`, `too_many_filters` or `forbidden` */
-export function readFilters(grant: Grant, texts: readonly string[]): readonly TopicFilter[] {
-  const distinct = [...new Set(texts)];
-  if (distinct.length === 0) {
-    throw new PushfleetError(
-      'filter_invalid',
-      'Name at least one topic filter to subscribe to, such as "orders/#".',
-    );
-  }
-  if (distinct.length > limits.feedFilters) {
-    throw new PushfleetError(
-      'too_many_filters',
-      `One subscription has at most ${limits.feedFilters} filters; this one has ${distinct.length}. Open several.`,
-      { detail: { limit: limits.feedFilters } },
-    );
-  }
-  const filters = distinct.map(parseTopicFilter);
-  for (const filter of filters) grant.require('subscribe', filter);
-  return filters;
-}
 
 /** One Subscribe stream: a feed that is emptied as fast as the subscriber reads. */
 export class Subscription {

@@ -6,9 +6,9 @@ import {
   type Publication,
   parseCursor,
   type Topic,
-  type TopicFilter,
 } from '@pushfleet/core';
 import { type Fleet, feedsEverywhere, type Grant, type Policies, type TopicPolicy } from '@pushfleet/runtime';
+import { asFilter } from './filters.ts';
 
 export interface TopicViewOptions {
   readonly backbone: Backbone;
@@ -78,6 +78,3 @@ export function behind({ shard, sequence, time }: Publication, head: Cursor): Cu
     time,
   });
 }
-
-// Every topic is a filter.
-const asFilter = (topic: Topic): TopicFilter => topic as string as TopicFilter;
