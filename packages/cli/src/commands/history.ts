@@ -48,7 +48,7 @@ async function history(filters: string[], o: HistoryOptions, self: Command): Pro
     left -= page.publications.length;
     print(page, o.json);
   }
-  if (page !== undefined && !o.json) console.error(`To go on: --after ${page.cursor}`);
+  if (page !== undefined) console.error(`To go on: --after ${page.cursor}`);
 }
 
 async function read(filters: readonly string[], o: HistoryOptions, more: object): Promise<Page> {

@@ -22,6 +22,7 @@ interface Revocation {
 }
 
 const examples = `
+Several of --sub, --token-id and --connection mean the tokens that all of them name.
 Streams of what is revoked are ended and its tokens refused, until they have all expired.
 
 Examples:
@@ -35,7 +36,7 @@ export function revokeCommand(): Command {
     .option('--token-id <jti>', 'one token, by its claim jti')
     .option(
       '--connection <id>',
-      "the token of a connection, by the header or metadata Pushfleet-Connection's id",
+      "the token of a connection, by the connection's id: header or metadata Pushfleet-Connection",
     )
     .option('--issued-before <time>', 'only what was issued before, such as 2030-01-31T12:00:00Z')
     .option('--for <time>', 'how long: 90s, 15m, 1h, 7d (absent: as long as any token lives)', parseSeconds)
@@ -83,7 +84,7 @@ function line({ id, subject, tokenId, tokenDigest, issuedBefore, until }: Revoca
     ...(tokenDigest === undefined ? [] : [`the token of the connections ${tokenDigest}.*`]),
     ...(issuedBefore === undefined ? [] : [`issued before ${issuedBefore}`]),
   ];
-  return `${id}  until ${until}  ${what.join(', ')}`;
+  return `${id}  until ${until}  ${what.join(' and ')}`;
 }
 
 function ask(

@@ -132,6 +132,7 @@ test('what was published is shown, explained and deleted', async () => {
   const one = await command('history', 'demo/#', '--since', since, '--limit', '1', '--json');
   const { id, pushfleetcursor } = JSON.parse(one.stdout) as { id: string; pushfleetcursor: string };
   assert.equal(id, 'h1');
+  assert.match(one.stderr, /^To go on: --after \S+$/m);
   const told = await command('explain', 'h2', '--topic', 'demo/#');
   assert.equal(told.code, 0, told.stderr);
   assert.match(told.stdout, /^demo\/past\n {2}stored at \S+Z, 20 bytes of application\/json\n/);
