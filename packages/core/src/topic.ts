@@ -33,7 +33,7 @@ export function parseTopic(text: string): Topic {
   const reason =
     complaint(text, 'topic') ??
     (/[+#]/.test(text)
-      ? `A topic holds no wildcard: ${quote(text)} has "+" or "#". Publish to one topic; subscribe with filters.`
+      ? `A topic holds no wildcard: ${quote(text)} has "+" or "#". Filters are for subscribing and reading; name one topic here.`
       : undefined);
   if (reason !== undefined) throw new PushfleetError('topic_invalid', reason);
   return text as Topic;

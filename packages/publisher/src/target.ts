@@ -19,7 +19,9 @@ export function parseTarget(url: string, tls: boolean | undefined): Target {
   }
   const parsed = URL.parse(url);
   if (parsed === null || !['http:', 'https:'].includes(parsed.protocol)) {
-    throw new TypeError(`${JSON.stringify(url)} is no address; write https://host:port or dns:///host:port.`);
+    throw new TypeError(
+      `${JSON.stringify(url)} is no address; write https://host:port, http://host:port without TLS, or dns:///host:port.`,
+    );
   }
   if (parsed.username !== '' || parsed.pathname !== '/' || parsed.search !== '' || parsed.hash !== '') {
     throw new TypeError(`The url ${parsed.protocol}//${parsed.host} has more than a host and a port.`);

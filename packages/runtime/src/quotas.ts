@@ -98,7 +98,7 @@ export class Quotas {
 function full(code: ErrorCode, what: string, limit: number): PushfleetError {
   return new PushfleetError(
     code,
-    `The namespace may have ${limit} ${what}, over all instances, and there is no room for these; close some, or ask the operator for more.`,
+    `The namespace's quota of ${what} is ${limit}, over all instances, and there is no room for more; close some, or ask the operator for a larger one.`,
     { retryAfterMs: 1_000, detail: { limit } },
   );
 }
