@@ -11,6 +11,7 @@ export interface Flow {
   readonly pace?: 'fine';
   /** Every how many clients one has its latencies taken; absent: 50. */
   readonly sampleEvery?: number;
+  readonly warmUpSeconds: number;
   readonly seconds: number;
   readonly repetitions: number;
 }
@@ -76,7 +77,11 @@ export function plan(quick: boolean): Scenario[] {
 function flows(quick: boolean): Flow[] {
   const seconds = quick ? 3 : 10;
   const repetitions = quick ? 1 : 5;
-  const one = { kind: 'flow', topics: 1, clientsPerTopic: 1000, seconds, repetitions } as const;
+  const warmUpSeconds = quick ? 1 : 2;
+  const one = {
+    ...({ kind: 'flow', topics: 1, clientsPerTopic: 1000 } as const),
+    ...{ warmUpSeconds, seconds, repetitions },
+  };
   return [
     {
       ...one,
@@ -104,7 +109,7 @@ const idle = (quick: boolean): Idle => ({
   title: '10,000 idle connections on 1,000 topics',
   topics: 1000,
   clients: 10_000,
-  settleSeconds: quick ? 3 : 20,
+  settleSeconds: quick ? 2 : 20,
   repetitions: quick ? 1 : 3,
 });
 
@@ -113,8 +118,8 @@ const publish = (quick: boolean): Publish => ({
   name: 'publish',
   title: 'Publishing 256 bytes to 1,000 topics, as fast as it is acknowledged',
   publishers: quick ? [1] : [1, 4],
-  warmUpSeconds: quick ? 0.5 : 1.5,
-  seconds: quick ? 1.5 : 5,
+  warmUpSeconds: quick ? 1 : 1.5,
+  seconds: quick ? 1 : 5,
   repetitions: quick ? 1 : 3,
 });
 
@@ -128,7 +133,8 @@ const latencies = (quick: boolean): Flow[] =>
     rate,
     pace: 'fine',
     sampleEvery: 1,
-    seconds: quick ? 3 : 10,
+    warmUpSeconds: quick ? 1 : 2,
+    seconds: quick ? 2 : 10,
     repetitions: quick ? 1 : 3,
   }));
 

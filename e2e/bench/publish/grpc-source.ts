@@ -1,10 +1,11 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2';
-import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import {
   Draft,
+  PublishBatchRequest,
   PublishBatchResponse,
   PublishResponse,
   type PublishResult,
+  PublishStreamRequest,
   PublishStreamResponse,
 } from '@pushfleet/proto/pushfleet/publish/v1/publish';
 import { filler, type GrpcSpec, publishTopics, type Source, topicsFrom } from './spec.ts';
@@ -24,27 +25,24 @@ export async function openGrpc(spec: GrpcSpec, firstTopic: number): Promise<Sour
   return {
     window: spec.window,
     async send() {
-      const drafts = Array.from({ length: size }, () => encoded[topics.next().value] as Buffer);
-      const answer = await unary(begin(session, spec), frameOf(drafts));
+      const parts = Array.from({ length: size }, () => encoded[topics.next().value] as Buffer);
+      const answer = await unary(begin(session, spec), frameOf(parts));
       if (spec.call === 'unary') return receiptsIn([PublishResponse.decode(answer)]);
       return stored(PublishBatchResponse.decode(answer).results);
     },
   };
 }
 
-/** A draft of each topic as field `field` of the request around it. */
-const draftsAt = (field: number) =>
-  Array.from({ length: publishTopics }, (_, topic) => {
-    const draft = Draft.fromPartial({
-      topic: `bench/${topic}`,
-      contentType: 'text/plain',
-      payload: Buffer.from(filler),
-    });
-    const writer = new BinaryWriter();
-    Draft.encode(draft, writer.uint32((field << 3) | 2).fork()).join();
-    return Buffer.from(writer.finish());
-  });
-const encoded = draftsAt(1);
+/** A draft of each topic. */
+const drafts = Array.from({ length: publishTopics }, (_, topic) =>
+  Draft.fromPartial({
+    topic: `bench/${topic}`,
+    contentType: 'text/plain',
+    payload: Buffer.from(filler),
+  }),
+);
+/** As a request with one of them: joined, requests with one draft are a request with many. */
+const encoded = drafts.map((draft) => Buffer.from(PublishBatchRequest.encode({ drafts: [draft] }).finish()));
 
 function begin(session: ClientHttp2Session, { call, token }: GrpcSpec): ClientHttp2Stream {
   return session.request({
@@ -102,7 +100,9 @@ function streamSource(
   call: ClientHttp2Stream,
   topics: Generator<number, never>,
 ): Source {
-  const frames = draftsAt(2).map((draft) => frameOf([draft]));
+  const frames = drafts.map((draft) =>
+    frameOf([Buffer.from(PublishStreamRequest.encode({ correlation: 0n, draft }).finish())]),
+  );
   const waiting: { resolve(acknowledged: number): void; reject(error: Error): void }[] = [];
   let outgoing: Buffer[] = [];
   failing(call, (error) => {

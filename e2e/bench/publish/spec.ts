@@ -55,7 +55,7 @@ export interface PublishPath {
 }
 
 export const publishTopics = 1_000;
-export const publishBytes = 256;
+const publishBytes = 256;
 
 /** What the benchmark tells a generator. */
 export type Order =

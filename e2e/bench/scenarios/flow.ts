@@ -20,8 +20,6 @@ export interface FlowResult {
   readonly clientCpu: number;
 }
 
-const warmUpSeconds = 2;
-
 /** Connects the clients, warms up, measures, and checks that nobody missed or doubled anything. */
 export async function runFlow(target: Running, flow: Flow): Promise<FlowResult> {
   const swarm = new Swarm();
@@ -30,7 +28,7 @@ export async function runFlow(target: Running, flow: Flow): Promise<FlowResult> 
     const sampling = sampleEvery === undefined ? {} : { sampleEvery };
     await swarm.open(target, topics * clientsPerTopic, (client) => client % topics, sampling);
     await settle(target, swarm, flow.topics);
-    await drive(target, swarm, flow, warmUpSeconds);
+    await drive(target, swarm, flow, flow.warmUpSeconds);
     await swarm.mark();
     return await measure(target, swarm, flow);
   } finally {
