@@ -93,7 +93,7 @@ export const fields = {
   }),
   pendingBytes: field.bytes({
     env: 'PUSHFLEET_PUBLISH_PENDING_BYTES',
-    doc: 'The most bytes of publications that may be unanswered at once, and as many again that may be on their way to who asked for one; further ones get 503 or UNAVAILABLE.',
+    doc: 'The most bytes of publications that may be unanswered at once, and as many again that may be on their way to who asked for them, over HTTP and gRPC; further ones get 503 or UNAVAILABLE.',
     fallback: '64MiB',
     min: 1_048_576,
   }),

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from 'node:http2';
 import { suite, test } from 'node:test';
 import { type ServiceError, status } from '@grpc/grpc-js';
 import { until } from '@pushfleet/contract';
 import { defaultNamespace, parseTopic, type Stored, type TopicFilter } from '@pushfleet/core';
-import { log } from './testing.ts';
+import { Budget } from './budget.ts';
+import { log, token } from './testing.ts';
 import { authorized, startGrpc } from './testing-grpc.ts';
 
 type Api = Awaited<ReturnType<typeof startGrpc>>;
@@ -36,6 +39,21 @@ async function publish(
 
 const idsOf = ({ publications }: Message): string[] =>
   publications.map(({ publication }: Message) => publication.id);
+
+/** ReadHistory of "a" by a client that reads the headers of the answer and no more. */
+function startReading(session: ClientHttp2Session) {
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': '/pushfleet.publish.v1.PublishService/ReadHistory',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    authorization: `Bearer ${token(manager)}`,
+  });
+  stream.on('error', () => {});
+  stream.end(Buffer.from([0, 0, 0, 0, 3, 0x0a, 1, 0x61]));
+  const answer = once(stream, 'response').then(([headers]) => headers as IncomingHttpHeaders);
+  return { stream, answer };
+}
 
 /** What a call is refused with: its status, and the fleet's own word. */
 async function refusal(answer: Promise<unknown>): Promise<readonly [number, string]> {
@@ -99,6 +117,31 @@ suite('ReadHistory', () => {
       '1',
       '2',
     ]);
+  });
+
+  test('pages on their way out have a limit, and make room when they were read or their reader left', async (t) => {
+    const outgoing = new Budget(250_000);
+    const api = await startGrpc({ outgoing });
+    t.after(() => api.stop());
+    await publish(api, 'a', ['1'], { payload: Buffer.alloc(100_000) });
+    const session = connect(`http://127.0.0.1:${api.api.port}`, { settings: { initialWindowSize: 0 } });
+    t.after(() => session.destroy());
+    const calls = [1, 2, 3].map(() => startReading(session));
+    const answers = await Promise.all(calls.map(({ answer }) => answer));
+    const refusals = answers.filter((headers) => headers['grpc-status'] !== undefined);
+    assert.deepEqual(
+      refusals.map((headers) => [Number(headers['grpc-status']), headers['pushfleet-code']]),
+      [[status.UNAVAILABLE, 'unavailable']],
+    );
+    const held = outgoing.held;
+    assert.ok(held >= 200_000, 'what nobody reads is held');
+
+    calls[answers.findIndex((headers) => headers['grpc-status'] === undefined)]?.stream.close();
+    await until(() => outgoing.held === held / 2, 'a call that was cancelled to make room');
+    session.destroy();
+    await until(() => outgoing.held === 0, 'the connection that ended to make room');
+    assert.deepEqual(idsOf(await call(api, 'readHistory', { filters: ['a'] })), ['1']);
+    await until(() => outgoing.held === 0, 'the page that was read to make room');
   });
 
   const refused: readonly (readonly [request: object, code: number, word: string])[] = [

@@ -4,17 +4,21 @@ import type { Duration } from '@pushfleet/proto/google/protobuf/duration';
 import type * as proto from '@pushfleet/proto/pushfleet/publish/v1/publish';
 import type { Grant, TopicPolicy } from '@pushfleet/runtime';
 import type { Archive } from './archive.ts';
+import type { Budget } from './budget.ts';
 import { checkAsk, type Explained, type Receiver } from './explain.ts';
 import { readFilters } from './filters.ts';
 import { toProto } from './grpc-draft.ts';
-import { checkLimit, type Placed, pageCount } from './history.ts';
+import { checkLimit, type Placed, pageCount, weigh } from './history.ts';
 
 /** The methods that read and change what is stored, as functions of a grant and a call. */
 export class GrpcArchive {
   readonly #archive: Archive;
+  readonly #outgoing: Budget;
 
-  constructor(archive: Archive) {
+  /** @param outgoing what all publications on their way out share, over HTTP and gRPC */
+  constructor(archive: Archive, outgoing: Budget) {
     this.#archive = archive;
+    this.#outgoing = outgoing;
   }
 
   async readHistory(
@@ -31,7 +35,14 @@ export class GrpcArchive {
       since: timeOf(since),
       limit: checkLimit(pageSize === 0 ? pageCount.usual : pageSize),
     };
-    const { publications, cursor, more, gap } = await this.#archive.history.read(grant, ask, leftOf(call));
+    const left = leftOf(call);
+    const { publications, cursor, more, gap } = await this.#archive.history.read(grant, ask, left);
+    // Who left is not told so again: nothing would give back what the page holds.
+    left.throwIfAborted();
+    this.#holdUntilWritten(
+      call,
+      publications.reduce((sum, { publication }) => sum + weigh(publication), 0),
+    );
     return { publications: publications.map(placedProto), cursor, more, gap };
   }
 
@@ -86,6 +97,17 @@ export class GrpcArchive {
       searchedTo: new Date(search.to),
       complete: search.complete,
     };
+  }
+
+  /**
+   * The library says `cancelled` of every call at its end: when the caller or the connection is gone, and when the
+   * trailers follow the last byte of the answer, which HTTP/2 holds back until the reader's window lets it go.
+   *
+   * @throws PushfleetError `unavailable` where too much is on its way
+   */
+  #holdUntilWritten(call: ServerUnaryCall<unknown, unknown>, bytes: number): void {
+    this.#outgoing.hold(bytes);
+    call.once('cancelled', () => this.#outgoing.release(bytes));
   }
 }
 

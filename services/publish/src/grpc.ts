@@ -47,6 +47,8 @@ export interface GrpcOptions {
   readonly tokens: TokenCheck;
   readonly tracking: Tracking;
   readonly budget: Budget;
+  /** What all publications on their way out share: who reads slowly must not fill the memory of this process. */
+  readonly outgoing: Budget;
   readonly archive: Archive;
   readonly quotas: Pick<Quotas, 'open'>;
   readonly hubs: Hubs;
@@ -150,7 +152,7 @@ export class GrpcApi implements Lifecycle {
   }
 
   #handlers(): PublishServiceServer {
-    const archive = new GrpcArchive(this.#options.archive);
+    const archive = new GrpcArchive(this.#options.archive, this.#options.outgoing);
     return {
       readHistory: (call, callback) =>
         this.#answer('grpc-archive', call, callback, (grant) => archive.readHistory(grant, call)),

@@ -175,7 +175,7 @@ class PageBuilder {
 // What a publication counts beside its texts and payload.
 const overheadBytes = 256;
 
-function weigh({ topic, id, source, payload, attributes = [] }: Publication): number {
+export function weigh({ topic, id, source, payload, attributes = [] }: Publication): number {
   const texts = attributes.reduce((sum, [name, value]) => sum + name.length + value.length, 0);
   return overheadBytes + topic.length + id.length + source.length + payload.length + texts;
 }

@@ -76,6 +76,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
   const intake = new Intake({ backbone, admission, payloadBytes: config.payloadBytes });
   const tracking = new Tracking({ intake, metrics, traces });
   const budget = new Budget(config.pendingBytes);
+  const outgoing = new Budget(config.pendingBytes);
   const streams = new Streams({ wheel, revocations: registry.revocations });
   const http = createHttpApi({
     address: config.listen,
@@ -87,8 +88,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
     payloadBytes: config.payloadBytes,
     batchBytes: config.batchBytes,
     bodyTimeoutMs: config.bodyTimeoutMs,
-    outgoing: new Budget(config.pendingBytes),
-    ...{ backbone, archive, tokens, tracking, budget, log },
+    ...{ backbone, archive, tokens, tracking, budget, outgoing, log },
   });
   const grpc = new GrpcApi({
     address: config.grpcListen,
@@ -106,7 +106,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
     connectionAgeMs: config.grpcConnectionAgeMs,
     drainWindowMs: config.drainMs / 2,
     serving: () => backbone.ready,
-    ...{ archive, tokens, tracking, budget, quotas, hubs, streams, log },
+    ...{ archive, tokens, tracking, budget, outgoing, quotas, hubs, streams, log },
   });
   declareMetrics(metrics, { intake, budget, grpc, archive, meters });
   declareHubMetrics(metrics, hubs);
