@@ -292,7 +292,9 @@ export interface DeleteRequest {
   topic: string;
   /**
    * The cursor of a receipt, delivery or history page: delete only the publication of the topic right before it.
-   * Empty: delete all that is stored on the topic.
+   *
+   * WARNING: empty, or not set, deletes EVERYTHING that is stored on the topic, for good. Who means one publication
+   * checks that there is a cursor before the call: a variable that is empty by mistake deletes the whole topic.
    */
   cursor: string;
 }
