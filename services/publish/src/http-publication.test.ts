@@ -203,3 +203,20 @@ test('what is on its way out has a limit, and makes room when it has left', asyn
   await until(() => outgoing.held === 0, 'the first to have left');
   assert.equal(await statusOf('ab'), 200);
 });
+
+test('a publication whose headers clients would not read comes as an event', async () => {
+  const typeOf = async (spaces: number): Promise<string | null> => {
+    const topic = `long/${spaces}`;
+    const value = `${'a '.repeat(spaces)}a`;
+    const attribute = { 'content-type': 'text/plain', 'pushfleet-attribute-k': value };
+    const cursor = await publish(topic, 'x', attribute);
+    const response = await get(`${topic}?cursor=${cursor}`, { accept: 'text/plain' });
+    const event = await eventOf(response);
+    assert.equal(Buffer.from(event.payload).toString(), 'x');
+    assert.equal(new Map(event.attributes).get('k'), value);
+    return response.headers.get('content-type');
+  };
+  // A space is three bytes in a header.
+  assert.equal(await typeOf(1_900), 'text/plain');
+  assert.equal(await typeOf(2_100), 'application/cloudevents+json; charset=utf-8');
+});

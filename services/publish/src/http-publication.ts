@@ -35,7 +35,7 @@ export interface PublicationOptions {
 
 /**
  * Answers `GET /v1/topics/<topic>?cursor=` and `?retained=true` with one stored publication, as a CloudEvent in
- * binary content mode, or in structured mode where the caller prefers that.
+ * binary content mode, or in structured mode where the caller prefers that or the headers would be too long.
  *
  * @throws PushfleetError `forbidden`, `not_found`, `history_off`, `request_invalid`, `cursor_invalid` or `unavailable`
  */
@@ -92,11 +92,11 @@ function send(
   outgoing: Budget,
 ): void {
   if (response.destroyed) return;
-  const structured = needsStructuredMode(publication) || prefersStructured(request, publication);
+  const binary = binaryHeaders(publication, cursor);
+  const structured =
+    needsStructuredMode(publication) || !fitsHeaders(binary) || prefersStructured(request, publication);
   const body = structured ? Buffer.from(encodeCloudEvent(publication, cursor)) : publication.payload;
-  const headers = structured
-    ? { 'content-type': `${eventMediaType}; charset=utf-8` }
-    : binaryHeaders(publication, cursor);
+  const headers = structured ? { 'content-type': `${eventMediaType}; charset=utf-8` } : binary;
   outgoing.hold(body.length);
   response
     .once('close', () => outgoing.release(body.length))
@@ -111,6 +111,15 @@ function send(
       'content-security-policy': 'sandbox',
     })
     .end(body);
+}
+
+/** Most bytes of a publication's own headers: clients give up at 8 or 16 KiB, and the response has others, too. */
+const headerBytes = 8_192;
+
+function fitsHeaders(headers: Readonly<Record<string, string>>): boolean {
+  let bytes = 0;
+  for (const [name, value] of Object.entries(headers)) bytes += `${name}: ${value}\r\n`.length;
+  return bytes <= headerBytes;
 }
 
 /** RFC 9110 section 12.5.1. What accepts neither gets the payload: more use than a refusal. */
