@@ -18,8 +18,12 @@ const codes: Readonly<Partial<Record<status, PublishErrorCode>>> = {
 /** Of these words the fleet does not say whether something was stored. */
 const stored = (code: string): boolean => code === 'unavailable' || code === 'timeout';
 
-/** Why a whole call failed. */
-export function fromStatus(error: ServiceError): PublishError {
+/**
+ * Why a whole call failed.
+ *
+ * @param left whether a connection had been found for it; otherwise nothing was sent, and nothing can be stored
+ */
+export function fromStatus(error: ServiceError, left: boolean): PublishError {
   // grpc-js leaves the metadata out of errors that it makes itself.
   const metadata = error.metadata as Metadata | undefined;
   const named = metadata?.get('pushfleet-code')[0]?.toString();
@@ -27,10 +31,13 @@ export function fromStatus(error: ServiceError): PublishError {
   // grpc-js as a server and as a client says so of a message over its limit; sending it again cannot help.
   const tooLarge = named === undefined && /larger than max/.test(error.details);
   const code = named ?? (tooLarge ? 'payload_too_large' : (codes[error.code] ?? 'unavailable'));
-  return new PublishError(code, error.details, {
+  const message = left
+    ? error.details
+    : `No connection to the fleet; see that the url has its host and the port of its gRPC API. ${error.details}`;
+  return new PublishError(code, message, {
     cause: error,
     retryAfter: retryAfterMs > 0 ? retryAfterMs / 1_000 : undefined,
-    mayBeStored: stored(code),
+    mayBeStored: left && stored(code),
   });
 }
 

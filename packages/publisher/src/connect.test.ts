@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { status } from '@grpc/grpc-js';
 import { until } from '@pushfleet/contract';
@@ -27,6 +30,42 @@ function publisher(t: TestContext, to: TestService | TestService[], o: Partial<C
   const made = connect({ url, token: 'a-token', ...o });
   t.after(() => made.close(0));
   return made;
+}
+
+async function listening(t: TestContext, server: Server): Promise<number> {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => sockets.add(socket.on('error', () => {})));
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  t.after(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+const httpPort = (t: TestContext) => listening(t, createHttpServer());
+const silentPort = (t: TestContext) => listening(t, createServer());
+
+async function closedPort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  await once(server.close(), 'close');
+  return port;
+}
+
+/** What would end a process that does not listen for it. */
+async function unhandledDuring(work: () => Promise<unknown>): Promise<unknown[]> {
+  const surfaced: unknown[] = [];
+  const listeners = process.listeners('unhandledRejection');
+  process.removeAllListeners('unhandledRejection').on('unhandledRejection', (error) => surfaced.push(error));
+  try {
+    await work();
+    return surfaced;
+  } finally {
+    process.removeAllListeners('unhandledRejection');
+    for (const listener of listeners) process.on('unhandledRejection', listener);
+  }
 }
 
 const rejection = (code: string) => (error: unknown) => error instanceof PublishError && error.code === code;
@@ -162,6 +201,79 @@ describe('publish', () => {
     await assert.rejects(made.publish('t', circle), rejection('request_invalid'));
     await assert.rejects(made.publish('t', (() => {}) as never), rejection('request_invalid'));
     await assert.rejects(made.publish('t', 1, { ttl: 0 }), rejection('attribute_invalid'));
+  });
+});
+
+describe('a call that fails and is tried again', () => {
+  it('is told to onRetry, once for all of its publications', async (t) => {
+    let calls = 0;
+    const to = await service(t, (drafts) => {
+      if (++calls === 1) throw callError(status.UNAVAILABLE, 'unavailable');
+      if (calls === 2) return drafts.map((_, i) => refusalOf(i > 0 ? 'rate_limited' : 'forbidden'));
+      return drafts.map(receiptOf);
+    });
+    const told: [string, number][] = [];
+    const made = publisher(t, to, { onRetry: ({ code }, publications) => told.push([code, publications]) });
+    await Promise.allSettled(['1', '2', '3'].map((id) => made.publish('t', id, { id })));
+    assert.deepEqual(told, [
+      ['unavailable', 1],
+      ['rate_limited', 2],
+    ]);
+  });
+
+  it('is tried again although onRetry throws, which surfaces', async (t) => {
+    let calls = 0;
+    const to = await service(t, (drafts) => {
+      if (++calls === 1) throw callError(status.UNAVAILABLE, 'unavailable');
+      return drafts.map(receiptOf);
+    });
+    const onRetry = () => {
+      throw new Error('the log is full');
+    };
+    const surfaced = await unhandledDuring(() => publisher(t, to, { onRetry }).publish('t', 1));
+    assert.deepEqual(surfaced, [new Error('the log is full')]);
+  });
+
+  for (const [where, listen] of [
+    ['nothing listens', closedPort],
+    ['HTTP is spoken', httpPort],
+    ['nobody ever answers', silentPort],
+  ] as const) {
+    it(`stores nothing where ${where}, and the error says so`, async (t) => {
+      const told: PublishError[] = [];
+      const made = connect({
+        url: `http://127.0.0.1:${await listen(t)}`,
+        token: 'a-token',
+        // The last attempt has ended when the patience does, or it would be in doubt.
+        limits: { patienceMs: 2_000, callMs: 200 },
+        onRetry: (error) => told.push(error),
+      });
+      t.after(() => made.close(0));
+      const ended = made.publish('t', 1).catch((error: PublishError) => error);
+      await until(() => told.length > 0, 'a call to fail');
+      for (const { mayBeStored, message } of told) {
+        assert.equal(mayBeStored, false);
+        assert.match(message, /No connection to the fleet; see that the url/);
+      }
+      if (listen !== closedPort) return;
+      const { code, mayBeStored, message } = (await ended) as PublishError;
+      assert.deepEqual([code, mayBeStored], ['timeout', false]);
+      assert.match(message, /Nothing was stored\. The last answer: No connection to the fleet/);
+    });
+  }
+
+  it('may be stored where the connection broke under it', async (t) => {
+    const to = await service(t, () => {
+      to.stop();
+      return new Promise<never>(() => {});
+    });
+    const told: PublishError[] = [];
+    const made = publisher(t, to, { onRetry: (error) => told.push(error) });
+    const ended = made.publish('t', 1).catch((error: PublishError) => error);
+    await until(() => told.some((error) => !error.mayBeStored), 'an attempt without a connection');
+    assert.equal(told[0]?.mayBeStored, true);
+    await made.close(0);
+    assert.equal(((await ended) as PublishError).mayBeStored, true);
   });
 });
 
@@ -357,6 +469,8 @@ describe('connect', () => {
     refuse({ url: 'dns:///fleet.example' }, /names no port/);
     refuse({ url: 'http://fleet.example', tls: true }, /contradict/);
     refuse({ url: 'https://fleet.example', tls: false }, /contradict/);
+    refuse({ token: '' }, /token is empty; give one/);
+    refuse({ token: undefined as never }, /token is empty/);
     refuse({ limits: { batchCount: 1_001 } }, /takes 1000 at the most/);
     refuse({ limits: { patienceMs: Number.NaN } }, /limits\.patienceMs/);
     refuse({ limits: { calls: 0 } }, /limits\.calls/);

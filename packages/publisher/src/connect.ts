@@ -1,4 +1,4 @@
-import { Publisher } from './publisher.ts';
+import { type OnRetry, Publisher } from './publisher.ts';
 import { parseTarget } from './target.ts';
 import type { TokenOption } from './token.ts';
 import { GrpcTransport, type TlsOptions } from './transport.ts';
@@ -16,6 +16,12 @@ export interface ConnectOptions {
   /** `true` by default for `dns:///`; certificates as PEM texts where the machine's own are not to be used. */
   readonly tls?: boolean | TlsOptions;
   readonly limits?: Partial<Limits>;
+  /**
+   * Hears of each call that failed and is tried again, for a log: until `limits.patienceMs` are over nothing else tells
+   * of a fleet that is away or a wrong address. At one address that nobody answers it hears every two seconds or more
+   * often. It must not throw; a throw becomes an unhandled rejection.
+   */
+  readonly onRetry?: OnRetry;
 }
 
 /** What can be tuned; the defaults are those of `defaultLimits`. */
@@ -62,11 +68,18 @@ const fleetBatchCount = 1_000;
  *
  * @throws TypeError where an option makes no sense
  */
-export function connect({ url, token, source = '', tls, limits: given }: ConnectOptions): Publisher {
+export function connect(options: ConnectOptions): Publisher {
+  const { url, token, source = '', tls, limits: given, onRetry = () => {} } = options;
   const limits = { ...defaultLimits, ...given };
   check(limits);
   const urls = typeof url === 'string' ? [url] : url;
   if (urls.length === 0) throw new TypeError('No url is given.');
+  // Also undefined, out of an environment, where nothing checks types.
+  if (!token) {
+    throw new TypeError(
+      'The token is empty; give one that the fleet accepts, or a function that resolves with one.',
+    );
+  }
   const targets = urls.map((one) => parseTarget(one, typeof tls === 'object' ? true : tls));
   const { callMs, connectionAgeMs } = limits;
   const transport = new GrpcTransport({
@@ -74,7 +87,7 @@ export function connect({ url, token, source = '', tls, limits: given }: Connect
     tls: typeof tls === 'object' ? tls : {},
   });
   const outbox = { ...limits, count: limits.pendingCount, bytes: limits.pendingBytes, batches: limits.calls };
-  return new Publisher(outbox, transport, source);
+  return new Publisher(outbox, transport, source, onRetry);
 }
 
 function check(limits: Limits): void {

@@ -36,7 +36,7 @@ export class PublishError extends Error {
   /** Seconds to wait before trying again, where the fleet said so. */
   readonly retryAfter: number | undefined;
   /**
-   * Whether the log may hold it all the same: an attempt was made and its answer never came. Publishing it again
+   * Whether the log may hold it all the same: an attempt found a connection and its answer never came, or did not say. Publishing it again
    * with the same id within the duplicate window stores it once.
    */
   readonly mayBeStored: boolean;

@@ -98,10 +98,14 @@ export class Outbox {
     return { parts };
   }
 
-  /** @param answers one for each entry in their order, or one error for all of them */
-  settle({ parts }: Batch, answers: readonly Answer[] | PublishError, now: number): void {
+  /**
+   * @param answers one for each entry in their order, or one error for all of them
+   * @returns what goes again
+   */
+  settle({ parts }: Batch, answers: readonly Answer[] | PublishError, now: number): Entry[] {
     this.#batches--;
     let index = 0;
+    const again: Entry[] = [];
     for (const { lane, entries } of parts) {
       const back: Entry[] = [];
       for (const entry of entries) {
@@ -117,7 +121,9 @@ export class Outbox {
         }
       }
       this.#release(lane, back, back.length < entries.length, now);
+      again.push(...back);
     }
+    return again;
   }
 
   /** Tells the caller why there will be no receipt. An attempt under way goes on; none follows. */

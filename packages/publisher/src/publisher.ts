@@ -26,6 +26,13 @@ export interface Waiting {
   readonly signal?: AbortSignal;
 }
 
+/**
+ * Hears of trouble that the publisher deals with itself: once for each call after which publications are sent again,
+ * with their number and why the first of them was not stored. It must not throw: a throw changes nothing for the
+ * publications and becomes an unhandled rejection, which ends the process unless that is listened for.
+ */
+export type OnRetry = (error: PublishError, publications: number) => void;
+
 /** Time as the publisher needs it. */
 export interface Clock {
   /** Milliseconds that only grow. */
@@ -47,6 +54,7 @@ export class Publisher implements AsyncDisposable {
   readonly #outbox: Outbox;
   readonly #transport: Transport;
   readonly #source: string;
+  readonly #onRetry: OnRetry;
   readonly #clock: Clock;
   #closing: Promise<readonly Unacknowledged[]> | undefined;
   #wakeAt = Number.POSITIVE_INFINITY;
@@ -54,10 +62,17 @@ export class Publisher implements AsyncDisposable {
   /** Who waits for an answer to anybody, or for room. */
   #moved = Promise.withResolvers<void>();
 
-  constructor(limits: OutboxLimits, transport: Transport, source: string, clock: Clock = realClock) {
+  constructor(
+    limits: OutboxLimits,
+    transport: Transport,
+    source: string,
+    onRetry: OnRetry,
+    clock: Clock = realClock,
+  ) {
     this.#outbox = new Outbox(limits, Math.random);
     this.#transport = transport;
     this.#source = source;
+    this.#onRetry = onRetry;
     this.#clock = clock;
   }
 
@@ -189,8 +204,11 @@ export class Publisher implements AsyncDisposable {
 
   async #send(batch: Batch): Promise<void> {
     const answers = await this.#transport.send(entriesOf(batch).map(({ draft }) => draft));
-    this.#outbox.settle(batch, answers, this.#clock.now());
+    const back = this.#outbox.settle(batch, answers, this.#clock.now());
     this.#pump();
+    // Last, so that a throw of the caller's leaves nothing half done; what expired meanwhile does not go again.
+    const again = back.filter(({ settled }) => !settled);
+    if (again[0]?.refusal !== undefined) this.#onRetry(again[0].refusal, again.length);
   }
 
   /** Sees to it that `#pump` runs when something is due; an idle publisher keeps no process alive. */

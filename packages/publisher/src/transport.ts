@@ -68,16 +68,23 @@ export class GrpcTransport implements Transport {
   }
 
   #call(drafts: Draft[], token: string): Promise<readonly Answer[] | PublishError> {
-    const metadata = new Metadata();
-    metadata.set('authorization', `Bearer ${token}`);
+    // grpc-js asks for these once it has a connection for the call, and sends nothing before. Its errors do not tell the
+    // two apart: a pick without a connection and a connection that broke under a call are both UNAVAILABLE.
+    let left = false;
+    const bearer = credentials.createFromMetadataGenerator((_, give) => {
+      left = true;
+      const metadata = new Metadata();
+      metadata.set('authorization', `Bearer ${token}`);
+      give(null, metadata);
+    });
     const connection = this.#connections.next();
     const done = connection.use();
     return new Promise((resolve) => {
-      const options = { deadline: Date.now() + this.#callMs };
-      const call = connection.client.publishBatch({ drafts }, metadata, options, (error, response) => {
+      const options = { deadline: Date.now() + this.#callMs, credentials: bearer };
+      const call = connection.client.publishBatch({ drafts }, new Metadata(), options, (error, response) => {
         this.#calls.delete(call);
         done();
-        resolve(error === null ? fromResults(response.results, drafts.length) : fromStatus(error));
+        resolve(error === null ? fromResults(response.results, drafts.length) : fromStatus(error, left));
       });
       this.#calls.add(call);
     });
