@@ -141,6 +141,8 @@ export interface Signals {
   ask(name: string, question: unknown, waitMs: number, on: (answer: unknown) => boolean): Promise<void>;
   /** Answers questions of this name, now or by a promise; undefined answers nothing. Returns how to stop. */
   answer(name: string, on: (question: unknown) => unknown): () => void;
+  /** Calls `on` when the connection is back after a loss: what was told or asked meanwhile was missed. */
+  onReturn(on: () => void): () => void;
 }
 
 /** The fleet's connection to its log. */

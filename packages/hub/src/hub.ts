@@ -134,6 +134,12 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
     this.replays.forget();
   }
 
+  /** Lets go of what it remembers for resumes: something in it may have been deleted. */
+  forgetRecent(): void {
+    this.ring.clear();
+    this.replays.forget();
+  }
+
   open(options: FeedOptions): Feed {
     if (this.#draining) {
       throw new PushfleetError('draining', 'This instance is shutting down; connect again to reach another.');

@@ -32,6 +32,7 @@ class NamespaceHubs implements Hubs {
   readonly #options: HubOptions;
   readonly #hubs = new Map<Namespace, NamespaceHub>();
   readonly #idle: Linger<Namespace>;
+  readonly #stopListening: () => void;
   #draining = false;
   #onEmpty: (() => void) | undefined;
 
@@ -39,6 +40,10 @@ class NamespaceHubs implements Hubs {
     this.#backbone = backbone;
     this.#options = options;
     this.#idle = new Linger(options.clock, options.idleMs, (namespace) => this.#drop(namespace));
+    // A deletion may have been told while nothing could be heard.
+    this.#stopListening = backbone.signals.onReturn(() => {
+      for (const hub of this.#hubs.values()) hub.forgetRecent();
+    });
   }
 
   of(namespace: Namespace): Hub {
@@ -105,6 +110,7 @@ class NamespaceHubs implements Hubs {
 
   async close(): Promise<void> {
     this.#draining = true;
+    this.#stopListening();
     this.#idle.clear();
     const hubs = [...this.#hubs.values()];
     this.#hubs.clear();

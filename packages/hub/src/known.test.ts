@@ -153,6 +153,22 @@ suite('a hub told of a deletion', () => {
     assert.deepEqual(taken, [['a/1', 'fills the ring'], ['retained a/1']]);
   });
 
+  test('serves from the log what it remembered before it lost its connection', async () => {
+    const stage = new Stage();
+    await stage.subscribe('a');
+    const start = await stage.publish('a', '0');
+    const gone = await stage.publish('a', '1');
+    await stage.publish('a', '2');
+    await stage.settle();
+    stage.backbone.source.cut(new Error('lost'));
+    stage.backbone.log.delete(defaultNamespace, topic('a'), placeOf(gone).sequence);
+    stage.backbone.source.restore();
+    await stage.settle(1_000);
+    const resumed = await stage.subscribe('a', { after: start });
+    await stage.settle();
+    assert.deepEqual(resumed.ids(), ['2']);
+  });
+
   test('reads a page again that it had in memory', async () => {
     const stage = new Stage({ hub: { ringCount: 1, pageLingerMs: 60_000 } });
     const start = await stage.publish('a', '0');

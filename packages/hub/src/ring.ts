@@ -69,6 +69,11 @@ export class Ring {
     return this.#entries[number & (this.#entries.length - 1)] as Recent;
   }
 
+  /** Lets go of everything: who comes back is served from the log. */
+  clear(): void {
+    while (this.count > 0) this.#evict();
+  }
+
   /** The publications held, the oldest first. */
   *envelopes(): Iterable<Envelope> {
     for (let number = this.#first; number < this.#end; number++) {

@@ -81,7 +81,9 @@ describe('one server', () => {
     await nats.servers[0]?.kill('SIGKILL');
     const backbone = connectJetStream({ servers: nats.url, name: 'signals' });
     const heard: unknown[] = [];
+    let returns = 0;
     backbone.signals.hear('early', (value) => heard.push(value));
+    backbone.signals.onReturn(() => returns++);
     backbone.signals.tell('early', 'lost');
     await backbone.signals.ask('early', 1, 600_000, () => assert.fail('there is nobody'));
     const started = backbone.start();
@@ -95,6 +97,7 @@ describe('one server', () => {
       await until(() => !backbone.ready, 'the loss to be noticed');
     }
     assert.deepEqual(heard, ['first', 'second']);
+    assert.equal(returns, 1, 'the first connection is no return');
     await nats.servers[0]?.restart();
     await backbone.close();
   });

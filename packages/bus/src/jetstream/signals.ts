@@ -23,6 +23,8 @@ export class JetStreamSignals implements Signals {
   readonly #link: Link;
   readonly #log: Log;
   readonly #listening = new Set<Listening>();
+  readonly #onReturn = new Set<() => void>();
+  #lost = false;
 
   constructor(link: Link, log: Log) {
     this.#link = link;
@@ -30,6 +32,8 @@ export class JetStreamSignals implements Signals {
     // nats-core itself renews what was subscribed when a connection comes back.
     link.watch((up) => {
       if (up) for (const listening of this.#listening) this.#subscribe(listening);
+      if (up && this.#lost) for (const on of this.#onReturn) on();
+      this.#lost = !up;
     });
   }
 
@@ -78,6 +82,11 @@ export class JetStreamSignals implements Signals {
       const answer = await on(question);
       if (answer !== undefined && this.#link.up) message.respond(encodeSignal(answer));
     });
+  }
+
+  onReturn(on: () => void): () => void {
+    this.#onReturn.add(on);
+    return () => this.#onReturn.delete(on);
   }
 
   #listen(subject: string, on: (value: unknown, message: Msg) => unknown): () => void {

@@ -72,7 +72,7 @@ class Memory implements MemoryBackbone {
     this.log = options.log ?? new MemoryLog({ clock: this.#clock, shards, generation, maxAgeMs });
     this.#retentionMs = options.retentionMs;
     this.source = new MemorySource(this.log, this.#clock, options.network, options.latency);
-    this.signals = new MemorySignals(this.log.wire, this.#clock, () => this.source.reachable);
+    this.signals = new MemorySignals(this.log.wire, this.#clock, this.source);
     this.#follower = { clock: this.#clock, ...followerDefaults, ...options.follower };
   }
 

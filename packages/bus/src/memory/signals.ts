@@ -24,11 +24,17 @@ export class MemorySignals implements Signals {
   readonly #wire: Wire;
   readonly #clock: Clock;
   readonly #reachable: () => boolean;
+  readonly #watchReturn: Signals['onReturn'];
 
-  constructor(wire: Wire, clock: Clock, reachable: () => boolean) {
+  constructor(
+    wire: Wire,
+    clock: Clock,
+    source: { readonly reachable: boolean; onReturn: Signals['onReturn'] },
+  ) {
     this.#wire = wire;
     this.#clock = clock;
-    this.#reachable = reachable;
+    this.#reachable = () => source.reachable;
+    this.#watchReturn = (on) => source.onReturn(on);
   }
 
   tell(name: string, value: unknown): void {
@@ -60,6 +66,10 @@ export class MemorySignals implements Signals {
 
   answer(name: string, on: (question: unknown) => unknown): () => void {
     return this.#wire.add(`ask ${name}`, on);
+  }
+
+  onReturn(on: () => void): () => void {
+    return this.#watchReturn(on);
   }
 }
 

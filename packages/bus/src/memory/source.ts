@@ -38,6 +38,7 @@ export class MemorySource implements Source {
   readonly #attached = new Set<Attached>();
   readonly #suspicious = new Set<(suspicion: Suspicion) => void>();
   readonly #stopListening: () => void;
+  readonly #onReturn = new Set<() => void>();
   #outages = 0;
   #failure: Error | undefined;
 
@@ -149,6 +150,12 @@ export class MemorySource implements Source {
 
   restore(): void {
     this.#failure = undefined;
+    for (const on of this.#onReturn) on();
+  }
+
+  onReturn(on: () => void): () => void {
+    this.#onReturn.add(on);
+    return () => this.#onReturn.delete(on);
   }
 
   close(): void {
