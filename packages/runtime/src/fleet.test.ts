@@ -31,6 +31,7 @@ class Air {
       hear: (name, on) => add(this.#hearing, [place, name, on]),
       answer: (name, on) => add(this.#answering, [place, name, on]),
       ask: (name, question, waitMs, on) => this.#ask({ place, name, question, waitMs, on }),
+      onReturn: () => () => undefined,
     };
   }
 

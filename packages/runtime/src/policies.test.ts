@@ -70,7 +70,11 @@ describe('what holds', () => {
     assert.equal(retention(policies, '+/us'), 60_000);
     assert.equal(retention(policies, 'orders/eu'), undefined, 'the first entry has none');
     assert.equal(retention(policies, 'orders/eu', 'bank'), 60_000);
-    assert.equal(retention(policies, 'silent/a'), 120_000, 'without history: for healing and retries');
+    assert.equal(
+      retention(policies, 'silent/a'),
+      undefined,
+      'without history nothing of the past is promised',
+    );
     assert.equal(retention(policies, '#'), 60_000);
     assert.equal(retention(policies, 'other/#'), undefined);
     assert.equal(retention(policies, '$fleet/#'), undefined);

@@ -9,7 +9,7 @@ import { PolicyError, type PolicyFile, parsePolicies, policyFileBytes, type Quot
 import { PolicyTable, type TopicPolicy } from './policy-table.ts';
 
 export type { Quota } from './policy-file.ts';
-export { healingMs, type TopicPolicy } from './policy-table.ts';
+export type { TopicPolicy } from './policy-table.ts';
 
 /** The operator's rules for topics and namespaces, as they are now. */
 export interface Policies extends Part {
@@ -21,7 +21,8 @@ export interface Policies extends Part {
   readonly limitsStorage: boolean;
   /**
    * The shortest time that something is kept which the filter matches, in milliseconds: the least of all policies
-   * that can be the first to match one of its topics. Undefined where none shortens it.
+   * that can be the first to match one of its topics. Undefined where none shortens it; a topic without history
+   * promises nothing of its past and does not count.
    */
   retentionMs(namespace: Namespace, filter: TopicFilter): number | undefined;
 }

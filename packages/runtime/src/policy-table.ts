@@ -17,9 +17,6 @@ export interface TopicPolicy {
   readonly presence: boolean;
 }
 
-/** Without history a publication is kept for the time that healing and retries need, in milliseconds. */
-export const healingMs = 120_000;
-
 const unlimited: TopicPolicy = Object.freeze({ history: true, presence: false });
 const noQuota: Quota = Object.freeze({});
 /** Answers of `retentionMs` that are remembered. */
@@ -82,8 +79,8 @@ export class PolicyTable {
     for (const rule of this.#topics) {
       if (rule.namespace !== undefined && rule.namespace !== namespace) continue;
       if (!overlaps(rule.filter, filter)) continue;
-      const kept = rule.retentionMs ?? Number.POSITIVE_INFINITY;
-      shortest = Math.min(shortest, kept, rule.history ? kept : healingMs);
+      // A topic without history owes nothing to who was away: every wide filter would be told of a gap for it.
+      if (rule.history) shortest = Math.min(shortest, rule.retentionMs ?? Number.POSITIVE_INFINITY);
       if (covers(rule.filter, filter)) break; // no later rule is the first to match any of its topics
     }
     return shortest === Number.POSITIVE_INFINITY ? undefined : shortest;

@@ -1,6 +1,9 @@
 import type { LogTerms } from '@pushfleet/bus';
 import { type Draft, type Namespace, PushfleetError, quote, type Topic } from '@pushfleet/core';
-import { healingMs, RateLimit, type TopicPolicy } from '@pushfleet/runtime';
+import { RateLimit, type TopicPolicy } from '@pushfleet/runtime';
+
+/** Without history a publication is kept for the time that healing and retries need, in milliseconds. */
+const healingMs = 120_000;
 
 /** How fast each topic may go, by its policy. */
 export class TopicRates {
