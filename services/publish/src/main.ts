@@ -24,17 +24,17 @@ import {
   type ServiceContext,
   TimerWheel,
 } from '@pushfleet/runtime';
-import { Admission } from './admission.ts';
-import { type Archive, createArchive } from './archive.ts';
+import { type Archive, createArchive } from './archive/archive.ts';
 import { Budget } from './budget.ts';
 import { fields } from './config.ts';
 import { Discovery } from './discovery.ts';
-import { GrpcApi } from './grpc.ts';
-import { grpcCredentials } from './grpc-credentials.ts';
-import { createHttpApi } from './http.ts';
-import { Intake } from './intake.ts';
-import { Meters } from './meters.ts';
-import { Streams } from './streams.ts';
+import { GrpcApi } from './grpc/api.ts';
+import { grpcCredentials } from './grpc/credentials.ts';
+import { Streams } from './grpc/streams.ts';
+import { createHttpApi } from './http/api.ts';
+import { Admission } from './intake/admission.ts';
+import { Intake } from './intake/intake.ts';
+import { Meters } from './intake/meters.ts';
 import { Tracking } from './tracking.ts';
 
 await runService({ name: 'publish', fields, wire });

@@ -5,8 +5,8 @@ import { after, before, describe, test } from 'node:test';
 import { type ServiceError, status } from '@grpc/grpc-js';
 import { migrate } from '@pushfleet/bus';
 import { type NatsCluster, type ServiceProcess, startNats, startService, until } from '@pushfleet/contract';
+import { authorized, type DynamicClient, publishClient } from './grpc/testing.ts';
 import { secret, token } from './testing.ts';
-import { authorized, type DynamicClient, publishClient } from './testing-grpc.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a client made at run time has no types
 type Message = any;

@@ -13,13 +13,13 @@ import {
   readRoutes,
   type TopicPolicy,
 } from '@pushfleet/runtime';
-import { Admission } from './admission.ts';
-import { type ArchiveOptions, createArchive } from './archive.ts';
+import { type ArchiveOptions, createArchive } from './archive/archive.ts';
 import { Budget } from './budget.ts';
 import { Discovery } from './discovery.ts';
-import { createHttpApi, type HttpOptions } from './http.ts';
-import { Intake } from './intake.ts';
-import { Meters } from './meters.ts';
+import { createHttpApi, type HttpOptions } from './http/api.ts';
+import { Admission } from './intake/admission.ts';
+import { Intake } from './intake/intake.ts';
+import { Meters } from './intake/meters.ts';
 import { Tracking } from './tracking.ts';
 
 export const secret = randomBytes(32).toString('hex');

@@ -11,7 +11,7 @@ import {
   readConfig,
   traceFields,
 } from '@pushfleet/runtime';
-import type { Submission } from './intake.ts';
+import type { Submission } from './intake/intake.ts';
 import { Tracking } from './tracking.ts';
 
 const traceId = '0af7651916cd43dd8448eb211c80319c';

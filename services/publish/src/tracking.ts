@@ -10,8 +10,8 @@ import {
   type TraceSpan,
   type Traces,
 } from '@pushfleet/runtime';
-import { BodyAborted } from './body.ts';
-import type { Intake, Submission } from './intake.ts';
+import { BodyAborted } from './http/body.ts';
+import type { Intake, Submission } from './intake/intake.ts';
 
 /** The ways in, as metrics and spans name them. */
 const apis = [
