@@ -2,9 +2,10 @@
 // With --check it writes nothing and fails where one of them is out of step.
 import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { meanings } from '../packages/core/src/mod.ts';
+import { type ErrorCode, meanings } from '../packages/core/src/mod.ts';
 import type { Field } from '../packages/runtime/src/field.ts';
 import { sharedFields } from '../packages/runtime/src/shared-fields.ts';
+import { advice } from './error-advice.ts';
 
 type Fields = Readonly<Record<string, Field<unknown>>>;
 interface Section {
@@ -83,7 +84,7 @@ two. A line break at the end of the file is dropped. Durations without a unit ar
 function errorsPage(): string {
   const rows = Object.entries(meanings).map(
     ([code, { http, grpc, title, retry }]) =>
-      `| \`${code}\` | ${http} | ${grpc} | ${retry ? 'yes' : 'no'} | ${title} |`,
+      `| \`${code}\` | ${http} | ${grpc} | ${retry ? 'yes' : 'no'} | ${title} | ${advice[code as ErrorCode]} |`,
   );
   return `<!-- Written by scripts/docs.ts from packages/core/src/status.ts; change that. -->
 # Errors
@@ -94,9 +95,22 @@ limits. gRPC answers carry the detail as the status message and the code in the 
 waiting helps, \`Retry-After\` and \`pushfleet-retry-after-ms\` say how long. "Retry" says whether the same request
 can succeed later without a change.
 
-| Code | HTTP | gRPC | Retry | Meaning |
-|---|---|---|---|---|
+| Code | HTTP | gRPC | Retry | Meaning | What to do |
+|---|---|---|---|---|---|
 ${rows.join('\n')}
+
+## How a stream ends
+A stream that stood is not refused, it ends: server-sent events with an event \`pushfleet.close\`, a gRPC stream with its
+status and \`pushfleet-code\`. Beside the codes above it may end with
+
+| Code | gRPC | Meaning | What to do |
+|---|---|---|---|
+| \`slow_consumer\` | RESOURCE_EXHAUSTED | The client took less than its filters bring, and its queue is full | Come back as told and resume from the last cursor; read faster, or follow less |
+| \`connection_age\` | – | The connection is old, and load spreads anew | Come back as told and resume |
+
+After these two, \`draining\`, \`unavailable\`, \`timeout\`, \`rate_limited\`, \`too_many_connections\`, \`quota_connections\`,
+\`quota_subscriptions\` and \`internal\` a client comes back by itself; after the others it would be refused again.
+\`EventSource\` does as \`retry:\` says.
 `;
 }
 
