@@ -1,3 +1,4 @@
+import { createSecretKey } from 'node:crypto';
 import type { Namespace } from '@pushfleet/core';
 import { createLocalJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import type { ClaimRules } from './claims.ts';
@@ -97,7 +98,8 @@ function createVerifier(issuer: Issuer, options: Options): Verifier {
     return withKeys(issuer, keys, options);
   }
   if (issuer.secret !== undefined) {
-    const secret = Buffer.from(issuer.secret);
+    // Bytes would be imported again for every token.
+    const secret = createSecretKey(Buffer.from(issuer.secret));
     return verifierOf(issuer, issuer.algorithms ?? ['HS256'], async () => secret, options);
   }
   const source =
