@@ -22,8 +22,8 @@ http {
   fastcgi_temp_path ${o.directory}/fastcgi;
   uwsgi_temp_path ${o.directory}/uwsgi;
   scgi_temp_path ${o.directory}/scgi;
-  nchan_shared_memory_size 256M;
-  nchan_message_buffer_length 2000;
+  nchan_shared_memory_size 1024M;
+  nchan_message_buffer_length 1000;
   nchan_message_timeout 5m;
   server {
     listen 127.0.0.1:${o.port} backlog=4096;

@@ -22,7 +22,7 @@ export function nchan(found: Nchan): Target {
 }
 
 const summary =
-  'messages in shared memory (256 MB), 2,000 a channel kept for 5 minutes, `nchan_subscriber eventsource`, ' +
+  'messages in shared memory (1 GB), 1,000 a channel kept for 5 minutes, `nchan_subscriber eventsource`, ' +
   'published by pipelined POST on one keep-alive connection';
 
 async function start(found: Nchan): Promise<Running> {
