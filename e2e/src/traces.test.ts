@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Metadata } from '@grpc/grpc-js';
-import { propagation, ROOT_CONTEXT, type Span, SpanKind, trace } from '@opentelemetry/api';
+import { context, propagation, ROOT_CONTEXT, type Span, SpanKind, trace } from '@opentelemetry/api';
 import { NodeSDK } from '@opentelemetry/sdk-node';
 import { type Collector, startCollector, until } from '@pushfleet/contract';
+import { connect } from '@pushfleet/publisher';
 import { EventSource } from 'eventsource';
 import { Fleet, token } from './fleet.ts';
 import { bearer, publishClient, type Receipt } from './grpc.ts';
@@ -150,6 +151,35 @@ for (const [way, publish] of Object.entries(ways)) {
     listeners.close();
   });
 }
+
+test('@pushfleet/publisher: its own span stands between that of its caller and those of the fleet', async () => {
+  const listeners = await listen('traced/package');
+  await using publisher = connect({ url: `http://${fleet.grpc.address}`, token: all });
+  const span = await withSpan('buy', (_, active) =>
+    context.with(trace.setSpan(ROOT_CONTEXT, active), () => publisher.publish('traced/package', 'text')),
+  );
+  await until(() => listeners.received.length === 3, 'three clients to receive it');
+  const { traceId } = span.spanContext();
+  const spansOf = () => collector.spans.filter((one) => one.traceId === traceId);
+  await until(() => spansOf().length >= 8, 'eight spans at the collector', 20_000);
+  // It publishes in batches, whose request belongs to many traces and so to none of them.
+  assert.deepEqual(treesOf(spansOf()).map(shape), [
+    {
+      'shop: buy': {
+        'shop: publish': {
+          'pushfleet-publish: store': {
+            'pushfleet-edge-sse: deliver (1 feed)': { 'pushfleet-edge-sse: write': {} },
+            'pushfleet-edge-sse: deliver (2 feeds)': {
+              'pushfleet-edge-sse: write': {},
+              'pushfleet-edge-sse: write (2)': {},
+            },
+          },
+        },
+      },
+    },
+  ]);
+  listeners.close();
+});
 
 test('what its publisher does not trace, nobody does', async () => {
   const before = collector.spans.length;
