@@ -51,6 +51,12 @@ export function checkLimit(limit: number): number {
   );
 }
 
+/** @throws PushfleetError `request_invalid` where it begins at two places */
+export function checkHistory(ask: HistoryAsk): HistoryAsk {
+  if (ask.after === undefined || ask.since === undefined) return ask;
+  throw new PushfleetError('request_invalid', 'Give "after" or "since", not both.');
+}
+
 /** A publication with the place behind it. */
 export interface Placed {
   readonly publication: Publication;

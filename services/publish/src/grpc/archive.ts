@@ -5,7 +5,7 @@ import type * as proto from '@pushfleet/proto/pushfleet/publish/v1/publish';
 import type { Grant, TopicPolicy } from '@pushfleet/runtime';
 import type { Archive } from '../archive/archive.ts';
 import { checkAsk, type Explained, type Receiver } from '../archive/explain.ts';
-import { checkLimit, type Placed, pageCount, weigh } from '../archive/history.ts';
+import { checkHistory, checkLimit, type Placed, pageCount, weigh } from '../archive/history.ts';
 import type { Budget } from '../budget.ts';
 import { readFilters } from '../filters.ts';
 import { toProto } from './draft.ts';
@@ -26,15 +26,12 @@ export class GrpcArchive {
     call: ServerUnaryCall<proto.ReadHistoryRequest, proto.ReadHistoryResponse>,
   ): Promise<proto.ReadHistoryResponse> {
     const { filters, after, since, pageSize } = call.request;
-    if (after !== '' && since !== undefined) {
-      throw new PushfleetError('request_invalid', 'Give "after" or "since", not both.');
-    }
-    const ask = {
+    const ask = checkHistory({
       filters: readFilters(grant, filters),
       after: cursorOf(after),
       since: timeOf(since),
       limit: checkLimit(pageSize === 0 ? pageCount.usual : pageSize),
-    };
+    });
     const left = leftOf(call);
     const { publications, cursor, more, gap } = await this.#archive.history.read(grant, ask, left);
     // Who left is not told so again: nothing would give back what the page holds.

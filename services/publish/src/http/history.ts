@@ -2,20 +2,24 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   type Cursor,
   encodeCloudEvent,
-  PushfleetError,
+  eventBatchMediaType,
   parseCursor,
   type TopicFilter,
 } from '@pushfleet/core';
 import type { Grant } from '@pushfleet/runtime';
 import type { Archive } from '../archive/archive.ts';
-import { checkLimit, type HistoryAsk, type HistoryPage, pageCount } from '../archive/history.ts';
+import {
+  checkHistory,
+  checkLimit,
+  type HistoryAsk,
+  type HistoryPage,
+  pageCount,
+} from '../archive/history.ts';
 import type { Budget } from '../budget.ts';
 import { readFilters } from '../filters.ts';
 import { leftOf } from './answer.ts';
 import { type Query, readQuery, readTime, single } from './query.ts';
 import { parseTarget } from './target.ts';
-
-const batchType = 'application/cloudevents-batch+json';
 
 export interface HistoryAnswerOptions {
   readonly archive: Pick<Archive, 'history'>;
@@ -49,7 +53,7 @@ export async function answerHistory(
   response
     .once('close', () => outgoing.release(bytes))
     .writeHead(200, {
-      'content-type': batch ? `${batchType}; charset=utf-8` : 'application/json',
+      'content-type': batch ? `${eventBatchMediaType}; charset=utf-8` : 'application/json',
       'content-length': bytes,
       'cache-control': 'no-store',
       vary: 'Accept',
@@ -64,16 +68,13 @@ export async function answerHistory(
 function readAsk(grant: Grant, query: Query): HistoryAsk {
   const after = single(query, 'after');
   const since = single(query, 'since');
-  if (after !== undefined && since !== undefined) {
-    throw new PushfleetError('request_invalid', 'Give "after" or "since", not both.');
-  }
   if (after !== undefined) parseCursor(after);
-  return {
+  return checkHistory({
     filters: readFilters(grant, query.get('topic') ?? []),
     after: after as Cursor | undefined,
     since: since === undefined ? undefined : readTime(since, 'since'),
     limit: readLimit(single(query, 'limit')),
-  };
+  });
 }
 
 function readLimit(text: string | undefined): number {
@@ -113,6 +114,6 @@ function wantsBatch(accept = ''): boolean {
     }
     return 0;
   };
-  const batch = quality(batchType);
+  const batch = quality(eventBatchMediaType);
   return batch > 0 && batch >= quality('application/json');
 }
