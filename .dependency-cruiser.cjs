@@ -29,6 +29,8 @@ module.exports = {
     only('packages/bus', ['packages/core']),
     only('packages/hub', ['packages/core']),
     only('packages/runtime', ['packages/core']),
+    only('packages/outbound', ['packages/core', 'packages/runtime']),
+    only('packages/delivery', ['packages/core', 'packages/bus', 'packages/runtime']),
     // What services of others install pulls in the public API and nothing else of the fleet.
     only('packages/publisher', []),
     only('packages/cli', ['packages/core', 'packages/runtime', 'packages/bus']),

@@ -15,6 +15,9 @@ export const advice: Readonly<Record<ErrorCode, string>> = {
   token_expired: 'Get a new token from your issuer and connect again',
   token_revoked: 'The token stays refused; ask whoever manages the namespace',
   forbidden: 'Ask for a token whose grant covers all of what the detail names',
+  target_refused: 'Give a public https address; the operator can allow others by PUSHFLEET_OUTBOUND_ALLOW',
+  handshake_failed:
+    'Have the receiver answer the handshake as docs/security.md says, then create the subscription again',
   not_found: 'Check the address; what was deleted or has expired is not found either',
   method_not_allowed: 'The header `Allow` lists the methods',
   unsupported_media_type: 'The detail lists what is accepted',

@@ -15,6 +15,8 @@ export type ErrorCode =
   | 'token_expired'
   | 'token_revoked'
   | 'forbidden'
+  | 'target_refused'
+  | 'handshake_failed'
   | 'not_found'
   | 'method_not_allowed'
   | 'unsupported_media_type'

@@ -46,6 +46,12 @@ export const meanings: Readonly<Record<ErrorCode, CodeMeaning>> = {
   token_expired: row(401, 'UNAUTHENTICATED', 'The token has expired'),
   token_revoked: row(401, 'UNAUTHENTICATED', 'The token was revoked'),
   forbidden: row(403, 'PERMISSION_DENIED', 'The token does not grant this'),
+  target_refused: row(422, 'INVALID_ARGUMENT', 'The fleet does not call this address'),
+  handshake_failed: row(
+    422,
+    'FAILED_PRECONDITION',
+    'The receiver did not confirm that it wants to be called',
+  ),
   not_found: row(404, 'NOT_FOUND', 'There is nothing at this address'),
   method_not_allowed: row(405, 'UNIMPLEMENTED', 'The method is not allowed here'),
   unsupported_media_type: row(415, 'INVALID_ARGUMENT', 'The content type is not accepted here'),

@@ -61,9 +61,12 @@ export const SubscriptionState = {
   SUBSCRIPTION_STATE_PENDING: 1,
   /** SUBSCRIPTION_STATE_ACTIVE - Delivered to. */
   SUBSCRIPTION_STATE_ACTIVE: 2,
-  /** SUBSCRIPTION_STATE_PAUSED - Its owner paused it. */
+  /** SUBSCRIPTION_STATE_PAUSED - Its owner paused it: what it is owed is queued, and delivered when it is active again. */
   SUBSCRIPTION_STATE_PAUSED: 3,
-  /** SUBSCRIPTION_STATE_SUSPENDED - The fleet stopped it after days of failure, or its creator's right ended; its owner may resume it. */
+  /**
+   * SUBSCRIPTION_STATE_SUSPENDED - The fleet stopped it after days of failure, or its creator's right ended, and queues nothing for it; its owner
+   * may resume it.
+   */
   SUBSCRIPTION_STATE_SUSPENDED: 4,
   UNRECOGNIZED: -1,
 } as const;
@@ -218,8 +221,8 @@ export interface Subscription {
     | Date
     | undefined;
   /**
-   * Publications at or before this place are not delivered: the log's head when it was created, the place of a
-   * pause when it resumes without a gap.
+   * Publications at or before this place are not delivered: the log's head when it was created, or when it was
+   * resumed after the fleet had stopped it.
    */
   startCursor: string;
   /** When it ends by itself; absent: never. */
@@ -236,6 +239,10 @@ export interface Subscription {
     | undefined;
   /** The owner's words. */
   description: string;
+  /** Since when no delivery has succeeded, where that has lasted for minutes; absent while all is well. */
+  failingSince:
+    | Date
+    | undefined;
   /** Who is called, and how. */
   target:
     | //
@@ -475,24 +482,36 @@ export interface DeleteSubscriptionRequest {
 export interface DeleteSubscriptionResponse {
 }
 
-/** The publication whose receivers are wanted. */
+/** The publications whose receivers are wanted. */
 export interface MatchSubscriptionsRequest {
+  /** Only this kind. */
+  kind: SubscriptionKind;
+  /** The publications; at most 500. */
+  questions: MatchQuestion[];
+  /** Most matches of each publication in the answer; 0: 1,000; at most 10,000. */
+  pageSize: number;
+}
+
+/** One publication. */
+export interface MatchQuestion {
   /** The namespace. */
   namespace: string;
   /** Its topic. */
   topic: string;
   /** Its cursor: subscriptions that started at or behind it are left out. */
   cursor: string;
-  /** Only this kind. */
-  kind: SubscriptionKind;
-  /** Most matches in the answer; 0: 1,000; at most 10,000. */
-  pageSize: number;
   /** From the answer before; empty: from the beginning. It stays good however the subscriptions change. */
   pageToken: string;
 }
 
-/** A page of receivers. */
+/** A page of receivers for each publication. */
 export interface MatchSubscriptionsResponse {
+  /** In the order of the questions. */
+  answers: MatchAnswer[];
+}
+
+/** A page of receivers of one publication. */
+export interface MatchAnswer {
   /** The matches. */
   matches: SubscriptionMatch[];
   /** For the next call; empty: this was the last page. */
@@ -503,8 +522,8 @@ export interface MatchSubscriptionsResponse {
 export interface SubscriptionMatch {
   /** The id of the subscription. */
   id: string;
-  /** The revision that matched. */
-  revision: bigint;
+  /** Whether it wants its deliveries one after the other, in order. All that do come before all that do not. */
+  ordered: boolean;
   /** Conditions that the publication must also meet; the caller judges them. Absent: none. */
   selection?: Selection | undefined;
 }
@@ -549,6 +568,7 @@ function createBaseSubscription(): Subscription {
     createdAt: undefined,
     updatedAt: undefined,
     description: "",
+    failingSince: undefined,
     target: undefined,
   };
 }
@@ -599,6 +619,9 @@ export const Subscription: MessageFns<Subscription> = {
     }
     if (message.description !== "") {
       writer.uint32(114).string(message.description);
+    }
+    if (message.failingSince !== undefined) {
+      Timestamp.encode(toTimestamp(message.failingSince), writer.uint32(154).fork()).join();
     }
     switch (message.target?.$case) {
       case "webhook":
@@ -742,6 +765,14 @@ export const Subscription: MessageFns<Subscription> = {
             message.description = reader.string();
             continue;
           }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.failingSince = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
           case 15: {
             if (tag !== 122) {
               break;
@@ -809,6 +840,7 @@ export const Subscription: MessageFns<Subscription> = {
     message.createdAt = object.createdAt ?? undefined;
     message.updatedAt = object.updatedAt ?? undefined;
     message.description = object.description ?? "";
+    message.failingSince = object.failingSince ?? undefined;
     switch (object.target?.$case) {
       case "webhook": {
         if (object.target?.webhook !== undefined && object.target?.webhook !== null) {
@@ -2510,28 +2542,19 @@ export const DeleteSubscriptionResponse: MessageFns<DeleteSubscriptionResponse> 
 };
 
 function createBaseMatchSubscriptionsRequest(): MatchSubscriptionsRequest {
-  return { namespace: "", topic: "", cursor: "", kind: 0, pageSize: 0, pageToken: "" };
+  return { kind: 0, questions: [], pageSize: 0 };
 }
 
 export const MatchSubscriptionsRequest: MessageFns<MatchSubscriptionsRequest> = {
   encode(message: MatchSubscriptionsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.namespace !== "") {
-      writer.uint32(10).string(message.namespace);
-    }
-    if (message.topic !== "") {
-      writer.uint32(18).string(message.topic);
-    }
-    if (message.cursor !== "") {
-      writer.uint32(26).string(message.cursor);
-    }
     if (message.kind !== 0) {
-      writer.uint32(32).int32(message.kind);
+      writer.uint32(8).int32(message.kind);
+    }
+    for (const v of message.questions) {
+      MatchQuestion.encode(v!, writer.uint32(18).fork()).join();
     }
     if (message.pageSize !== 0) {
-      writer.uint32(40).uint32(message.pageSize);
-    }
-    if (message.pageToken !== "") {
-      writer.uint32(50).string(message.pageToken);
+      writer.uint32(24).uint32(message.pageSize);
     }
     return writer;
   },
@@ -2546,6 +2569,88 @@ export const MatchSubscriptionsRequest: MessageFns<MatchSubscriptionsRequest> = 
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMatchSubscriptionsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.questions.push(MatchQuestion.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<MatchSubscriptionsRequest>, I>>(base?: I): MatchSubscriptionsRequest {
+    return MatchSubscriptionsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<MatchSubscriptionsRequest>, I>>(object: I): MatchSubscriptionsRequest {
+    const message = createBaseMatchSubscriptionsRequest();
+    message.kind = object.kind ?? 0;
+    message.questions = object.questions?.map((e) => MatchQuestion.fromPartial(e)) || [];
+    message.pageSize = object.pageSize ?? 0;
+    return message;
+  },
+};
+
+function createBaseMatchQuestion(): MatchQuestion {
+  return { namespace: "", topic: "", cursor: "", pageToken: "" };
+}
+
+export const MatchQuestion: MessageFns<MatchQuestion> = {
+  encode(message: MatchQuestion, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.namespace !== "") {
+      writer.uint32(10).string(message.namespace);
+    }
+    if (message.topic !== "") {
+      writer.uint32(18).string(message.topic);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(26).string(message.cursor);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(34).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MatchQuestion {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMatchQuestion();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -2574,23 +2679,7 @@ export const MatchSubscriptionsRequest: MessageFns<MatchSubscriptionsRequest> = 
             continue;
           }
           case 4: {
-            if (tag !== 32) {
-              break;
-            }
-
-            message.kind = reader.int32() as any;
-            continue;
-          }
-          case 5: {
-            if (tag !== 40) {
-              break;
-            }
-
-            message.pageSize = reader.uint32();
-            continue;
-          }
-          case 6: {
-            if (tag !== 50) {
+            if (tag !== 34) {
               break;
             }
 
@@ -2609,32 +2698,27 @@ export const MatchSubscriptionsRequest: MessageFns<MatchSubscriptionsRequest> = 
     }
   },
 
-  create<I extends Exact<DeepPartial<MatchSubscriptionsRequest>, I>>(base?: I): MatchSubscriptionsRequest {
-    return MatchSubscriptionsRequest.fromPartial(base ?? ({} as any));
+  create<I extends Exact<DeepPartial<MatchQuestion>, I>>(base?: I): MatchQuestion {
+    return MatchQuestion.fromPartial(base ?? ({} as any));
   },
-  fromPartial<I extends Exact<DeepPartial<MatchSubscriptionsRequest>, I>>(object: I): MatchSubscriptionsRequest {
-    const message = createBaseMatchSubscriptionsRequest();
+  fromPartial<I extends Exact<DeepPartial<MatchQuestion>, I>>(object: I): MatchQuestion {
+    const message = createBaseMatchQuestion();
     message.namespace = object.namespace ?? "";
     message.topic = object.topic ?? "";
     message.cursor = object.cursor ?? "";
-    message.kind = object.kind ?? 0;
-    message.pageSize = object.pageSize ?? 0;
     message.pageToken = object.pageToken ?? "";
     return message;
   },
 };
 
 function createBaseMatchSubscriptionsResponse(): MatchSubscriptionsResponse {
-  return { matches: [], nextPageToken: "" };
+  return { answers: [] };
 }
 
 export const MatchSubscriptionsResponse: MessageFns<MatchSubscriptionsResponse> = {
   encode(message: MatchSubscriptionsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    for (const v of message.matches) {
-      SubscriptionMatch.encode(v!, writer.uint32(10).fork()).join();
-    }
-    if (message.nextPageToken !== "") {
-      writer.uint32(18).string(message.nextPageToken);
+    for (const v of message.answers) {
+      MatchAnswer.encode(v!, writer.uint32(10).fork()).join();
     }
     return writer;
   },
@@ -2649,6 +2733,64 @@ export const MatchSubscriptionsResponse: MessageFns<MatchSubscriptionsResponse> 
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMatchSubscriptionsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.answers.push(MatchAnswer.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<MatchSubscriptionsResponse>, I>>(base?: I): MatchSubscriptionsResponse {
+    return MatchSubscriptionsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<MatchSubscriptionsResponse>, I>>(object: I): MatchSubscriptionsResponse {
+    const message = createBaseMatchSubscriptionsResponse();
+    message.answers = object.answers?.map((e) => MatchAnswer.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseMatchAnswer(): MatchAnswer {
+  return { matches: [], nextPageToken: "" };
+}
+
+export const MatchAnswer: MessageFns<MatchAnswer> = {
+  encode(message: MatchAnswer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.matches) {
+      SubscriptionMatch.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MatchAnswer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMatchAnswer();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -2680,11 +2822,11 @@ export const MatchSubscriptionsResponse: MessageFns<MatchSubscriptionsResponse> 
     }
   },
 
-  create<I extends Exact<DeepPartial<MatchSubscriptionsResponse>, I>>(base?: I): MatchSubscriptionsResponse {
-    return MatchSubscriptionsResponse.fromPartial(base ?? ({} as any));
+  create<I extends Exact<DeepPartial<MatchAnswer>, I>>(base?: I): MatchAnswer {
+    return MatchAnswer.fromPartial(base ?? ({} as any));
   },
-  fromPartial<I extends Exact<DeepPartial<MatchSubscriptionsResponse>, I>>(object: I): MatchSubscriptionsResponse {
-    const message = createBaseMatchSubscriptionsResponse();
+  fromPartial<I extends Exact<DeepPartial<MatchAnswer>, I>>(object: I): MatchAnswer {
+    const message = createBaseMatchAnswer();
     message.matches = object.matches?.map((e) => SubscriptionMatch.fromPartial(e)) || [];
     message.nextPageToken = object.nextPageToken ?? "";
     return message;
@@ -2692,7 +2834,7 @@ export const MatchSubscriptionsResponse: MessageFns<MatchSubscriptionsResponse> 
 };
 
 function createBaseSubscriptionMatch(): SubscriptionMatch {
-  return { id: "", revision: 0n, selection: undefined };
+  return { id: "", ordered: false, selection: undefined };
 }
 
 export const SubscriptionMatch: MessageFns<SubscriptionMatch> = {
@@ -2700,11 +2842,8 @@ export const SubscriptionMatch: MessageFns<SubscriptionMatch> = {
     if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
-    if (message.revision !== 0n) {
-      if (BigInt.asUintN(64, message.revision) !== message.revision) {
-        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
-      }
-      writer.uint32(16).uint64(message.revision);
+    if (message.ordered !== false) {
+      writer.uint32(16).bool(message.ordered);
     }
     if (message.selection !== undefined) {
       Selection.encode(message.selection, writer.uint32(26).fork()).join();
@@ -2738,7 +2877,7 @@ export const SubscriptionMatch: MessageFns<SubscriptionMatch> = {
               break;
             }
 
-            message.revision = reader.uint64() as bigint;
+            message.ordered = reader.bool();
             continue;
           }
           case 3: {
@@ -2767,7 +2906,7 @@ export const SubscriptionMatch: MessageFns<SubscriptionMatch> = {
   fromPartial<I extends Exact<DeepPartial<SubscriptionMatch>, I>>(object: I): SubscriptionMatch {
     const message = createBaseSubscriptionMatch();
     message.id = object.id ?? "";
-    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.ordered = object.ordered ?? false;
     message.selection = (object.selection !== undefined && object.selection !== null)
       ? Selection.fromPartial(object.selection)
       : undefined;
@@ -3089,8 +3228,10 @@ export const SubscriptionServiceService = {
     responseDeserialize: (value: Buffer): DeleteSubscriptionResponse => DeleteSubscriptionResponse.decode(value),
   },
   /**
-   * Who is owed a publication: the active subscriptions whose filter matches its topic and that started before
-   * it, a page at a time. A subscription that is there during all pages is in exactly one of them.
+   * Who is owed each of some publications: the subscriptions, active or paused, whose filter matches its topic and
+   * that started before it, a page at a time, those that want order first. A subscription that is there during all
+   * pages is in exactly one of them. A subscription whose creation was answered before the publication was stored
+   * is among them, whichever instance answers.
    */
   matchSubscriptions: {
     path: "/pushfleet.registry.v1.SubscriptionService/MatchSubscriptions" as const,
@@ -3150,8 +3291,10 @@ export interface SubscriptionServiceServer extends UntypedServiceImplementation 
    */
   deleteSubscription: handleUnaryCall<DeleteSubscriptionRequest, DeleteSubscriptionResponse>;
   /**
-   * Who is owed a publication: the active subscriptions whose filter matches its topic and that started before
-   * it, a page at a time. A subscription that is there during all pages is in exactly one of them.
+   * Who is owed each of some publications: the subscriptions, active or paused, whose filter matches its topic and
+   * that started before it, a page at a time, those that want order first. A subscription that is there during all
+   * pages is in exactly one of them. A subscription whose creation was answered before the publication was stored
+   * is among them, whichever instance answers.
    */
   matchSubscriptions: handleUnaryCall<MatchSubscriptionsRequest, MatchSubscriptionsResponse>;
   /**
@@ -3275,8 +3418,10 @@ export interface SubscriptionServiceClient extends Client {
     callback: (error: ServiceError | null, response: DeleteSubscriptionResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Who is owed a publication: the active subscriptions whose filter matches its topic and that started before
-   * it, a page at a time. A subscription that is there during all pages is in exactly one of them.
+   * Who is owed each of some publications: the subscriptions, active or paused, whose filter matches its topic and
+   * that started before it, a page at a time, those that want order first. A subscription that is there during all
+   * pages is in exactly one of them. A subscription whose creation was answered before the publication was stored
+   * is among them, whichever instance answers.
    */
   matchSubscriptions(
     request: MatchSubscriptionsRequest,

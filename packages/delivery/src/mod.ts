@@ -1,0 +1,3 @@
+export * from './attempt.ts';
+export * from './control.ts';
+export * from './courier.ts';
