@@ -1,4 +1,4 @@
-import type { Namespace, Publication } from '@pushfleet/core';
+import type { Cursor, Namespace, Publication } from '@pushfleet/core';
 import type { Subscription } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import type { Outcome, Why } from './attempt.ts';
 
@@ -10,6 +10,8 @@ export interface Errand {
   readonly subscription: Subscription;
   /** A handshake has none; a test has one that was never in the log. */
   readonly publication: Publication | undefined;
+  /** The place right behind the publication; of a test, the log's head. The same for all its receivers. */
+  readonly cursor: Cursor | undefined;
   /** Names the delivery to its receiver: the same at every attempt, and for every duplicate of the publication. */
   readonly id: string;
   /** 1 at the first. */
