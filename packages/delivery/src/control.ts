@@ -1,12 +1,7 @@
 import type { Stores } from '@pushfleet/bus';
-import type { Cursor, Namespace, Signals } from '@pushfleet/core';
+import type { Cursor, Signals } from '@pushfleet/core';
 import type { Attempt, DeadLetter } from './attempt.ts';
-
-/** A subscription, by name. */
-export interface SubscriptionRef {
-  readonly namespace: Namespace;
-  readonly id: string;
-}
+import type { SubscriptionRef } from './place.ts';
 
 /** Part of a list, newest first. */
 export interface Page<T> {

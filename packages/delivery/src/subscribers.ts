@@ -1,0 +1,142 @@
+import type {
+  MatchAnswer,
+  MatchQuestion,
+  Subscription,
+  SubscriptionChange,
+  SubscriptionKind,
+} from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
+import { keyOf, type SubscriptionRef } from './place.ts';
+
+/** What a worker asks of the registry. All reject with PushfleetError. */
+export interface SubscriptionCalls {
+  match(kind: SubscriptionKind, questions: readonly MatchQuestion[]): Promise<readonly MatchAnswer[]>;
+  /** With their secrets; those that do not exist are left out. */
+  read(refs: readonly SubscriptionRef[]): Promise<readonly Subscription[]>;
+  /** Changes the named fields, if the revision is still the record's. */
+  change(subscription: Subscription, fields: readonly string[]): Promise<Subscription>;
+  end(ref: SubscriptionRef, reason: string): Promise<void>;
+  /**
+   * Follows the changes of a kind, over all losses of the connection. `onChange` hears each; `onLost` whenever
+   * changes may have been missed.
+   */
+  watch(
+    kind: SubscriptionKind,
+    onChange: (change: SubscriptionChange) => void,
+    onLost: () => void,
+  ): { stop(): void };
+}
+
+const mostKnown = 100_000;
+const readAtOnce = 500;
+
+/** The subscriptions that this worker delivers to, as the registry last said. */
+export class Subscribers {
+  readonly #calls: SubscriptionCalls;
+  readonly #kind: SubscriptionKind;
+  /** In the order in which they were read. */
+  readonly #known = new Map<string, Subscription>();
+  readonly #asked = new Map<
+    string,
+    { readonly ref: SubscriptionRef; readonly answer: PromiseWithResolvers<Subscription | undefined> }
+  >();
+  readonly #listeners: ((ref: SubscriptionRef | undefined) => void)[] = [];
+  #watch: { stop(): void } | undefined;
+  /** Rises with every change that was heard of: what was asked before it is not kept. */
+  #changes = 0;
+  #scheduled = false;
+
+  constructor(calls: SubscriptionCalls, kind: SubscriptionKind) {
+    this.#calls = calls;
+    this.#kind = kind;
+  }
+
+  start(): void {
+    const onChange = (change: SubscriptionChange): void => {
+      const ref = { namespace: change.namespace, id: change.id } as SubscriptionRef;
+      this.#forget(ref);
+    };
+    this.#watch = this.#calls.watch(this.#kind, onChange, () => this.#forget(undefined));
+  }
+
+  close(): void {
+    this.#watch?.stop();
+  }
+
+  /** Calls `on` when a subscription has changed or ended; with undefined, when any may have. */
+  onChange(on: (ref: SubscriptionRef | undefined) => void): void {
+    this.#listeners.push(on);
+  }
+
+  /** The subscription, at once where it is known; undefined where there is none. Many asked in a turn are one question. */
+  get(ref: SubscriptionRef): Subscription | Promise<Subscription | undefined> {
+    const key = keyOf(ref);
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    let asked = this.#asked.get(key);
+    if (asked === undefined) {
+      asked = { ref, answer: Promise.withResolvers() };
+      this.#asked.set(key, asked);
+      this.#schedule();
+    }
+    return asked.answer.promise;
+  }
+
+  /**
+   * Changes a subscription and keeps what came of it. False where somebody else was first: what it is now is read
+   * again.
+   */
+  async change(subscription: Subscription, fields: readonly string[]): Promise<void> {
+    await this.#calls.change(subscription, fields).finally(() => this.#forget(refOf(subscription)));
+  }
+
+  async end(ref: SubscriptionRef, reason: string): Promise<void> {
+    await this.#calls.end(ref, reason);
+    this.#forget(ref);
+  }
+
+  #forget(ref: SubscriptionRef | undefined): void {
+    this.#changes++;
+    if (ref === undefined) this.#known.clear();
+    else this.#known.delete(keyOf(ref));
+    for (const on of this.#listeners) on(ref);
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      const asked = [...this.#asked.values()];
+      this.#asked.clear();
+      for (let i = 0; i < asked.length; i += readAtOnce) void this.#read(asked.slice(i, i + readAtOnce));
+    });
+  }
+
+  async #read(
+    asked: readonly { ref: SubscriptionRef; answer: PromiseWithResolvers<Subscription | undefined> }[],
+  ): Promise<void> {
+    const changes = this.#changes;
+    try {
+      const found = await this.#calls.read(asked.map(({ ref }) => ref));
+      const byKey = new Map(found.map((subscription) => [keyOf(refOf(subscription)), subscription]));
+      for (const { ref, answer } of asked) {
+        const subscription = byKey.get(keyOf(ref));
+        if (subscription !== undefined && changes === this.#changes) this.#keep(keyOf(ref), subscription);
+        answer.resolve(subscription);
+      }
+    } catch (error) {
+      for (const { answer } of asked) answer.reject(error);
+    }
+  }
+
+  #keep(key: string, subscription: Subscription): void {
+    this.#known.set(key, subscription);
+    if (this.#known.size <= mostKnown) return;
+    const [oldest] = this.#known.keys();
+    if (oldest !== undefined) this.#known.delete(oldest);
+  }
+}
+
+/** The name of a record. */
+export const refOf = ({ namespace, id }: Subscription): SubscriptionRef =>
+  ({ namespace, id }) as SubscriptionRef;
