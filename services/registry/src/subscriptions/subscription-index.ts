@@ -67,7 +67,8 @@ export interface SubscriptionIndex {
   list(query: IndexQuery): Promise<readonly string[]>;
   /**
    * Subscriptions that are active or paused and not expired, of one kind, page by page as MatchSubscriptions promises;
-   * answers in the order of the questions, which are valid.
+   * answers in the order of the questions, which are valid. All answers together hold at most 100,000 matches and about
+   * 16 MiB; where there are more, answers end early, even empty, with a page token.
    *
    * @throws PushfleetError `unavailable` while the index is not complete, `request_invalid` for a page token that it
    * never gave
@@ -97,5 +98,5 @@ export interface SubscriptionIndex {
    *
    * @param entries in batches; the next is not read before the last is taken
    */
-  rebuild(entries: AsyncIterable<readonly IndexEntry[]>, revision: () => number): Promise<void>;
+  rebuild(entries: AsyncIterable<readonly IndexEntry[]>, revision: number): Promise<void>;
 }
