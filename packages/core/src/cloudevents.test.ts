@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { binaryHeaders, encodeCloudEvent, needsStructuredMode } from './cloudevents.ts';
+import { binaryHeaders, encodeCloudEvent, fitsHeaders, needsStructuredMode } from './cloudevents.ts';
 import { type Cursor, formatCursor } from './cursor.ts';
 import type { Publication } from './publication.ts';
 import { parseTopic } from './topic.ts';
@@ -174,6 +174,14 @@ describe('binary mode', () => {
         }
       }),
     );
+  });
+
+  test('fits up to 8 KiB, names and line ends included', () => {
+    const of = (length: number) => ({ 'ce-x': 'x'.repeat(length - 'ce-x: \r\n'.length) });
+    assert.equal(fitsHeaders(of(8_191)), true);
+    assert.equal(fitsHeaders(of(8_192)), true);
+    assert.equal(fitsHeaders(of(8_193)), false);
+    assert.equal(fitsHeaders({ ...of(8_000), ...headers() }), false);
   });
 
   test('is not for payloads that are CloudEvents themselves', () => {

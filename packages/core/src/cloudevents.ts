@@ -60,3 +60,13 @@ export function binaryHeaders(publication: Publication, cursor: Cursor): Record<
 export function needsStructuredMode({ contentType }: Pick<Publication, 'contentType'>): boolean {
   return /^\s*application\/cloudevents/i.test(contentType);
 }
+
+/** Most bytes of a publication's own headers in binary mode: HTTP software gives up at 8 or 16 KiB, others included. */
+const headerBytes = 8_192;
+
+/** Whether what `binaryHeaders` gave is short enough for others to take; else structured mode serves. */
+export function fitsHeaders(headers: Readonly<Record<string, string>>): boolean {
+  let bytes = 0;
+  for (const name in headers) bytes += name.length + (headers[name] as string).length + ': \r\n'.length;
+  return bytes <= headerBytes;
+}

@@ -6,6 +6,7 @@ import {
   type Cursor,
   encodeCloudEvent,
   eventMediaType,
+  fitsHeaders,
   mediaType,
   needsStructuredMode,
   type Publication,
@@ -111,15 +112,6 @@ function send(
       'content-security-policy': 'sandbox',
     })
     .end(body);
-}
-
-/** Most bytes of a publication's own headers: clients give up at 8 or 16 KiB, and the response has others, too. */
-const headerBytes = 8_192;
-
-function fitsHeaders(headers: Readonly<Record<string, string>>): boolean {
-  let bytes = 0;
-  for (const [name, value] of Object.entries(headers)) bytes += `${name}: ${value}\r\n`.length;
-  return bytes <= headerBytes;
 }
 
 /** RFC 9110 section 12.5.1. What accepts neither gets the payload: more use than a refusal. */
