@@ -8,6 +8,7 @@ export * from './ledger.ts';
 export * from './memory/backbone.ts';
 export type { Latency, Network } from './memory/source.ts';
 export * from './queue.ts';
+export { type QueueTerms, queueLimits } from './queue-rules.ts';
 export type { Shelf, ShelfDraft, ShelfEntry } from './shelf.ts';
 export type { Stores } from './stores.ts';
 export type { Tail, Tailed } from './tail.ts';

@@ -23,9 +23,13 @@ import { type Clock, systemClock } from '../clock.ts';
 import { Follower, type FollowerOptions, followerDefaults } from '../follower.ts';
 import { opening, type RetentionMs, type Start, shortestRetentionMs } from '../gap.ts';
 import type { Ledger } from '../ledger.ts';
+import type { Queue } from '../queue.ts';
+import { checkName, type QueueTerms } from '../queue-rules.ts';
 import { shardOf } from '../shard.ts';
+import type { Stores } from '../stores.ts';
 import { MemoryLedger } from './ledger.ts';
 import { MemoryLog } from './log.ts';
+import { MemoryQueue, QueueStore } from './queue.ts';
 import { MemorySignals } from './signals.ts';
 import { type Latency, MemorySource, type Network } from './source.ts';
 import { WorkGroup } from './work.ts';
@@ -41,15 +45,16 @@ export interface MemoryOptions {
   readonly maxAgeMs?: number;
   /** A replay from before this is told of a gap. */
   readonly retentionMs?: RetentionMs;
+  /** Of a queue: those of the backbone that is asked for it first count. */
+  readonly queue?: Partial<QueueTerms>;
   /** Several backbones on one log are several edges of one fleet. */
   readonly log?: MemoryLog;
 }
 
 /** A backbone without a broker: for tests, and for the simulation that drives the follower and the hub through faults. */
-export interface MemoryBackbone extends Backbone {
+export interface MemoryBackbone extends Backbone, Pick<Stores, 'ledger' | 'queue'> {
   readonly log: MemoryLog;
   readonly source: MemorySource;
-  ledger(name: string): Ledger;
 }
 
 export function createMemoryBackbone(options: MemoryOptions = {}): MemoryBackbone {
@@ -65,12 +70,15 @@ class Memory implements MemoryBackbone {
   readonly #retentionMs: RetentionMs | undefined;
   readonly #buses = new Map<Namespace, MemoryBus>();
   readonly #ledgers = new Map<string, Ledger>();
+  readonly #queueTerms: Partial<QueueTerms> | undefined;
+  readonly #queues = new Map<string, MemoryQueue>();
 
   constructor(options: MemoryOptions) {
     this.#clock = options.clock ?? systemClock;
     const { shards = 1, generation = 'm1', maxAgeMs = Number.POSITIVE_INFINITY } = options;
     this.log = options.log ?? new MemoryLog({ clock: this.#clock, shards, generation, maxAgeMs });
     this.#retentionMs = options.retentionMs;
+    this.#queueTerms = options.queue;
     this.source = new MemorySource(this.log, this.#clock, options.network, options.latency);
     this.signals = new MemorySignals(this.log.wire, this.#clock, this.source);
     this.#follower = { clock: this.#clock, ...followerDefaults, ...options.follower };
@@ -85,6 +93,7 @@ class Memory implements MemoryBackbone {
   async drain(): Promise<void> {}
 
   async close(): Promise<void> {
+    for (const queue of this.#queues.values()) queue.close();
     this.source.close();
   }
 
@@ -104,6 +113,18 @@ class Memory implements MemoryBackbone {
       this.#ledgers.set(name, ledger);
     }
     return ledger;
+  }
+
+  queue(name: string): Queue {
+    let queue = this.#queues.get(name);
+    if (queue === undefined) {
+      checkName(name);
+      const store = this.log.queues.get(name) ?? new QueueStore(this.log, this.#clock, this.#queueTerms);
+      this.log.queues.set(name, store);
+      queue = new MemoryQueue(store, this.source);
+      this.#queues.set(name, queue);
+    }
+    return queue;
   }
 }
 

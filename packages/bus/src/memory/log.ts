@@ -12,6 +12,7 @@ import {
 import type { Clock } from '../clock.ts';
 import type { Shelf } from '../gap.ts';
 import { shardOf } from '../shard.ts';
+import type { QueueStore } from './queue.ts';
 import { Wire } from './signals.ts';
 
 /** A publication in the log, with what the broker would tell beside it. */
@@ -50,13 +51,15 @@ export class MemoryLog {
   readonly shards: ShardLog[];
   /** Backbones of one log hear each other's signals. */
   readonly wire = new Wire();
+  /** By name: what they put into a queue, others take. */
+  readonly queues = new Map<string, QueueStore>();
   readonly #clock: Clock;
   readonly #maxAgeMs: number;
   readonly #ids = new Map<string, Stored>();
   readonly #lastByTopic = new Map<string, number>();
   readonly #retained = new Map<string, Entry>();
   readonly #listeners = new Set<(entry: Entry) => void>();
-  /** Where set, every publish is refused with it: the log is away or full. */
+  /** Where set, every publish and everything put into a queue is refused with it: the log is away or full. */
   refusal: PushfleetError | undefined;
 
   constructor({ clock, shards, generation, maxAgeMs = Number.POSITIVE_INFINITY }: MemoryLogOptions) {

@@ -76,7 +76,7 @@ export class MemorySource implements Source {
 
   async heads(): Promise<{ sequences: readonly number[]; time: number }> {
     const heads = this.#log.heads(); // already old when the answer arrives, as over a network
-    await this.#turn();
+    await this.turn();
     return heads;
   }
 
@@ -94,7 +94,7 @@ export class MemorySource implements Source {
       const found = this.#stretch(namespace, filters, shard, progress[shard] ?? 0, until);
       if (gap !== undefined) found.unshift(gap);
       for (let i = 0; i < found.length && !signal.aborted; i += batchSize) {
-        await this.#turn();
+        await this.turn();
         yield found.slice(i, i + batchSize);
       }
       progress[shard] = until;
@@ -176,7 +176,8 @@ export class MemorySource implements Source {
     }
   }
 
-  #turn(): Promise<void> {
+  /** Resolves when the log has answered; rejects where it is cut off, or is before the answer. */
+  turn(): Promise<void> {
     const { reachable } = this;
     const asked = this.#outages;
     return new Promise((resolve, reject) => {
