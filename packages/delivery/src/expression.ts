@@ -71,7 +71,7 @@ export function compileExpression(expression: string, failed: (error: unknown) =
 
 function compile(expression: string): ReturnType<typeof parse> {
   const places: number[] = [];
-  checkNode(parse(expression).ast, expression, places);
+  checkNode(parse(expression).ast, places);
   const judge = parse(renameType(expression, places));
   const { valid, type, error } = judge.check();
   if (!valid) throw complaint(error);
@@ -98,37 +98,39 @@ function renameType(expression: string, places: readonly number[]): string {
 }
 
 /** Refuses what is not of the language above, and notes where the variable `type` stands. */
-function checkNode(node: ASTNode, expression: string, places: number[]): void {
-  const check = (child: ASTNode): void => checkNode(child, expression, places);
+function checkNode(node: ASTNode, places: number[]): void {
+  if (node.op === 'id') checkVariable(node.args, node.start);
+  if (node.op === 'id' && node.args === 'type') places.push(node.start);
+  if (node.op === 'call' || node.op === 'rcall') checkFunction(node.args[0], node.start);
+  for (const child of childrenOf(node)) checkNode(child, places);
+}
+
+function childrenOf(node: ASTNode): readonly ASTNode[] {
   switch (node.op) {
     case 'value':
-      return;
     case 'id':
-      if (!Object.hasOwn(variables, node.args)) {
-        throw refused(`has no ${quote(node.args)}; there are ${Object.keys(variables).join(', ')}`, node.start);
-      }
-      if (node.args === 'type') places.push(node.start);
-      return;
+      return [];
     case '.':
-      return check(node.args[0]);
+      return [node.args[0]];
     case '!_':
     case '-_':
-      return check(node.args);
-    case 'list':
-      return node.args.forEach(check);
+      return [node.args];
     case 'call':
-      checkFunction(node.args[0], node.start);
-      return node.args[1].forEach(check);
+      return node.args[1];
     case 'rcall':
-      checkFunction(node.args[0], node.start);
-      return [node.args[1], ...node.args[2]].forEach(check);
+      return [node.args[1], ...node.args[2]];
     case 'map':
     case '.?':
     case '[?]':
       throw refused('can have lists, and no maps of its own or optional values', node.start);
     default:
-      return node.args.forEach(check);
+      return node.args;
   }
+}
+
+function checkVariable(name: string, at: number): void {
+  if (Object.hasOwn(variables, name)) return;
+  throw refused(`has no ${quote(name)}; there are ${Object.keys(variables).join(', ')}`, at);
 }
 
 function checkFunction(name: string, at: number): void {
