@@ -52,6 +52,7 @@ export function fickleLog(): Backbone & { away: boolean } {
     get: guarded((name) => inner.get(name)),
     put: guarded((name, value, options) => inner.put(name, value, options)),
     delete: guarded((name, options) => inner.delete(name, options)),
+    read: guarded((options) => inner.read(options)),
     watch: guarded((on, options) => inner.watch(on, options)),
   };
   return Object.assign(state, {

@@ -1,17 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { type ConsumerMessages, DeliverPolicy, jetstream } from '@nats-io/jetstream';
 import { PushfleetError, quote } from '@pushfleet/core';
-import type { Ledger, LedgerEntry } from '../ledger.ts';
+import type { Ledger, LedgerEntry, LedgerReading } from '../ledger.ts';
 import { fromTokens, subjectRoot, toTokens } from '../subject.ts';
-import {
-  type ApiFailure,
-  apiError,
-  leaderMessage,
-  refusal,
-  type StoredMessage,
-  type StreamView,
-  streamInfo,
-} from './api.ts';
+import { type ApiFailure, apiError, leaderMessage, refusal, type StreamView, streamInfo } from './api.ts';
 import { Gate } from './gate.ts';
 import { Block, BrokerLines, headerLine, ttlLine } from './headers.ts';
 import { type Link, unavailable } from './link.ts';
@@ -67,44 +59,63 @@ export class JetStreamLedger implements Ledger {
     await this.#write(key, new Uint8Array(), lines, options.ifRevision);
   }
 
+  async read(options: { after?: number } = {}): Promise<LedgerReading> {
+    const { after = 0 } = options;
+    const head = await patiently(() => streamInfo(this.#link, this.#stream));
+    return { head: head.lastSequence, pages: this.#pages(head, after) };
+  }
+
   async watch(
     on: (entry: LedgerEntry) => void,
-    options: { prefix?: string } = {},
+    options: { prefix?: string; after?: number } = {},
   ): Promise<{ stop(): void }> {
-    const prefix = options.prefix ?? '';
-    const tell = (subject: string, block: Uint8Array, value: Uint8Array, revision: number) => {
-      const key = fromTokens(subject.slice(this.#scope.length));
-      if (!key?.startsWith(prefix)) return;
-      on({ key, value: dead(new BrokerLines(block)) ? undefined : value, revision });
+    const { prefix = '', after } = options;
+    const tell = (entry: LedgerEntry | undefined) => {
+      if (entry?.key.startsWith(prefix)) on(entry);
     };
-    const head = await patiently(() => streamInfo(this.#link, this.#stream));
-    for await (const { subject, block, payload, sequence } of this.#upTo(head)) {
-      if (!dead(new BrokerLines(block))) tell(subject, block, payload, sequence);
-    }
-    const changes = await patiently(() => this.#changesAfter(head.lastSequence));
+    const changes = await this.#changesAfter(after ?? (await this.#tellAll(tell)));
     void (async () => {
       for await (const message of changes) {
         const block = (message.headers as { encode?(): Uint8Array } | undefined)?.encode?.();
-        tell(message.subject, block ?? new Uint8Array(), message.data, message.seq);
+        tell(this.#entry(message.subject, block ?? new Uint8Array(), message.data, message.seq));
       }
     })();
     return { stop: () => changes.stop() };
   }
 
+  /** Returns the revision behind which the changes are. */
+  async #tellAll(tell: (entry: LedgerEntry) => void): Promise<number> {
+    const { head, pages } = await this.read();
+    for await (const page of pages) for (const entry of page) tell(entry);
+    return head;
+  }
+
+  #entry(subject: string, block: Uint8Array, payload: Uint8Array, revision: number): LedgerEntry | undefined {
+    const key = fromTokens(subject.slice(this.#scope.length));
+    if (key === undefined) return undefined;
+    return { key, value: dead(new BrokerLines(block)) ? undefined : payload, revision };
+  }
+
   /** What is changed while this runs has moved behind the head, so each entry comes once. */
-  async *#upTo(head: StreamView): AsyncIterable<StoredMessage> {
+  async *#pages(head: StreamView, after: number): AsyncIterable<readonly LedgerEntry[]> {
     const reader = new StreamReader({
       link: this.#link,
       gate: new Gate(1),
       stream: this.#stream,
       filter: `${this.#scope}>`,
-      after: 0,
+      after,
       until: head.lastSequence,
       replicated: head.replicas > 1,
       count: 500,
       bytes: 1_048_576,
     });
-    for (let page = await reader.next(); page !== undefined; page = await reader.next()) yield* page;
+    for (let page = await reader.next(); page !== undefined; page = await reader.next()) {
+      const entries = page.flatMap(({ subject, block, payload, sequence }) => {
+        const entry = this.#entry(subject, block, payload, sequence);
+        return entry === undefined || (after === 0 && entry.value === undefined) ? [] : [entry];
+      });
+      if (entries.length > 0) yield entries;
+    }
   }
 
   /** nats.js makes such a consumer anew where it left off, whatever became of server and connection. */

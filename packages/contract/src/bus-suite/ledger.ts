@@ -27,6 +27,15 @@ export function keepingLedgers(ledgerOf: () => Ledger): void {
       assert.ok((await ledger.put(key, value('3'), { ifRevision: 0 })) > second);
     });
 
+    it('lets one of many win that change a key at once', async () => {
+      const ledger = ledgerOf();
+      const attempts = Array.from({ length: 20 }, (_, n) =>
+        ledger.put('race', value(String(n)), { ifRevision: 0 }),
+      );
+      const settled = await Promise.allSettled(attempts);
+      assert.equal(settled.filter(({ status }) => status === 'fulfilled').length, 1);
+    });
+
     it('hands a watcher what there is, then every change', async () => {
       const ledger = ledgerOf();
       await ledger.put('watch/a', value('1'));
@@ -49,6 +58,49 @@ export function keepingLedgers(ledgerOf: () => Ledger): void {
       assert.equal(entries.length, 4);
     });
 
+    it('is read whole, or from behind a revision with what has ended since', async () => {
+      const ledger = ledgerOf();
+      await ledger.put('read/a', value('1'));
+      await ledger.put('read/gone', value('1'));
+      const { head } = await ledger.read();
+      await ledger.put('read/b', value('1'));
+      await ledger.put('read/a', value('2'));
+      await ledger.delete('read/gone');
+      const all = async (after?: number): Promise<[string, string | undefined][]> => {
+        const { pages } = await ledger.read(after === undefined ? {} : { after });
+        const own: LedgerEntry[] = [];
+        for await (const page of pages) own.push(...page.filter(({ key }) => key.startsWith('read/')));
+        return own.map((entry) => [entry.key, entry.value && textOf(entry.value)]);
+      };
+      const there: [string, string | undefined][] = [
+        ['read/b', '1'],
+        ['read/a', '2'],
+      ];
+      assert.deepEqual(await all(), there);
+      assert.deepEqual(await all(head), [...there, ['read/gone', undefined]]);
+      assert.deepEqual(await all((await ledger.read()).head), []);
+    });
+
+    it('hands a watcher every change behind a revision', async () => {
+      const ledger = ledgerOf();
+      await ledger.put('behind/a', value('1'));
+      await ledger.put('behind/b', value('1'));
+      const { head } = await ledger.read();
+      await ledger.delete('behind/b');
+      const entries: LedgerEntry[] = [];
+      const watch = await ledger.watch((entry) => entries.push(entry), { prefix: 'behind/', after: head });
+      await ledger.put('behind/c', value('1'));
+      await until(() => entries.length === 2, 'both changes');
+      assert.deepEqual(
+        entries.map((entry) => [entry.key, entry.value && textOf(entry.value)]),
+        [
+          ['behind/b', undefined],
+          ['behind/c', '1'],
+        ],
+      );
+      watch.stop();
+    });
+
     it('lets an entry end', async () => {
       const ledger = ledgerOf();
       const entries: LedgerEntry[] = [];
@@ -56,6 +108,8 @@ export function keepingLedgers(ledgerOf: () => Ledger): void {
       await ledger.put('ttl', value('1'), { ttlMs: 1_000 });
       assert.notEqual(await ledger.get('ttl'), undefined);
       await until(async () => (await ledger.get('ttl')) === undefined, 'the end of the entry');
+      await until(() => entries.length === 2, 'the news of it');
+      assert.equal(entries[1]?.value, undefined);
       watch.stop();
     });
   });
