@@ -24,10 +24,9 @@ const variables: Readonly<Record<string, string>> = {
 // CEL's word for the type of types cannot be a variable of this library: the variable goes by a name of its length.
 const typeStandIn = 'kind';
 
-/** None repeats anything, matches a regular expression or makes text longer: the cost is bounded by what is read. */
+/** None repeats anything, matches a regular expression or counts the characters of a text: the cost stays small. */
 const functions = new Set([
   'has',
-  'size',
   'int',
   'double',
   'string',
@@ -60,11 +59,16 @@ export function compileExpression(expression: string, failed: (error: unknown) =
   }
   const judge = compile(expression);
   return (publication) => {
+    const { stackTraceLimit } = Error;
+    // An attribute that is absent is an error within the library; to draw its stack would cost most of the time.
+    Error.stackTraceLimit = 0;
     try {
       return judge(viewOf(publication)) === true;
     } catch (error) {
       if (!(error instanceof EvaluationError && error.code === 'no_such_key')) failed(error);
       return false;
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit;
     }
   };
 }
