@@ -26,12 +26,17 @@ import type { Ledger } from '../ledger.ts';
 import type { Queue } from '../queue.ts';
 import { checkName, type QueueTerms } from '../queue-rules.ts';
 import { shardOf } from '../shard.ts';
+import type { Shelf } from '../shelf.ts';
+import { checkShelfName } from '../shelf-rules.ts';
 import type { Stores } from '../stores.ts';
+import type { Tail } from '../tail.ts';
 import { MemoryLedger } from './ledger.ts';
 import { MemoryLog } from './log.ts';
 import { MemoryQueue, QueueStore } from './queue.ts';
+import { MemoryShelf, ShelfStore } from './shelf.ts';
 import { MemorySignals } from './signals.ts';
 import { type Latency, MemorySource, type Network } from './source.ts';
+import { MemoryTail } from './tail.ts';
 import { WorkGroup } from './work.ts';
 
 export interface MemoryOptions {
@@ -52,7 +57,7 @@ export interface MemoryOptions {
 }
 
 /** A backbone without a broker: for tests, and for the simulation that drives the follower and the hub through faults. */
-export interface MemoryBackbone extends Backbone, Pick<Stores, 'ledger' | 'queue'> {
+export interface MemoryBackbone extends Backbone, Stores {
   readonly log: MemoryLog;
   readonly source: MemorySource;
 }
@@ -69,7 +74,8 @@ class Memory implements MemoryBackbone {
   readonly #follower: FollowerOptions;
   readonly #retentionMs: RetentionMs | undefined;
   readonly #buses = new Map<Namespace, MemoryBus>();
-  readonly #ledgers = new Map<string, Ledger>();
+  readonly #shelves = new Map<string, Shelf>();
+  readonly #tails = new Map<string, MemoryTail>();
   readonly #queueTerms: Partial<QueueTerms> | undefined;
   readonly #queues = new Map<string, MemoryQueue>();
 
@@ -94,6 +100,7 @@ class Memory implements MemoryBackbone {
 
   async close(): Promise<void> {
     for (const queue of this.#queues.values()) queue.close();
+    for (const tail of this.#tails.values()) tail.close();
     this.source.close();
   }
 
@@ -107,12 +114,30 @@ class Memory implements MemoryBackbone {
   }
 
   ledger(name: string): Ledger {
-    let ledger = this.#ledgers.get(name);
-    if (ledger === undefined) {
-      ledger = new MemoryLedger(this.#clock);
-      this.#ledgers.set(name, ledger);
-    }
+    const ledger = this.log.ledgers.get(name) ?? new MemoryLedger(this.#clock);
+    this.log.ledgers.set(name, ledger);
     return ledger;
+  }
+
+  shelf(name: string): Shelf {
+    let shelf = this.#shelves.get(name);
+    if (shelf === undefined) {
+      checkShelfName(name);
+      const store = this.log.shelves.get(name) ?? new ShelfStore(this.log, this.#clock);
+      this.log.shelves.set(name, store);
+      shelf = new MemoryShelf(store, this.source);
+      this.#shelves.set(name, shelf);
+    }
+    return shelf;
+  }
+
+  tail(name: string): Tail {
+    let tail = this.#tails.get(name);
+    if (tail === undefined) {
+      tail = new MemoryTail(name, this.log, this.source, this.#clock, this.ledger('tails'));
+      this.#tails.set(name, tail);
+    }
+    return tail;
   }
 
   queue(name: string): Queue {

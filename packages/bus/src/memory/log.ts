@@ -12,7 +12,9 @@ import {
 import type { Clock } from '../clock.ts';
 import type { Shelf } from '../gap.ts';
 import { shardOf } from '../shard.ts';
+import type { MemoryLedger } from './ledger.ts';
 import type { QueueStore } from './queue.ts';
+import type { ShelfStore } from './shelf.ts';
 import { Wire } from './signals.ts';
 
 /** A publication in the log, with what the broker would tell beside it. */
@@ -53,6 +55,9 @@ export class MemoryLog {
   readonly wire = new Wire();
   /** By name: what they put into a queue, others take. */
   readonly queues = new Map<string, QueueStore>();
+  /** By name: backbones of one log keep the same things beside it. */
+  readonly ledgers = new Map<string, MemoryLedger>();
+  readonly shelves = new Map<string, ShelfStore>();
   readonly #clock: Clock;
   readonly #maxAgeMs: number;
   readonly #ids = new Map<string, Stored>();

@@ -7,7 +7,9 @@ import { publishing } from './publish.ts';
 import { replaying } from './replay.ts';
 import { retaining } from './retained.ts';
 import { keeping } from './retention.ts';
+import { keepingShelves } from './shelf.ts';
 import { signalling } from './signals.ts';
+import { tailing } from './tail.ts';
 import type { BusUnderTest } from './under-test.ts';
 import { working } from './work.ts';
 
@@ -38,5 +40,10 @@ export function busSuite(name: string, makeBackbone: () => Promise<BusUnderTest>
     working(fresh);
     signalling(() => under.backbone);
     keepingLedgers(() => under.backbone.ledger('revocations'));
+    keepingShelves(() => under.backbone.shelf('attempts'));
+    tailing(
+      (name) => under.backbone.bus(name as Namespace),
+      (name) => under.backbone.tail(name),
+    );
   });
 }
