@@ -12,6 +12,7 @@ export {
 } from './fleet.ts';
 export type { Action, Grant } from './grant.ts';
 export * from './grpc-error.ts';
+export { type Histogram, waitBuckets } from './histogram.ts';
 export { byMethod, type Handler, refuseRequest, requireJson } from './http-request.ts';
 export { HttpServer } from './http-server.ts';
 export { declareHealing, declareHubMetrics } from './hub-metrics.ts';

@@ -205,6 +205,17 @@ function parseFraction(text: string): number {
   return fraction;
 }
 
+/** What a service reads that tells others where, or who, the fleet is. */
+export const publicFields = {
+  publicUrl: field.url({
+    env: 'PUSHFLEET_PUBLIC_URL',
+    doc: 'The one public origin of the fleet, for the URLs in discovery; receivers of webhooks know the fleet by its host. Absent, URLs are relative to the address asked.',
+    schemes: ['https', 'http'],
+    optional: true,
+    example: 'https://push.example.com',
+  }),
+};
+
 /** What a service reads that answers pages of browsers. */
 export const browserFields = {
   corsOrigins: field.list({
@@ -223,5 +234,6 @@ export const sharedFields = [
   { title: 'Inside the fleet', fields: registryFields },
   { title: 'Policies and quotas', fields: policyFields },
   { title: 'Traces', fields: traceFields },
+  { title: 'The public address', fields: publicFields },
   { title: 'Browsers', fields: browserFields },
 ] as const;

@@ -32,7 +32,7 @@ export interface Traces extends Part {
 
 export interface SpanOptions {
   /** `internal` by default. */
-  readonly kind?: 'server' | 'producer' | 'consumer' | 'internal';
+  readonly kind?: 'server' | 'client' | 'producer' | 'consumer' | 'internal';
   /** Topics and ids may be here; payloads and whatever is secret never are. */
   readonly attributes?: Attributes;
 }
@@ -53,6 +53,7 @@ type Passed = Pick<RemoteParent, 'baggage'>;
 
 const kinds = {
   server: SpanKind.SERVER,
+  client: SpanKind.CLIENT,
   producer: SpanKind.PRODUCER,
   consumer: SpanKind.CONSUMER,
   internal: SpanKind.INTERNAL,

@@ -4,6 +4,7 @@ import {
   field,
   natsFields,
   policyFields,
+  publicFields,
   registryFields,
   tokenFields,
   traceFields,
@@ -18,6 +19,7 @@ export const fields = {
   ...registryFields,
   ...policyFields,
   ...traceFields,
+  ...publicFields,
   listen: field.address({
     env: 'PUSHFLEET_PUBLISH_LISTEN',
     doc: 'Where the HTTP publish API listens.',
@@ -63,13 +65,6 @@ export const fields = {
     fallback: 300,
     min: 1,
     max: 86_400,
-  }),
-  publicUrl: field.url({
-    env: 'PUSHFLEET_PUBLIC_URL',
-    doc: 'The one public origin of the fleet, for the URLs in discovery. Absent, they are relative to the address asked.',
-    schemes: ['https', 'http'],
-    optional: true,
-    example: 'https://push.example.com',
   }),
   grpcPublicUrl: field.text({
     env: 'PUSHFLEET_PUBLISH_GRPC_PUBLIC_URL',
