@@ -1,3 +1,4 @@
+import type { LedgerEntry } from '@pushfleet/bus';
 import type { Cursor, Namespace, TopicFilter } from '@pushfleet/core';
 import type {
   MatchAnswer,
@@ -28,7 +29,7 @@ export interface IndexEntry {
 /** What happened to one subscription. */
 export type IndexChange =
   | { readonly kind: 'put'; readonly entry: IndexEntry }
-  /** `revision` is of the end itself, or one more than the last known where that is not known. */
+  /** `revision` is of the end itself. */
   | {
       readonly kind: 'remove';
       readonly namespace: Namespace;
@@ -48,55 +49,38 @@ export interface IndexQuery {
   readonly limit: number;
 }
 
+export interface IndexPage {
+  /** In ascending order. */
+  readonly ids: readonly string[];
+  /** The `after` of the next page; undefined: this was the last. */
+  readonly next: string | undefined;
+}
+
+/** What an entry of the log's `subscriptions` ledger means to the index; undefined: it is no record of a subscription. */
+export type ReadChange = (entry: LedgerEntry) => IndexChange | undefined;
+
 /**
- * The index of subscriptions that all instances share. It may lag behind the log, and may be lost: the log is the
- * truth. Every method throws PushfleetError `unavailable` without Redis.
+ * The index of subscriptions that all instances share. It follows the log by itself: for each answer it asks the log
+ * for its head and takes what it has not seen. So an answer knows all that the log held when the question came,
+ * whoever wrote it; a change is settled once the log has it, also while Redis is away. Redis new, emptied or behind is
+ * found at the next question and made good from the log. The one there is: `RedisIndex` in ../index/redis-index.ts. Every method throws PushfleetError `unavailable` without
+ * Redis, without the log, and while the index is being rebuilt.
  */
 export interface SubscriptionIndex {
-  /**
-   * Settles once every instance matches, lists and counts by these changes. Changes come late, twice and out of order:
-   * of one subscription the one with the greatest revision holds, also after a removal. Changes are also taken while
-   * the index is not complete.
-   */
-  apply(changes: readonly IndexChange[]): Promise<void>;
-  /**
-   * Ids in ascending order, at most `limit`; fewer: there are no more.
-   *
-   * @throws PushfleetError `unavailable` while the index is not complete
-   */
-  list(query: IndexQuery): Promise<readonly string[]>;
+  /** A page looks at so many subscriptions at most, and may hold less than `limit`, even nothing, before the last. */
+  list(query: IndexQuery): Promise<IndexPage>;
   /**
    * Subscriptions that are active or paused and not expired, of one kind, page by page as MatchSubscriptions promises;
    * answers in the order of the questions, which are valid. All answers together hold at most 100,000 matches and about
    * 16 MiB; where there are more, answers end early, even empty, with a page token.
    *
-   * @throws PushfleetError `unavailable` while the index is not complete, `request_invalid` for a page token that it
-   * never gave
+   * @throws PushfleetError `request_invalid` for a page token that it never gave
    */
   match(
     kind: SubscriptionKind,
     questions: readonly MatchQuestion[],
     pageSize: number,
   ): Promise<readonly MatchAnswer[]>;
-  /**
-   * How many a namespace has, of all kinds and in every state.
-   *
-   * @throws PushfleetError `unavailable` while the index is not complete
-   */
+  /** How many a namespace has, of all kinds and in every state. */
   count(namespace: Namespace): Promise<number>;
-  /**
-   * The revision up to which all changes of the log are known to be applied; undefined while the index is not
-   * complete: Redis is new or was emptied.
-   */
-  mark(): Promise<number | undefined>;
-  /** Says that all changes up to `revision` are applied. Only moves forward, and only where there is a mark already. */
-  advance(revision: number): Promise<void>;
-  /**
-   * Makes the index equal to the log's state as of `revision`: takes the entries, drops what is held with a smaller or
-   * equal revision and is not among them, then sets the mark. Several instances may do so at once. What is newer than
-   * `revision` stays.
-   *
-   * @param entries in batches; the next is not read before the last is taken
-   */
-  rebuild(entries: AsyncIterable<readonly IndexEntry[]>, revision: number): Promise<void>;
 }
