@@ -3,8 +3,9 @@
 import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type ErrorCode, meanings } from '../packages/core/src/mod.ts';
+import { outboundFields } from '../packages/outbound/src/config.ts';
 import type { Field } from '../packages/runtime/src/field.ts';
-import { sharedFields } from '../packages/runtime/src/shared-fields.ts';
+import { sharedFields as runtimeFields } from '../packages/runtime/src/shared-fields.ts';
 import { advice } from './error-advice.ts';
 
 type Fields = Readonly<Record<string, Field<unknown>>>;
@@ -14,10 +15,11 @@ interface Section {
 }
 
 const root = dirname(import.meta.dirname);
-// The runtime's own config.ts reads fields and declares none.
-const paths = globSync(['services/*/src/config.ts', 'packages/*/src/config.ts'], { cwd: root })
-  .filter((path) => path !== join('packages', 'runtime', 'src', 'config.ts'))
-  .sort();
+const sharedFields: readonly Section[] = [
+  ...runtimeFields,
+  { title: 'Calls to receivers', fields: outboundFields },
+];
+const paths = globSync(['services/*/src/config.ts', 'packages/cli/src/config.ts'], { cwd: root }).sort();
 
 async function readSection(path: string): Promise<Section> {
   const { title, fields } = (await import(join(root, path))) as Partial<Section>;

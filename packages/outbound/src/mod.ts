@@ -1,1 +1,3 @@
 export * from './call.ts';
+export { createCaller, reservedHeaders } from './caller.ts';
+export { type OutboundConfig, outboundFields } from './config.ts';
