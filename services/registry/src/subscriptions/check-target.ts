@@ -1,0 +1,133 @@
+import { byteLength, quote } from '@pushfleet/core';
+import {
+  NotifyForm,
+  type NotifyTarget,
+  SigningScheme,
+  type SigningSecret,
+  type Subscription,
+  WebhookFormat,
+  WebhookHandshake,
+  type WebhookTarget,
+  type WebPushTarget,
+  type WebSubTarget,
+  WebSubVersion,
+} from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
+import { checkAtMost, checkCount, checkEnum, checkId, checkUnique, checkUrl, invalid } from './check.ts';
+import { recordLimits as limits } from './limits.ts';
+import { missingSecret } from './secret-fields.ts';
+
+const http = ['https:', 'http:'];
+
+/**
+ * Checks who is called, and how. A secret may be empty here: one that is held stays.
+ *
+ * @throws PushfleetError `request_invalid`
+ */
+export function checkTarget(target: Subscription['target']): void {
+  if (target?.$case === 'webhook') checkWebhook(target.webhook);
+  else if (target?.$case === 'websub') checkWebSub(target.websub);
+  else if (target?.$case === 'webpush') checkWebPush(target.webpush);
+  else if (target?.$case === 'notify') checkNotify(target.notify);
+  else throw invalid('A subscription has a target: "webhook", "websub", "webpush" or "notify".');
+}
+
+/** @throws PushfleetError `request_invalid` where a secret that must be there is empty */
+export function requireSecrets(record: Subscription): void {
+  const field = missingSecret(record);
+  if (field !== undefined) throw invalid(`${quote(field)} is empty, and nothing is held in its place.`);
+}
+
+function checkWebhook(target: WebhookTarget): void {
+  checkUrl('webhook.url', target.url, http, limits.urlBytes);
+  checkEnum('webhook.format', target.format, WebhookFormat);
+  checkEnum('webhook.handshake', target.handshake, WebhookHandshake);
+  checkAtMost('webhook.rate_per_second', target.ratePerSecond, limits.ratePerSecond);
+  checkAtMost('webhook.concurrency', target.concurrency, limits.concurrency);
+  checkAtMost('webhook.timeout_ms', target.timeoutMs, limits.timeoutMs);
+  checkCount('webhook.secrets', target.secrets.length, 0, limits.secrets);
+  checkUnique(
+    'webhook.secrets.key_id',
+    target.secrets.map(({ keyId }) => keyId),
+  );
+  for (const secret of target.secrets) checkSecret(secret);
+  checkHeaders(target.headers);
+}
+
+function checkSecret({ keyId, scheme, secret, publicKey }: SigningSecret): void {
+  checkId('webhook.secrets.key_id', keyId, limits.keyIdLength);
+  checkEnum('webhook.secrets.scheme', scheme, SigningScheme);
+  if (scheme === SigningScheme.SIGNING_SCHEME_ED25519) {
+    checkBytes('webhook.secrets.secret', secret, 32, 32);
+    if (publicKey.length !== 32) throw invalid('"webhook.secrets.public_key" has 32 bytes for Ed25519.');
+    return;
+  }
+  checkBytes('webhook.secrets.secret', secret, ...limits.hmacBytes);
+  if (publicKey.length !== 0) throw invalid('"webhook.secrets.public_key" is for Ed25519 alone.');
+}
+
+function checkBytes(name: string, value: Uint8Array, least: number, most: number): void {
+  if (value.length === 0 || (value.length >= least && value.length <= most)) return;
+  const wanted = least === most ? String(least) : `${least} to ${most}`;
+  throw invalid(`"${name}" has ${wanted} bytes; this one has ${value.length}.`, most);
+}
+
+// RFC 9110: a token, and field content without control characters; the rest is the connection's own business, or
+// what the delivery says itself.
+const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const headerValue = /^[\t\x20-\x7e]*$/;
+const ownHeaders =
+  /^(host|content-length|transfer-encoding|content-encoding|connection|keep-alive|te|trailer|upgrade|expect|proxy-.*|webhook-.*|ce-.*|x-hook-secret)$/;
+
+function checkHeaders(headers: WebhookTarget['headers']): void {
+  checkCount('webhook.headers', headers.length, 0, limits.headers);
+  const names = headers.map(({ name }) => name.toLowerCase());
+  checkUnique('webhook.headers.name', names);
+  for (const { name, value } of headers) {
+    if (!headerName.test(name) || name.length > limits.headerNameBytes) {
+      throw invalid(`${quote(name)} is not the name of a header.`);
+    }
+    if (ownHeaders.test(name.toLowerCase())) {
+      throw invalid(`The header ${quote(name)} is set by the delivery itself.`);
+    }
+    if (!headerValue.test(value)) {
+      throw invalid(`The value of the header ${quote(name)} holds more than visible ASCII, spaces and tabs.`);
+    }
+  }
+  const bytes = headers.reduce((sum, { name, value }) => sum + byteLength(name) + byteLength(value), 0);
+  checkAtMost('the bytes of webhook.headers', bytes, limits.headersBytes);
+}
+
+const methods = ['sha1', 'sha256', 'sha384', 'sha512'];
+
+function checkWebSub(target: WebSubTarget): void {
+  checkUrl('websub.callback', target.callback, http, limits.urlBytes);
+  checkUrl('websub.topic_url', target.topicUrl, http, limits.urlBytes);
+  checkEnum('websub.version', target.version, WebSubVersion);
+  checkBytes('websub.secret', target.secret, 1, limits.websubSecretBytes);
+  if (target.signatureMethod === '') {
+    if (target.secret.length > 0) throw invalid('"websub.signature_method" says how the secret signs.');
+  } else if (!methods.includes(target.signatureMethod)) {
+    throw invalid(`"websub.signature_method" is one of ${methods.join(', ')}, or empty without a secret.`);
+  }
+}
+
+const urgencies = ['', 'very-low', 'low', 'normal', 'high'];
+
+function checkWebPush(target: WebPushTarget): void {
+  if (target.endpoint !== '') checkUrl('webpush.endpoint', target.endpoint, http, limits.urlBytes);
+  if (target.p256dh.length !== 65 || target.p256dh[0] !== 4) {
+    throw invalid('"webpush.p256dh" is an uncompressed P-256 point of 65 bytes.');
+  }
+  checkBytes('webpush.auth', target.auth, 16, 16);
+  checkId('webpush.vapid_key_id', target.vapidKeyId, limits.keyIdLength);
+  checkAtMost('webpush.ttl_seconds', target.ttlSeconds, limits.ttlSeconds);
+  if (!urgencies.includes(target.urgency)) {
+    throw invalid('"webpush.urgency" is very-low, low, normal, high, or empty.');
+  }
+}
+
+function checkNotify(target: NotifyTarget): void {
+  checkCount('notify.callbacks', target.callbacks.length, 1, limits.callbacks);
+  for (const url of target.callbacks) checkUrl('notify.callbacks', url, http, limits.urlBytes);
+  checkEnum('notify.form', target.form, NotifyForm);
+}
