@@ -9,6 +9,7 @@ import {
   type Table,
 } from './results.ts';
 import type { FlowResult } from './scenarios/flow.ts';
+import type { HangingResult } from './scenarios/hooks.ts';
 
 /** Publications a second that one publisher has to get acknowledged, by the way it goes. */
 const publishBars: Readonly<Record<string, number>> = {
@@ -27,6 +28,8 @@ export function bars(tables: readonly Table[]): string[] {
       const kilobytes = median(table.rows, (idle) => idle.perConnection / 1000);
       return kilobytes === undefined ? [] : [below(20, kilobytes, 'KB an idle connection')];
     }
+    if (table.kind === 'hooks') return hooksBar(table);
+    if (table.kind === 'hanging') return hangingBar(table);
     const seconds = median(table.rows, (storm) => storm.seconds);
     return seconds === undefined ? [] : [below(6, seconds, `s: ${scenario.title}`)];
   });
@@ -50,6 +53,22 @@ function ratioBar(title: string, wanted: number, fleet: Row<FlowResult>, peer: R
   const ratio = spread(ratios(fleet, peer, perFrontSecond)).median;
   const text = `${ratio.toFixed(2)} × nchan's deliveries a CPU-second; at least ${wanted} × wanted`;
   return verdict(ratio >= wanted, `${title}: ${text}`);
+}
+
+function hooksBar({ scenario, rows }: Table & { kind: 'hooks' }): string[] {
+  const deliveries = median(rows, perFrontSecond);
+  if (deliveries === undefined) return [];
+  const text = `${(deliveries / 1000).toFixed(1)}k deliveries a worker CPU-second; at least 5k wanted`;
+  return [verdict(deliveries >= 5_000, `${scenario.title}: ${text}`)];
+}
+
+/** Medians are compared and not pairs: a pair is as far apart as the machine's two moods. */
+function hangingBar({ scenario, rows: [calm, troubled] }: Table & { kind: 'hanging' }): string[] {
+  if (calm === undefined || troubled === undefined) return [];
+  const p99 = (row: Row<HangingResult>) => over(row, (result) => result.p99).median;
+  const more = p99(troubled) / p99(calm) - 1;
+  const text = `the others' p99 is ${Math.round(100 * more)}% longer with a fifth that hangs; at most 10% wanted`;
+  return [verdict(more <= 0.1, `${scenario.title}: ${text}`)];
 }
 
 function publishBar(row: PublishRow): string[] {

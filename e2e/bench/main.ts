@@ -1,11 +1,13 @@
 // npm run bench: what a publication, a delivery and an open connection cost, beside peers and a reference, in one run.
+import { barePipe } from './hooks/bare-pipe.ts';
+import type { Sender } from './hooks/sender.ts';
 import { load, machine } from './machine.ts';
 import { help, type Options, readOptions } from './options.ts';
 import { writeChapter } from './page.ts';
 import { chapters, plan } from './plan.ts';
 import { markdown, table } from './report.ts';
 import type { Table } from './results.ts';
-import { running, runScenario } from './run.ts';
+import { type Contenders, running, runScenario } from './run.ts';
 import { checkExact } from './scenarios/exact.ts';
 import { bare } from './targets/bare.ts';
 import { nchan } from './targets/nchan.ts';
@@ -34,13 +36,34 @@ async function chooseTargets(options: Options): Promise<Target[]> {
   return targets;
 }
 
+async function chooseSenders(options: Options): Promise<Sender[]> {
+  const senders: Sender[] = [];
+  if (options.targets.includes('pushfleet')) {
+    const { fleetSender } = await import('./hooks/fleet-sender.ts');
+    senders.push(await fleetSender(options.nodeOptions));
+  }
+  if (options.targets.includes('bare')) senders.push(barePipe);
+  return senders;
+}
+
+/** What the scenarios that were asked for need. */
+async function choose(options: Options): Promise<Contenders> {
+  const posting = options.only.some((name) => chapters.webhooks?.includes(name));
+  const serving = options.only.some((name) => !chapters.webhooks?.includes(name));
+  return {
+    targets: serving ? await chooseTargets(options) : [],
+    senders: posting ? await chooseSenders(options) : [],
+  };
+}
+
 async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2));
   if (options.help) return void process.stdout.write(`${help}\n`);
-  const targets = await chooseTargets(options);
+  const contenders = await choose(options);
+  const { targets, senders } = contenders;
   const facts = [
     `${new Date().toISOString().slice(0, 10)}, ${machine()}; load average at the start ${load()}`,
-    ...targets.map((target) => `${target.name}: ${target.about()}`),
+    ...[...targets, ...senders].map((contender) => `${contender.name}: ${contender.about()}`),
     `Repeat with: \`npm run bench -- --only ${options.only.join(',')}\``,
   ];
   for (const target of targets) {
@@ -50,7 +73,7 @@ async function main(): Promise<void> {
   const tables: Table[] = [];
   for (const scenario of plan(options.quick)) {
     if (!options.only.includes(scenario.name)) continue;
-    const measured = await runScenario(scenario, targets, say);
+    const measured = await runScenario(scenario, contenders, say);
     tables.push(measured);
     say(`\n${table(measured)}\n`);
   }

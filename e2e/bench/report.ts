@@ -13,6 +13,7 @@ import {
   type Table,
 } from './results.ts';
 import type { FlowResult } from './scenarios/flow.ts';
+import type { HangingResult, HooksResult } from './scenarios/hooks.ts';
 import type { IdleResult } from './scenarios/idle.ts';
 import type { PublishResult } from './scenarios/publish.ts';
 import type { StormResult } from './scenarios/storm.ts';
@@ -173,6 +174,51 @@ const stormColumns: Columns<Row<StormResult>> = {
   ],
 };
 
+const hooksColumns: Columns<Row<HooksResult>> = {
+  head: [
+    'sender',
+    'deliveries / CPU-s',
+    'with what stands behind',
+    'ratio to bare pipe',
+    'deliveries / s',
+    'p50 ms at half of them',
+    'p99 ms',
+    'clients’ CPU',
+  ],
+  cells: (row, peer) => [
+    row.target,
+    shown(over(row, perFrontSecond), thousands),
+    shown(over(row, perPathSecond), thousands),
+    ratio(row, peer, perFrontSecond),
+    thousands(over(row, (hooks) => hooks.deliveries / hooks.seconds).median),
+    shown(
+      over(row, (hooks) => hooks.p50),
+      tenths,
+    ),
+    shown(
+      over(row, (hooks) => hooks.p99),
+      tenths,
+    ),
+    percent(over(row, (hooks) => hooks.clientCpu).median),
+  ],
+};
+
+const hangingColumns: Columns<Row<HangingResult>> = {
+  head: ['a fifth of the endpoints', 'p50 ms of the others', 'p99 ms', 'p99, ratio'],
+  cells: (row, peer) => [
+    row.target,
+    shown(
+      over(row, (result) => result.p50),
+      tenths,
+    ),
+    shown(
+      over(row, (result) => result.p99),
+      tenths,
+    ),
+    ratio(row, peer, (result) => result.p99),
+  ],
+};
+
 function lines<R extends { readonly target: string }>(
   { head, cells }: Columns<R>,
   rows: readonly R[],
@@ -200,6 +246,10 @@ function body(measured: Table): string {
   }
   if (measured.kind === 'idle') return lines(idleColumns, measured.rows);
   if (measured.kind === 'storm') return lines(stormColumns, measured.rows);
+  if (measured.kind === 'hooks')
+    return lines(hooksColumns, measured.rows, (row) => row.target === 'bare pipe');
+  if (measured.kind === 'hanging')
+    return lines(hangingColumns, measured.rows, (row) => row === measured.rows[0]);
   return lines(
     publishColumns,
     measured.rows,

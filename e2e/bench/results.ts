@@ -1,5 +1,6 @@
-import type { Flow, Idle, Publish, Storm } from './plan.ts';
+import type { Flow, Hanging, Hooks, Idle, Publish, Storm } from './plan.ts';
 import type { FlowResult } from './scenarios/flow.ts';
+import type { HangingResult, HooksResult } from './scenarios/hooks.ts';
 import type { IdleResult } from './scenarios/idle.ts';
 import type { PublishResult } from './scenarios/publish.ts';
 import type { StormResult } from './scenarios/storm.ts';
@@ -20,7 +21,9 @@ export type Table =
   | { readonly kind: 'flow'; readonly scenario: Flow; readonly rows: readonly Row<FlowResult>[] }
   | { readonly kind: 'idle'; readonly scenario: Idle; readonly rows: readonly Row<IdleResult>[] }
   | { readonly kind: 'publish'; readonly scenario: Publish; readonly rows: readonly PublishRow[] }
-  | { readonly kind: 'storm'; readonly scenario: Storm; readonly rows: readonly Row<StormResult>[] };
+  | { readonly kind: 'storm'; readonly scenario: Storm; readonly rows: readonly Row<StormResult>[] }
+  | { readonly kind: 'hooks'; readonly scenario: Hooks; readonly rows: readonly Row<HooksResult>[] }
+  | { readonly kind: 'hanging'; readonly scenario: Hanging; readonly rows: readonly Row<HangingResult>[] };
 
 export interface Spread {
   readonly median: number;
@@ -42,8 +45,8 @@ export function spread(values: readonly number[]): Spread {
 /** The spread of one figure over the repetitions. */
 export const over = <R>(row: Row<R>, of: (result: R) => number): Spread => spread(row.results.map(of));
 
-export const perFrontSecond = (result: FlowResult) => result.deliveries / result.frontCpu;
-export const perPathSecond = (result: FlowResult) => result.deliveries / result.pathCpu;
+export const perFrontSecond = (result: FlowResult | HooksResult) => result.deliveries / result.frontCpu;
+export const perPathSecond = (result: FlowResult | HooksResult) => result.deliveries / result.pathCpu;
 export const perSecond = (result: PublishResult) => result.acknowledged / result.seconds;
 export const publishedPerPathSecond = (result: PublishResult) => result.acknowledged / result.pathCpu;
 

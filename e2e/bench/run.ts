@@ -1,7 +1,9 @@
 // Runs one scenario over all targets that take part in it, repetitions interleaved, so that whatever else the
 // machine does falls on every target alike.
+import type { Sender } from './hooks/sender.ts';
 import type { Flow, Idle, Publish, Scenario, Storm } from './plan.ts';
 import { over, type PublishRow, perFrontSecond, perSecond, type Row, type Table } from './results.ts';
+import { hangingTable, hooksTable } from './run-hooks.ts';
 import { runFlow } from './scenarios/flow.ts';
 import { runIdle } from './scenarios/idle.ts';
 import { runPublish } from './scenarios/publish.ts';
@@ -10,7 +12,24 @@ import type { Intake, Running, Target } from './targets/target.ts';
 
 type Say = (line: string) => void;
 
-export function runScenario(scenario: Scenario, all: readonly Target[], say: Say): Promise<Table> {
+/** What takes part, as far as it was asked for. */
+export interface Contenders {
+  readonly targets: readonly Target[];
+  /** The fleet first. */
+  readonly senders: readonly Sender[];
+}
+
+export function runScenario(scenario: Scenario, contenders: Contenders, say: Say): Promise<Table> {
+  if (scenario.kind === 'hooks') return hooksTable(scenario, contenders.senders, say);
+  if (scenario.kind === 'hanging') {
+    // The pipe has no chance: whoever hangs ends it.
+    return hangingTable(
+      scenario,
+      contenders.senders.filter(({ name }) => name === 'pushfleet'),
+      say,
+    );
+  }
+  const all = contenders.targets;
   const targets = all.filter(({ scenarios }) => scenarios?.includes(scenario.name) ?? true);
   if (scenario.kind === 'flow') return flowTable(scenario, targets, say);
   if (scenario.kind === 'idle') return idleTable(scenario, targets, say);

@@ -61,7 +61,8 @@ async function start(nodeOptions: string | undefined): Promise<Running> {
   }
 }
 
-async function migrateOnce(nats: NatsCluster): Promise<void> {
+/** The layout of the log for a run. */
+export async function migrateOnce(nats: NatsCluster): Promise<void> {
   await migrate({
     servers: nats.url,
     shards: 1,
