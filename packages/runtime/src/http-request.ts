@@ -28,13 +28,18 @@ export function byMethod<Q extends IncomingMessage, S extends ServerResponse>(
   };
 }
 
-/** @throws PushfleetError `unsupported_media_type` where the body is announced as anything but JSON in UTF-8 */
-export function requireJson({ headers }: IncomingMessage): void {
+/**
+ * @param types what else than `application/json` the body may be announced as
+ * @throws PushfleetError `unsupported_media_type` where it is announced as anything but JSON in UTF-8
+ */
+export function requireJson({ headers }: IncomingMessage, types: readonly string[] = []): void {
   const contentType = headers['content-type'] ?? '';
-  if (/^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(contentType)) return;
+  const [, type = ''] = /^([^\s;]+)\s*(?:;\s*charset="?utf-8"?\s*)?$/i.exec(contentType) ?? [];
+  const accepted = ['application/json', ...types];
+  if (accepted.includes(type.toLowerCase())) return;
   throw new PushfleetError(
     'unsupported_media_type',
-    `The body comes as "Content-Type: application/json" in UTF-8, not ${quote(contentType)}.`,
+    `The body comes as "Content-Type: ${accepted.join('" or "')}" in UTF-8, not ${quote(contentType)}.`,
   );
 }
 

@@ -13,7 +13,7 @@ import {
 } from '@pushfleet/runtime';
 import type { fields } from './config.ts';
 import { GrpcApi } from './grpc.ts';
-import { createApp } from './http.ts';
+import { createApp } from './http/app.ts';
 import { RedisStore } from './redis.ts';
 import { RevocationIndex } from './revocation-index.ts';
 import { RevocationRegister } from './revocations.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { type RedisServer, startRedis, until } from '@pushfleet/contract';
-import { type Instance, reasons, startInstance, token } from './testing.ts';
+import { type Instance, reasons, startInstance, token } from '../testing.ts';
 
 describe('HTTP', () => {
   let redis: RedisServer;
@@ -75,7 +75,7 @@ describe('HTTP', () => {
     [
       'a large body',
       '/v1/revocations',
-      { method: 'POST', headers: json, body: JSON.stringify({ subject: 'x'.repeat(20_000) }) },
+      { method: 'POST', headers: json, body: JSON.stringify({ subject: 'x'.repeat(80_000) }) },
       {},
       413,
     ],

@@ -1,0 +1,80 @@
+import { PushfleetError, quote } from '@pushfleet/core';
+import { requireJson } from '@pushfleet/runtime';
+import express, { type Request, type Response } from 'express';
+
+const bodyBytes = 65_536;
+const readJson = express.json({ limit: bodyBytes, inflate: false, strict: false, type: () => true });
+
+/**
+ * The JSON that a request brings.
+ *
+ * @param types what else than `application/json` it may be announced as
+ * @throws PushfleetError `unsupported_media_type`, `payload_too_large`, `request_invalid`
+ */
+export async function readBody(
+  request: Request,
+  response: Response,
+  types: readonly string[] = [],
+): Promise<unknown> {
+  requireJson(request, types);
+  await new Promise<void>((resolve, reject) => {
+    readJson(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error)));
+  });
+  return request.body;
+}
+
+/** As `readBody`; a request without a body brings an empty object, whatever it is announced as. */
+export async function readOptionalBody(request: Request, response: Response): Promise<unknown> {
+  const { 'content-length': length = '0', 'transfer-encoding': chunked } = request.headers;
+  return chunked === undefined && length === '0' ? {} : readBody(request, response);
+}
+
+/**
+ * The parameters of a request's query.
+ *
+ * @param names what there is; whatever else is given is refused, so that a misspelt one is not passed over
+ * @throws PushfleetError `request_invalid`
+ */
+export function readQuery<const Name extends string>(
+  request: Request,
+  names: readonly Name[],
+): Partial<Record<Name, string>> {
+  const query: Partial<Record<Name, string>> = {};
+  for (const [name, value] of new URLSearchParams(request.url.split('?')[1])) {
+    if (!names.includes(name as Name)) {
+      throw invalid(`${quote(name)} is no parameter; there are ${names.join(', ') || 'none'}.`);
+    }
+    if (query[name as Name] !== undefined) throw invalid(`The parameter "${name}" is given twice.`);
+    query[name as Name] = value;
+  }
+  return query;
+}
+
+export const pageDefault = 100;
+export const pageMost = 1_000;
+
+/** The parameter `limit` of a list. @throws PushfleetError `request_invalid` */
+export function readLimit(limit = String(pageDefault)): number {
+  if (/^\d{1,4}$/.test(limit) && Number(limit) >= 1 && Number(limit) <= pageMost) return Number(limit);
+  throw invalid(`"limit" is a whole number from 1 to ${pageMost}, not ${quote(limit)}.`);
+}
+
+/** What Express and its body parser throw, in the fleet's words. */
+export function fromExpress(thrown: unknown): unknown {
+  const { type, status } = thrown as { readonly type?: unknown; readonly status?: unknown };
+  if (thrown instanceof PushfleetError || typeof status !== 'number' || status >= 500) return thrown;
+  if (type === 'entity.too.large') {
+    return new PushfleetError('payload_too_large', `The body is at most ${bodyBytes} bytes.`, {
+      detail: { limit: bodyBytes },
+    });
+  }
+  if (status === 415) {
+    return new PushfleetError(
+      'unsupported_media_type',
+      'The body comes in UTF-8 and without a Content-Encoding.',
+    );
+  }
+  return invalid('The request cannot be read: the body must be valid JSON.');
+}
+
+const invalid = (message: string): PushfleetError => new PushfleetError('request_invalid', message);
