@@ -1,7 +1,18 @@
 // What the tests of this service share.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { type Cursor, formatCursor, type Namespace, type Publication, parseTopic } from '@pushfleet/core';
+import { once } from 'node:events';
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import {
+  type Cursor,
+  formatCursor,
+  type Namespace,
+  type Publication,
+  PushfleetError,
+  parseTopic,
+} from '@pushfleet/core';
 import type { Errand } from '@pushfleet/delivery';
+import { createCaller } from '@pushfleet/outbound';
 import {
   SigningScheme,
   type SigningSecret,
@@ -10,6 +21,10 @@ import {
   WebhookHandshake,
   WebhookTarget,
 } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
+import { createLog, createMetrics, noTraces, readConfig, type Traces } from '@pushfleet/runtime';
+import { fields } from './config.ts';
+import { WebhookCourier } from './courier.ts';
+import { Tracking } from './tracking.ts';
 
 export const cursor: Cursor = formatCursor({ generation: 'g', time: 36, positions: [71] });
 
@@ -80,3 +95,68 @@ export const errand = (target: WebhookTarget, o: Partial<Errand> = {}): Errand =
 /** As the registry hands a handshake over: without a publication. */
 export const handshake = (target: WebhookTarget): Errand =>
   errand(target, { why: 'handshake', publication: undefined, cursor: undefined });
+
+/** What a receiver saw of one request. */
+export interface Seen {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+export interface Receiver {
+  readonly url: string;
+  readonly seen: Seen[];
+  close(): Promise<void>;
+}
+
+/** A receiver on a free port of this machine, which answers as `answer` does. */
+export async function startReceiver(
+  answer: (seen: Seen, response: ServerResponse) => void,
+): Promise<Receiver> {
+  const seen: Seen[] = [];
+  const server = createServer(async (request, response) => {
+    const body = Buffer.concat(await request.toArray());
+    const { method = '', url: path = '', headers } = request;
+    const one = { method, path, headers, body };
+    seen.push(one);
+    answer(one, response);
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}/hook`,
+    seen,
+    async close() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+/** A courier that may call this machine; without a registry, since it asks it for next to nothing. */
+export function courier(o: CourierUnderTest = {}) {
+  const log = createLog({ name: 'test', level: 'silent' });
+  const metrics = createMetrics();
+  const config = readConfig(fields, { PUSHFLEET_OUTBOUND_ALLOW: '127.0.0.0/8', ...o.env });
+  const caller = createCaller(config, { log, metrics });
+  const changes: { readonly subscription: Subscription; readonly fields: readonly string[] }[] = [];
+  const registry = {
+    change: async (subscription: Subscription, names: readonly string[]) => {
+      if (o.registryAway) throw new PushfleetError('unavailable', 'The registry is away.');
+      changes.push({ subscription, fields: names });
+      return subscription;
+    },
+  };
+  const tracking = new Tracking({ metrics, traces: o.traces ?? noTraces });
+  const { timeoutMs, endpointRate, bodyBytes, origin } = config;
+  const options = { caller, registry, tracking, log, origin, timeoutMs, endpointRate, bodyBytes };
+  return { courier: new WebhookCourier(options), caller, changes, metrics };
+}
+
+interface CourierUnderTest {
+  readonly env?: NodeJS.ProcessEnv;
+  readonly traces?: Pick<Traces, 'resume'>;
+  readonly registryAway?: boolean;
+}
