@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { readRoutes } from '@pushfleet/runtime';
 import { migrateFrom } from '../commands/migrate.ts';
-import { root, secretFile } from '../local/state.ts';
+import { root, sealingKeyFile, secretFile } from '../local/state.ts';
 import {
   findNatsServer,
   findRedisServer,
@@ -36,7 +36,8 @@ export async function startFleet(o: StartOptions): Promise<Front> {
       PUSHFLEET_NATS_URL: natsUrl,
       ...(redisUrl !== undefined && { PUSHFLEET_REDIS_URL: redisUrl }),
       PUSHFLEET_PUBLIC_URL: front.url,
-      ...secretOf(o.state),
+      ...secretsOf(o.state),
+      ...hospitality(),
       ...hurry(),
     });
   } catch (error) {
@@ -92,12 +93,23 @@ async function startServices(o: StartOptions, env: Readonly<Record<string, strin
   await Promise.all(others.map((name) => start(name, more)));
 }
 
-// Variables of the caller's own stand; the generated secret travels as a file, out of every process list.
-function secretOf(state: string): Record<string, string> {
-  const { PUSHFLEET_TOKEN_SECRET: secret, PUSHFLEET_TOKEN_SECRET_FILE: file } = process.env;
-  return secret || file ? {} : { PUSHFLEET_TOKEN_SECRET_FILE: secretFile(state) };
-}
+// What is generated travels as files, out of every process list.
+const secretsOf = (state: string): Record<string, string> => ({
+  ...unlessGiven('PUSHFLEET_TOKEN_SECRET', 'PUSHFLEET_TOKEN_SECRET_FILE', secretFile(state)),
+  ...unlessGiven('PUSHFLEET_SECRETS_KEYS', 'PUSHFLEET_SECRETS_KEYS_FILE', sealingKeyFile(state)),
+});
+
+// Webhooks of a local fleet end on this machine, at programs that are being written: those may be called, in clear,
+// and need not confirm that they want it. Nothing else that is private may be.
+const hospitality = (): Record<string, string> => ({
+  ...unlessGiven('PUSHFLEET_OUTBOUND_ALLOW', 'PUSHFLEET_OUTBOUND_ALLOW', '127.0.0.0/8,::1,localhost'),
+  ...unlessGiven('PUSHFLEET_WEBHOOK_UNCONFIRMED', 'PUSHFLEET_WEBHOOK_UNCONFIRMED', 'true'),
+});
 
 // A person who pressed Ctrl-C waits for the end.
 const hurry = (): Record<string, string> =>
-  process.env.PUSHFLEET_DRAIN_SECONDS ? {} : { PUSHFLEET_DRAIN_SECONDS: '3' };
+  unlessGiven('PUSHFLEET_DRAIN_SECONDS', 'PUSHFLEET_DRAIN_SECONDS', '3');
+
+/** Variables of the caller's own stand. */
+const unlessGiven = (name: string, other: string, value: string): Record<string, string> =>
+  process.env[name] || process.env[other] ? {} : { [other]: value };

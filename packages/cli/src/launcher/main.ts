@@ -1,6 +1,6 @@
 // npm start: a whole fleet on this machine, in one terminal.
 import { tryLock } from '../local/lock.ts';
-import { defaultState, ensureSecret, readRecord, root } from '../local/state.ts';
+import { defaultState, ensureSecrets, readRecord, root } from '../local/state.ts';
 import { startFleet } from './fleet.ts';
 import { type LaunchOptions, parseLaunchOptions } from './options.ts';
 import { endOrphans } from './orphans.ts';
@@ -26,7 +26,7 @@ async function main(): Promise<number> {
   if (!('release' in lock)) throw new Error(running(lock.pid));
   try {
     await endOrphans(options.state, readRecord(options.state), progress);
-    ensureSecret(options.state);
+    ensureSecrets(options.state);
     return await run(new Roster(options.state));
   } finally {
     lock.release();

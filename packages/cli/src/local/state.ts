@@ -47,11 +47,17 @@ export const removeRecord = (state: string): void => rmSync(recordOf(state), { f
 /** Where the local fleet's token secret stands, readable by its owner alone. */
 export const secretFile = (state: string): string => join(state, 'secret');
 
-/** Makes the secret if there is none yet. */
-export function ensureSecret(state: string): void {
-  const path = secretFile(state);
+/** Where the key stands that the local fleet's registry seals receivers' secrets with, likewise. */
+export const sealingKeyFile = (state: string): string => join(state, 'secrets-keys');
+
+/** Makes the secret and the sealing key where there are none yet. */
+export function ensureSecrets(state: string): void {
   mkdirSync(state, { recursive: true });
-  if (!existsSync(path))
-    writeFileSync(path, randomBytes(32).toString('base64url'), { mode: 0o600, flag: 'wx' });
+  ensureFile(secretFile(state), () => randomBytes(32).toString('base64url'));
+  ensureFile(sealingKeyFile(state), () => `local:${randomBytes(32).toString('base64')}`);
+}
+
+function ensureFile(path: string, make: () => string): void {
+  if (!existsSync(path)) writeFileSync(path, make(), { mode: 0o600, flag: 'wx' });
   chmodSync(path, 0o600);
 }

@@ -54,15 +54,17 @@ export async function serviceReady(name: string, service: ServiceInstance, ms = 
   await poll(ready, { child, what: `${name} to be ready`, ms });
 }
 
-// Beside these two every service has; a name that a service does not read would make it warn.
-const moreListeners: Readonly<Record<string, readonly string[]>> = {
-  publish: ['PUBLISH_GRPC'],
-  registry: ['REGISTRY_GRPC'],
+// Most services have one named as they are, beside that of operations. A name that a service does not read would make
+// it warn.
+const listenersOf: Readonly<Record<string, readonly string[]>> = {
+  publish: ['PUBLISH', 'PUBLISH_GRPC'],
+  registry: ['REGISTRY', 'REGISTRY_GRPC'],
+  'delivery-webhook': [],
 };
 
 function freeListeners(name: string): Record<string, string> {
   const prefix = name.toUpperCase().replaceAll('-', '_');
-  const names = [prefix, `${prefix}_OPS`, ...(moreListeners[name] ?? [])];
+  const names = [...(listenersOf[name] ?? [prefix]), `${prefix}_OPS`];
   return Object.fromEntries(names.map((listener) => [`PUSHFLEET_${listener}_LISTEN`, '127.0.0.1:0']));
 }
 
