@@ -21,6 +21,20 @@ export const faults = {
     await fleet.end(fleet.publishers, 'SIGTERM');
     await fleet.startPublisher();
   },
+  async 'kill -9 of a worker'(fleet: Fleet) {
+    await fleet.end(fleet.workers, 'SIGKILL');
+    await fleet.startWorker();
+  },
+  async 'SIGTERM of a worker'(fleet: Fleet) {
+    await fleet.end(fleet.workers, 'SIGTERM');
+    await fleet.startWorker();
+  },
+  async 'kill -9 of the registry'(fleet: Fleet) {
+    await fleet.restartRegistry('SIGKILL');
+  },
+  async 'Redis restarted and emptied'(fleet: Fleet) {
+    await fleet.redis.restart({ empty: true });
+  },
   async 'kill -9 of a nats-server'(fleet: Fleet) {
     const [server] = fleet.nats.servers;
     await server?.kill('SIGKILL');

@@ -17,6 +17,8 @@ export interface FleetOptions {
   readonly shards?: number;
   readonly edges?: number;
   readonly publishers?: number;
+  /** Instances of delivery-webhook; none unless asked for. */
+  readonly workers?: number;
   /** More variables for every service. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -54,6 +56,7 @@ export class Fleet {
   readonly redis: RedisServer;
   readonly edges: ServiceProcess[] = [];
   readonly publishers: ServiceProcess[] = [];
+  readonly workers: ServiceProcess[] = [];
   registry!: ServiceProcess;
   /** host:port of the SSE edges. */
   sse!: Door;
@@ -88,7 +91,7 @@ export class Fleet {
         maxBytes: 1024 ** 3,
         duplicateWindowMs: 120_000,
       });
-      await fleet.#startServices(o.edges ?? 1, o.publishers ?? 1);
+      await fleet.#startServices(o.edges ?? 1, o.publishers ?? 1, o.workers ?? 0);
     } catch (error) {
       await fleet.stop();
       throw error;
@@ -96,12 +99,13 @@ export class Fleet {
     return fleet;
   }
 
-  async #startServices(edges: number, publishers: number): Promise<void> {
+  async #startServices(edges: number, publishers: number, workers: number): Promise<void> {
     this.registry = await startService('registry', this.#env);
     this.#env.PUSHFLEET_REGISTRY_URL = `http://${this.registry.addresses.grpc}`;
     await Promise.all([
       ...Array.from({ length: edges }, () => this.startEdge()),
       ...Array.from({ length: publishers }, () => this.startPublisher()),
+      ...Array.from({ length: workers }, () => this.startWorker()),
     ]);
     this.sse = await openDoor(() => this.edges.map(({ addresses }) => addresses.http as string));
     this.http = await openDoor(() => this.publishers.map(({ addresses }) => addresses.http as string));
@@ -116,10 +120,14 @@ export class Fleet {
     this.publishers.push(await startService('publish', this.#env));
   }
 
+  async startWorker(): Promise<void> {
+    this.workers.push(await startService('delivery-webhook', this.#env));
+  }
+
   /** The registry anew, at the addresses that it had. */
-  async restartRegistry(): Promise<void> {
+  async restartRegistry(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     const { http, grpc } = this.registry.addresses as { http: string; grpc: string };
-    await this.registry.kill('SIGTERM');
+    await this.registry.kill(signal);
     const listen = { PUSHFLEET_REGISTRY_LISTEN: http, PUSHFLEET_REGISTRY_GRPC_LISTEN: grpc };
     this.registry = await startService('registry', { ...this.#env, ...listen });
   }
@@ -135,18 +143,25 @@ export class Fleet {
 
   /** What the services printed, for a failure's report. */
   logs(): string {
-    const services = [this.registry, ...this.edges, ...this.publishers].filter(
-      (service) => service !== undefined,
-    );
-    return services.map((service) => `--- ${service.name} (${service.pid})\n${service.logs()}`).join('\n');
+    return this.#services
+      .map((service) => `--- ${service.name} (${service.pid})\n${service.logs()}`)
+      .join('\n');
   }
 
   async stop(): Promise<void> {
     for (const door of [this.sse, this.http, this.grpc]) door?.close();
-    const services = [this.registry, ...this.edges, ...this.publishers].filter(
-      (service) => service !== undefined,
-    );
-    await Promise.all(services.map((service) => service.kill('SIGKILL')));
+    await Promise.all(this.#services.map((service) => service.kill('SIGKILL')));
     await Promise.all([this.nats.stop(), this.redis.stop()]);
+  }
+
+  /** Those that were started, as far as that came. */
+  get #services(): ServiceProcess[] {
+    const all: (ServiceProcess | undefined)[] = [
+      this.registry,
+      ...this.edges,
+      ...this.publishers,
+      ...this.workers,
+    ];
+    return all.filter((service) => service !== undefined);
   }
 }

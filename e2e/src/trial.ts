@@ -7,9 +7,9 @@ import { Listener } from './listener.ts';
 import { type Load, LoadPublisher } from './load.ts';
 
 const areas = ['a', 'b', 'c', 'd'];
-const topics = areas.flatMap((area) => [0, 1, 2, 3, 4].map((item) => `load/${area}/${item}`));
+export const topics = areas.flatMap((area) => [0, 1, 2, 3, 4].map((item) => `load/${area}/${item}`));
 /** Twenty filters that overlap: every topic is matched by several. */
-const filters = [
+export const filters = [
   'load/#',
   '#',
   ...areas.map((area) => `load/${area}/#`),
