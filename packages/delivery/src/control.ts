@@ -1,7 +1,11 @@
-import type { Stores } from '@pushfleet/bus';
-import type { Cursor, Signals } from '@pushfleet/core';
+import { randomUUID } from 'node:crypto';
+import type { Queue, Shelf, ShelfEntry, Stores } from '@pushfleet/bus';
+import { type Cursor, PushfleetError, quote, type Signals } from '@pushfleet/core';
 import type { Attempt, DeadLetter } from './attempt.ts';
-import type { SubscriptionRef } from './place.ts';
+import type { Buried } from './books.ts';
+import { attemptSignal, type CallNews } from './calls.ts';
+import { decodeJson, encodeJob, encodeJson, type Job, type Reference } from './job.ts';
+import { keyOf, laneKey, type SubscriptionRef, slotOf } from './place.ts';
 
 /** Part of a list, newest first. */
 export interface Page<T> {
@@ -45,8 +49,123 @@ export interface DeliveryControl {
 }
 
 /** The deliveries of one kind of receiver, such as `webhook`, as managers see them. */
-export declare function createDeliveryControl(
-  kind: string,
-  stores: Stores,
-  signals: Signals,
-): DeliveryControl;
+export function createDeliveryControl(kind: string, stores: Stores, signals: Signals): DeliveryControl {
+  return new Control(kind, stores, signals);
+}
+
+class Control implements DeliveryControl {
+  readonly #kind: string;
+  readonly #signals: Signals;
+  readonly #queue: Queue;
+  readonly #lanes: Shelf;
+  readonly #dead: Shelf;
+  readonly #attempts: Shelf;
+
+  constructor(kind: string, stores: Stores, signals: Signals) {
+    this.#kind = kind;
+    this.#signals = signals;
+    this.#queue = stores.queue(kind);
+    this.#lanes = stores.shelf('lanes');
+    this.#dead = stores.shelf('dead');
+    this.#attempts = stores.shelf('attempts');
+  }
+
+  async call(of: SubscriptionRef, why: 'test' | 'handshake', waitMs: number): Promise<Attempt | undefined> {
+    const delivery = `msg_${randomUUID().replaceAll('-', '')}`;
+    const { promise, resolve } = Promise.withResolvers<Attempt | undefined>();
+    const stop = this.#signals.hear(attemptSignal, (value) => {
+      const news = value as Partial<CallNews> | null;
+      if (news?.attempt?.id === delivery && news.namespace === of.namespace) resolve(news.attempt);
+    });
+    const timer = setTimeout(() => resolve(undefined), waitMs);
+    try {
+      await this.#put(of, { kind: 'call', ...pick(of), why, delivery, attempts: 0 });
+      return await promise;
+    } finally {
+      stop();
+      clearTimeout(timer);
+    }
+  }
+
+  attempts(of: SubscriptionRef, before: string | undefined, limit: number): Promise<Page<Attempt>> {
+    return page(this.#attempts, of, before, limit, ({ body }) => decodeJson<Attempt>(body));
+  }
+
+  deadLetters(of: SubscriptionRef, before: string | undefined, limit: number): Promise<Page<DeadLetter>> {
+    return page(this.#dead, of, before, limit, ({ body, sequence }) => {
+      const { owed: _, ...letter } = decodeJson<Buried>(body);
+      return { letter: String(sequence), ...letter };
+    });
+  }
+
+  async redeliver(of: SubscriptionRef, letter: string): Promise<void> {
+    const sequence = placeOf(letter);
+    const entry = sequence === undefined ? undefined : await this.#dead.get(sequence);
+    if (entry === undefined || entry.key !== keyOf(of)) {
+      throw new PushfleetError(
+        'not_found',
+        `There is no dead letter ${quote(letter)}: it was delivered again, its time is over, or it never was.`,
+      );
+    }
+    const reference: Reference = { owed: decodeJson<Buried>(entry.body).owed, attempts: 0 };
+    await this.#lanes.append([{ key: laneKey(this.#kind, of), body: encodeJson(reference) }]);
+    await this.#put(of, { kind: 'nudge', ...pick(of) });
+    await this.#dead.remove([entry.sequence]);
+  }
+
+  async redeliverAll(of: SubscriptionRef): Promise<void> {
+    await this.#put(of, { kind: 'redeliver', ...pick(of) });
+  }
+
+  async replay(of: SubscriptionRef, after: Cursor, until: Cursor): Promise<void> {
+    await this.#put(of, { kind: 'replay', ...pick(of), after, until });
+  }
+
+  async backlog(of: SubscriptionRef): Promise<Backlog> {
+    const count = async (shelf: Shelf, key: string) => (await shelf.keys(key)).get(key) ?? 0;
+    const [queued, retrying, dead] = await Promise.all([
+      count(this.#lanes, laneKey(this.#kind, of)),
+      this.#queue.appointments(slotOf(of), keyOf(of)),
+      count(this.#dead, keyOf(of)),
+    ]);
+    return { queued, retrying, dead };
+  }
+
+  async forget(of: SubscriptionRef): Promise<void> {
+    await Promise.all([
+      this.#queue.cancel(slotOf(of), keyOf(of)),
+      this.#lanes.clear(laneKey(this.#kind, of)),
+      this.#dead.clear(keyOf(of)),
+      this.#attempts.clear(keyOf(of)),
+    ]);
+  }
+
+  #put(of: SubscriptionRef, job: Job): Promise<void> {
+    return this.#queue.put([{ slot: slotOf(of), id: randomUUID(), body: encodeJob(job) }]);
+  }
+}
+
+const pick = ({ namespace, id }: SubscriptionRef): SubscriptionRef => ({ namespace, id });
+
+const placeOf = (text: string): number | undefined =>
+  /^[1-9]\d{0,15}$/.test(text) ? Number(text) : undefined;
+
+async function page<T>(
+  shelf: Shelf,
+  of: SubscriptionRef,
+  before: string | undefined,
+  limit: number,
+  read: (entry: ShelfEntry) => T,
+): Promise<Page<T>> {
+  const place = before === undefined ? undefined : placeOf(before);
+  if (before !== undefined && place === undefined) {
+    throw new PushfleetError(
+      'request_invalid',
+      '"before" is the "next" of the page before; leave it out to begin.',
+    );
+  }
+  const entries = await shelf.newest(keyOf(of), place, limit);
+  const last = entries.at(-1);
+  const more = entries.length === limit && last !== undefined;
+  return { items: entries.map(read), ...(more && { next: String(last.sequence) }) };
+}

@@ -2,6 +2,8 @@ import { defaultType, limits, type Publication, PushfleetError, quote } from '@p
 import type { Selection } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import { compileExpression, type Judge } from './expression.ts';
 
+export { expressionLength } from './expression.ts';
+
 /** Most types of one selection. */
 export const selectionTypes = 64;
 

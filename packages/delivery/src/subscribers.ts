@@ -41,8 +41,10 @@ export class Subscribers {
   >();
   readonly #listeners: ((ref: SubscriptionRef | undefined) => void)[] = [];
   #watch: { stop(): void } | undefined;
-  /** Rises with every change that was heard of: what was asked before it is not kept. */
-  #changes = 0;
+  /** Changed while something was being read: what was read of them may be older, and is not kept. */
+  readonly #stale = new Set<string>();
+  #allStale = false;
+  #reads = 0;
   #scheduled = false;
 
   constructor(calls: SubscriptionCalls, kind: SubscriptionKind) {
@@ -81,10 +83,7 @@ export class Subscribers {
     return asked.answer.promise;
   }
 
-  /**
-   * Changes a subscription and keeps what came of it. False where somebody else was first: what it is now is read
-   * again.
-   */
+  /** Changes a subscription; what came of it is read again. @throws PushfleetError `conflict` where somebody was first */
   async change(subscription: Subscription, fields: readonly string[]): Promise<void> {
     await this.#calls.change(subscription, fields).finally(() => this.#forget(refOf(subscription)));
   }
@@ -95,9 +94,10 @@ export class Subscribers {
   }
 
   #forget(ref: SubscriptionRef | undefined): void {
-    this.#changes++;
     if (ref === undefined) this.#known.clear();
     else this.#known.delete(keyOf(ref));
+    if (this.#reads > 0 && ref === undefined) this.#allStale = true;
+    else if (this.#reads > 0 && ref !== undefined) this.#stale.add(keyOf(ref));
     for (const on of this.#listeners) on(ref);
   }
 
@@ -115,21 +115,26 @@ export class Subscribers {
   async #read(
     asked: readonly { ref: SubscriptionRef; answer: PromiseWithResolvers<Subscription | undefined> }[],
   ): Promise<void> {
-    const changes = this.#changes;
+    this.#reads++;
     try {
       const found = await this.#calls.read(asked.map(({ ref }) => ref));
       const byKey = new Map(found.map((subscription) => [keyOf(refOf(subscription)), subscription]));
       for (const { ref, answer } of asked) {
         const subscription = byKey.get(keyOf(ref));
-        if (subscription !== undefined && changes === this.#changes) this.#keep(keyOf(ref), subscription);
+        if (subscription !== undefined) this.#keep(keyOf(ref), subscription);
         answer.resolve(subscription);
       }
     } catch (error) {
       for (const { answer } of asked) answer.reject(error);
+    } finally {
+      this.#reads--;
+      if (this.#reads === 0) this.#stale.clear();
+      if (this.#reads === 0) this.#allStale = false;
     }
   }
 
   #keep(key: string, subscription: Subscription): void {
+    if (this.#allStale || this.#stale.has(key)) return;
     this.#known.set(key, subscription);
     if (this.#known.size <= mostKnown) return;
     const [oldest] = this.#known.keys();

@@ -10,7 +10,7 @@ export {
   type Instance,
   type Usage,
 } from './fleet.ts';
-export type { Action, Grant } from './grant.ts';
+export type { Action, Grant, GrantFacts } from './grant.ts';
 export * from './grpc-error.ts';
 export { type Histogram, waitBuckets } from './histogram.ts';
 export { byMethod, type Handler, refuseRequest, requireJson } from './http-request.ts';
@@ -21,7 +21,7 @@ export * from './internal.ts';
 export type { Issuer } from './issuer.ts';
 export { createLog, type Log, listening } from './log.ts';
 export * from './metrics.ts';
-export { logPart, type Part, part } from './part.ts';
+export { afterwards, logPart, type Part, part } from './part.ts';
 export * from './policies.ts';
 export * from './problem.ts';
 export * from './quotas.ts';

@@ -1,9 +1,9 @@
-import type { Grant } from './grant.ts';
+import type { GrantFacts } from './grant.ts';
 
 /** Which tokens have been revoked, as the registry tells. */
 export interface RevocationList {
   /** @throws PushfleetError `unavailable` while it is not known */
-  revoked(grant: Grant): boolean;
+  revoked(grant: GrantFacts): boolean;
   /**
    * Calls `on` after the list has grown; whoever holds connections then asks `revoked` of their grants. Returns
    * how to stop.
@@ -48,7 +48,7 @@ function place({ namespace, subject, tokenId, tokenDigest }: Revocation): string
   return tokenId === undefined ? key(namespace, 's', subject ?? '') : key(namespace, 't', tokenId);
 }
 
-function hits(revocation: Revocation, grant: Grant, now: number): boolean {
+function hits(revocation: Revocation, grant: GrantFacts, now: number): boolean {
   const { subject, tokenId, tokenDigest, issuedBefore, until } = revocation;
   if (now >= until) return false;
   if (subject !== undefined && subject !== grant.subject) return false;
@@ -73,7 +73,7 @@ export class Revocations implements RevocationList {
     return this.#byId.size;
   }
 
-  revoked(grant: Grant): boolean {
+  revoked(grant: GrantFacts): boolean {
     if (this.#byId.size === 0) return false;
     return (
       this.#hitAt(key(grant.namespace, 's', grant.subject), grant) ||
@@ -105,7 +105,7 @@ export class Revocations implements RevocationList {
     this.apply(revocations);
   }
 
-  #hitAt(at: string, grant: Grant): boolean {
+  #hitAt(at: string, grant: GrantFacts): boolean {
     const revocations = this.#byPlace.get(at);
     if (revocations === undefined) return false;
     const now = this.#now();

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PushfleetError } from '@pushfleet/core';
-import { type Grant, TimerWheel } from '@pushfleet/runtime';
+import { type Grant, type GrantFacts, TimerWheel } from '@pushfleet/runtime';
 import { Streams } from './streams.ts';
 
 function setUp() {
-  const revoked = new Set<Grant>();
+  const revoked = new Set<GrantFacts>();
   let tell = () => {};
   const wheel = new TimerWheel({ tickMs: 1 });
   const streams = new Streams({

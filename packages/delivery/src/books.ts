@@ -1,0 +1,212 @@
+import { randomUUID } from 'node:crypto';
+import type { Queue, Shelf } from '@pushfleet/bus';
+import type { Log } from '@pushfleet/runtime';
+import type { Attempt, PublicationRef } from './attempt.ts';
+import { encodeJob, encodeJson, type Job, type Owed, type Reference } from './job.ts';
+import type { Delivery, Lane } from './lane.ts';
+import type { OwedShelf } from './owed-shelf.ts';
+import { untilDone } from './patience.ts';
+import { keyOf, laneKey, type SubscriptionRef, shortHash, slotOf } from './place.ts';
+
+/** A dead letter as it lies on its shelf. */
+export interface Buried extends Reference {
+  readonly id: string;
+  readonly at: number;
+  readonly reason: string;
+  readonly publication: PublicationRef;
+}
+
+export interface BooksOptions {
+  readonly kind: string;
+  readonly queue: Queue;
+  readonly lanes: Shelf;
+  readonly dead: Shelf;
+  readonly attempts: Shelf;
+  readonly owed: OwedShelf;
+  readonly limits: { readonly queueMs: number; readonly attemptsMs: number; readonly deadLettersMs: number };
+  readonly log: Log;
+}
+
+/** Attempts that may wait to be written; beyond, they are dropped and counted. */
+const mostPending = 10_000;
+
+/**
+ * Writes down what becomes of deliveries: their next attempt, their place in their lane, their end. Every method
+ * but `attempt` resolves once it is stored, however long that takes, and rejects with Stopped when the books close.
+ */
+export class Books {
+  readonly #o: BooksOptions;
+  readonly #closing = new AbortController();
+  #attempts: { readonly key: string; readonly body: Uint8Array; readonly ttlMs: number }[] = [];
+  #writing = false;
+  #removals: number[] = [];
+  #removing: Promise<void> | undefined;
+  /** Attempts that could not be kept for their owners. */
+  dropped = 0;
+
+  constructor(options: BooksOptions) {
+    this.#o = options;
+  }
+
+  close(): void {
+    this.#closing.abort();
+  }
+
+  /** The delivery's next attempt: at that time it comes back by the queue. */
+  later(delivery: Delivery, at: number): Promise<void> {
+    return this.#until('the next attempt of a delivery', async () => {
+      const { ref, slot } = delivery.lane;
+      const reference = await this.#refer(delivery);
+      const body = encodeJob({ kind: 'again', ...ref, reference });
+      await this.#o.queue.later([{ slot, key: `${keyOf(ref)}/${delivery.id}`, at, body }]);
+    });
+  }
+
+  /** There will be no such attempt. */
+  callOff(delivery: Delivery): Promise<void> {
+    const { ref, slot } = delivery.lane;
+    return this.#until('the end of a delivery', () =>
+      this.#o.queue.cancel(slot, `${keyOf(ref)}/${delivery.id}`),
+    );
+  }
+
+  /** The first delivery of an ordered lane is tried again at that time. */
+  headLater({ ref, slot }: Lane, attempts: number, at: number): Promise<void> {
+    const body = encodeJob({ kind: 'nudge', ...ref, attempts });
+    return this.#until('the next attempt of a lane', () =>
+      this.#o.queue.later([{ slot, key: headKey(ref), at, body }]),
+    );
+  }
+
+  /** A call that no publication is behind is tried again at that time. */
+  callLater(call: Extract<Job, { kind: 'call' }>, at: number): Promise<void> {
+    const appointment = {
+      slot: slotOf(call),
+      key: `${keyOf(call)}/${call.delivery}`,
+      at,
+      body: encodeJob(call),
+    };
+    return this.#until('the next attempt of a call', () => this.#o.queue.later([appointment]));
+  }
+
+  /** Whether `headLater` was called for the lane, by whomever, and its time has not come. */
+  headWaits({ ref, slot }: Lane): Promise<boolean> {
+    return this.#until(
+      'the state of a lane',
+      async () => (await this.#o.queue.appointments(slot, headKey(ref))) > 0,
+    );
+  }
+
+  /** Lays the delivery at the end of its lane. */
+  shelve(delivery: Delivery): Promise<void> {
+    return this.#until('a delivery that waits', async () =>
+      this.shelveReference(delivery.lane.ref, await this.#refer(delivery)),
+    );
+  }
+
+  /** Lays a delivery at the end of a lane. */
+  shelveReference(ref: SubscriptionRef, reference: Reference): Promise<void> {
+    const draft = {
+      key: laneKey(this.#o.kind, ref),
+      id: shortHash(`${keyOf(ref)}/${reference.owed}/${reference.attempts}/${randomUUID()}`),
+      body: encodeJson(reference),
+      ttlMs: this.#o.limits.queueMs,
+    };
+    return this.#until('a delivery that waits', async () => void (await this.#o.lanes.append([draft])));
+  }
+
+  /** Says to the owner of the lane's slot, this worker or another, that something lies there. */
+  nudge({ ref, slot }: Pick<Lane, 'ref' | 'slot'>): Promise<void> {
+    const entry = { slot, id: randomUUID(), body: encodeJob({ kind: 'nudge', ...ref }) };
+    return this.#until('a nudge', () => this.#o.queue.put([entry]));
+  }
+
+  /** Takes an entry off its lane; many in a turn go together. */
+  unshelve(sequence: number): Promise<void> {
+    this.#removals.push(sequence);
+    this.#removing ??= this.#remove();
+    return this.#removing;
+  }
+
+  /** Gives the delivery up. */
+  bury(delivery: Delivery, attempts: number, reason: string): Promise<void> {
+    return this.#until('a dead letter', async () => {
+      const { owed } = await this.#refer(delivery);
+      const letter: Buried = {
+        ...{ owed, attempts, id: delivery.id, at: Date.now(), reason },
+        publication: publicationRef(delivery.owed),
+      };
+      const { deadLettersMs: ttlMs } = this.#o.limits;
+      // By the delivery and its attempts: writing it down twice makes one letter.
+      const id = shortHash(`${delivery.lane.key}/${delivery.id}/${attempts}/${owed}`);
+      await this.#o.dead.append([{ key: delivery.lane.key, id, body: encodeJson(letter), ttlMs }]);
+    });
+  }
+
+  /** Keeps an attempt for the owner of the subscription. Nothing waits for it, and under load it may be dropped. */
+  attempt(ref: SubscriptionRef, attempt: Attempt): void {
+    if (this.#attempts.length >= mostPending) {
+      this.dropped++;
+      return;
+    }
+    const { attemptsMs: ttlMs } = this.#o.limits;
+    this.#attempts.push({ key: keyOf(ref), body: encodeJson(attempt), ttlMs });
+    if (!this.#writing) void this.#writeAttempts();
+  }
+
+  /** Removes all that is kept of a subscription that has ended. */
+  async forget(lane: Pick<Lane, 'ref' | 'slot' | 'key'>): Promise<void> {
+    const { queue, lanes, dead, attempts, kind } = this.#o;
+    await this.#until('the end of a subscription', async () => {
+      await Promise.all([
+        queue.cancel(lane.slot, lane.key),
+        lanes.clear(laneKey(kind, lane.ref)),
+        dead.clear(lane.key),
+        attempts.clear(lane.key),
+      ]);
+    });
+  }
+
+  async #refer({ lane, owed, attempts }: Delivery): Promise<Reference> {
+    return { owed: await this.#o.owed.keep(lane.ref.namespace, owed), attempts };
+  }
+
+  async #writeAttempts(): Promise<void> {
+    this.#writing = true;
+    await new Promise(setImmediate);
+    while (this.#attempts.length > 0) {
+      const batch = this.#attempts;
+      this.#attempts = [];
+      try {
+        await this.#o.attempts.append(batch);
+      } catch (error) {
+        this.dropped += batch.length;
+        this.#o.log.warn(
+          { err: error, attempts: batch.length },
+          'attempts could not be kept for their owners',
+        );
+      }
+    }
+    this.#writing = false;
+  }
+
+  async #remove(): Promise<void> {
+    await new Promise(setImmediate);
+    const sequences = this.#removals;
+    this.#removals = [];
+    this.#removing = undefined;
+    await this.#until('the end of deliveries', () => this.#o.lanes.remove(sequences));
+  }
+
+  #until<T>(what: string, run: () => Promise<T>): Promise<T> {
+    return untilDone(what, this.#closing.signal, this.#o.log, run);
+  }
+}
+
+const headKey = (ref: SubscriptionRef): string => `${keyOf(ref)}/head`;
+
+/** What an attempt or a dead letter says of its publication. */
+export function publicationRef({ publication, cursor }: Owed): PublicationRef {
+  const { id, source, topic, type } = publication;
+  return { id, source, topic, cursor, ...(type !== undefined && { type }) };
+}

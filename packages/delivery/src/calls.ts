@@ -1,0 +1,134 @@
+import { randomUUID } from 'node:crypto';
+import {
+  type Backbone,
+  type Cursor,
+  type Publication,
+  PushfleetError,
+  parseTopic,
+  type Signals,
+} from '@pushfleet/core';
+import { type Subscription, SubscriptionState } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
+import type { Log } from '@pushfleet/runtime';
+import type { Attempt, Outcome } from './attempt.ts';
+import type { Books } from './books.ts';
+import type { Courier } from './courier.ts';
+import type { HookNews } from './hooks.ts';
+import type { Job } from './job.ts';
+import { untilDone } from './patience.ts';
+import type { SubscriptionRef } from './place.ts';
+import { retryDelay } from './retry.ts';
+import type { Subscribers } from './subscribers.ts';
+
+/** The signal under which whoever asked for a call hears of its attempt. */
+export const attemptSignal = 'delivery.attempt';
+
+export interface CallNews extends SubscriptionRef {
+  readonly attempt: Attempt;
+}
+
+export interface CallsOptions {
+  readonly backbone: Pick<Backbone, 'bus'>;
+  readonly signals: Signals;
+  readonly subscribers: Subscribers;
+  readonly books: Books;
+  readonly courier: Courier;
+  readonly news: HookNews;
+  readonly retryMs: readonly number[];
+  readonly log: Log;
+  readonly closing: AbortSignal;
+}
+
+type Call = Extract<Job, { kind: 'call' }>;
+
+/** Calls to receivers that no publication is behind: tests, and the question whether they want to be called at all. */
+export class Calls {
+  readonly #o: CallsOptions;
+
+  constructor(options: CallsOptions) {
+    this.#o = options;
+  }
+
+  /** Makes one attempt; resolves when what follows from it is on record. */
+  async run(call: Call): Promise<void> {
+    const subscription = await this.#until('a subscription', async () => this.#o.subscribers.get(call));
+    const wanted =
+      call.why === 'test' || subscription?.state === SubscriptionState.SUBSCRIPTION_STATE_PENDING;
+    if (subscription === undefined || !wanted) return;
+    const at = Date.now();
+    const outcome = await this.#o.courier.attempt({
+      ...{ why: call.why, namespace: call.namespace, subscription },
+      ...(await this.#errand(call)),
+      ...{ id: call.delivery, attempt: call.attempts + 1 },
+    });
+    const nextAt = call.why === 'handshake' ? await this.#answered(call, subscription, outcome) : undefined;
+    this.#tell(call, outcome, at, nextAt);
+  }
+
+  async #errand({
+    why,
+    namespace,
+    id,
+  }: Call): Promise<{ publication: Publication | undefined; cursor: Cursor | undefined }> {
+    if (why === 'handshake') return { publication: undefined, cursor: undefined };
+    const cursor = await this.#until('the head of the log', () => this.#o.backbone.bus(namespace).head());
+    const publication: Publication = {
+      ...{
+        id: randomUUID(),
+        source: 'pushfleet',
+        topic: parseTopic(`$hooks/${id}`),
+        type: 'pushfleet.hook.test',
+      },
+      ...{ contentType: 'application/json', payload: Buffer.from('{"test":true}') },
+      ...{ time: Date.now(), shard: 0, sequence: 0 },
+    };
+    return { publication, cursor };
+  }
+
+  /** What follows from a receiver's word on whether it wants to be called. */
+  async #answered(call: Call, subscription: Subscription, outcome: Outcome): Promise<number | undefined> {
+    if (outcome.verdict === 'delivered') {
+      const state = SubscriptionState.SUBSCRIPTION_STATE_ACTIVE;
+      await this.#until('the state of a subscription', () =>
+        this.#o.subscribers.change({ ...subscription, state, stateReason: '' }, ['state', 'state_reason']),
+      ).catch(unlessOverrun);
+      return undefined;
+    }
+    const attempts = call.attempts + 1;
+    const delay = retryDelay(this.#o.retryMs, attempts, outcome.retryAfterMs);
+    if (delay !== undefined && outcome.verdict !== 'gone') {
+      const at = Date.now() + delay;
+      await this.#o.books.callLater({ ...call, attempts }, at);
+      return at;
+    }
+    await this.#until('the end of a subscription', () => this.#o.subscribers.end(call, 'handshake_failed'));
+    this.#o.news(call, 'handshake_failed', { reason: outcome.error });
+    return undefined;
+  }
+
+  #tell(
+    { namespace, id, delivery, why, attempts }: Call,
+    outcome: Outcome,
+    at: number,
+    nextAt: number | undefined,
+  ): void {
+    const attempt: Attempt = {
+      ...outcome,
+      ...{ id: delivery, why, at, attempt: attempts + 1 },
+      ...(nextAt !== undefined && { nextAt }),
+    };
+    this.#o.books.attempt({ namespace, id }, attempt);
+    const news: CallNews = { namespace, id, attempt };
+    this.#o.signals.tell(attemptSignal, news);
+  }
+
+  #until<T>(what: string, run: () => Promise<T>): Promise<T> {
+    return untilDone(what, this.#o.closing, this.#o.log, run);
+  }
+}
+
+/** Somebody else has changed it, or it is no more. */
+function unlessOverrun(error: unknown): void {
+  const overrun =
+    error instanceof PushfleetError && (error.code === 'conflict' || error.code === 'not_found');
+  if (!overrun) throw error;
+}

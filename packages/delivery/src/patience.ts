@@ -1,0 +1,45 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PushfleetError } from '@pushfleet/core';
+import type { Log } from '@pushfleet/runtime';
+
+const firstWaitMs = 100;
+const longestWaitMs = 5_000;
+
+/** A wait was cut short: this worker stops. Whatever was under way is on record. */
+export class Stopped extends Error {
+  override readonly name = 'Stopped';
+}
+
+/**
+ * Tries again, with jitter, until it succeeds: what must be written down cannot be given up. The log is told once.
+ *
+ * @throws Stopped when the signal aborts; whatever is not a PushfleetError that can pass by itself
+ */
+export async function untilDone<T>(
+  what: string,
+  signal: AbortSignal,
+  log: Log,
+  run: () => Promise<T>,
+): Promise<T> {
+  for (let failures = 0; ; failures++) {
+    if (signal.aborted) throw new Stopped(what);
+    try {
+      return await run();
+    } catch (error) {
+      if (!passes(error)) throw error;
+      if (failures === 0) log.warn({ err: error, what }, 'cannot be written down now; trying on');
+      const waitMs = Math.min(firstWaitMs * 2 ** failures, longestWaitMs) * (0.5 + Math.random() / 2);
+      await sleep(waitMs, undefined, { signal }).catch(() => {});
+    }
+  }
+}
+
+const passing: ReadonlySet<string> = new Set([
+  'unavailable',
+  'timeout',
+  'storage_full',
+  'rate_limited',
+  'draining',
+]);
+
+const passes = (error: unknown): boolean => error instanceof PushfleetError && passing.has(error.code);

@@ -1,0 +1,126 @@
+import type { ClientReadableStream, ServiceError } from '@grpc/grpc-js';
+import { Metadata } from '@grpc/grpc-js';
+import {
+  type Subscription,
+  type SubscriptionKind,
+  SubscriptionServiceClient,
+  type WatchSubscriptionsResponse,
+} from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
+import { fromGrpc, type InternalClient, type Log } from '@pushfleet/runtime';
+import type { SubscriptionRef } from './place.ts';
+import type { SubscriptionCalls } from './subscribers.ts';
+
+/** A call without an answer by then has failed, in milliseconds. */
+const deadlineMs = 10_000;
+const pageSize = 1_000;
+const firstWaitMs = 100;
+const longestWaitMs = 5_000;
+
+type Callback<T> = (error: ServiceError | null, response: T) => void;
+
+/** The registry's subscriptions over gRPC. `close` ends the connection. */
+export function callRegistry(client: InternalClient, log: Log): SubscriptionCalls & { close(): void } {
+  const service = new SubscriptionServiceClient(client.target, client.credentials, {
+    ...client.options,
+    // A page of 500 records with their secrets and headers is larger than gRPC's 4 MiB.
+    'grpc.max_receive_message_length': 64 * 1_048_576,
+  });
+  const none = new Metadata();
+  const ask = <T>(call: (options: { deadline: number }, callback: Callback<T>) => unknown): Promise<T> => {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    call({ deadline: Date.now() + deadlineMs }, (error, response) =>
+      error === null ? resolve(response) : reject(fromGrpc(error)),
+    );
+    return promise;
+  };
+  return {
+    async match(kind, questions) {
+      const request = { kind, questions: [...questions], pageSize };
+      const { answers } = await ask<{ answers: [] }>((options, on) =>
+        service.matchSubscriptions(request, none, options, on as Callback<unknown>),
+      );
+      return answers;
+    },
+    async read(refs) {
+      const pages = await Promise.all(
+        Array.from(byNamespace(refs), ([namespace, ids]) => {
+          const request = { namespace, ids, withSecrets: true };
+          return ask<{ subscriptions: Subscription[] }>((options, on) =>
+            service.batchGetSubscriptions(request, none, options, on),
+          );
+        }),
+      );
+      return pages.flatMap(({ subscriptions }) => subscriptions);
+    },
+    async change(subscription, fields) {
+      const request = { subscription, updateMask: [...fields] };
+      const answer = await ask<{ subscription: Subscription | undefined }>((options, on) =>
+        service.updateSubscription(request, none, options, on),
+      );
+      return answer.subscription as Subscription;
+    },
+    async end({ namespace, id }, reason) {
+      await ask((options, on) =>
+        service.deleteSubscription({ namespace, id, ifRevision: undefined, reason }, none, options, on),
+      );
+    },
+    watch: (kind, onChange, onLost) => watch(service, kind, onChange, onLost, log),
+    close: () => service.close(),
+  };
+}
+
+function byNamespace(refs: readonly SubscriptionRef[]): Map<string, string[]> {
+  const groups = new Map<string, string[]>();
+  for (const { namespace, id } of refs) {
+    const ids = groups.get(namespace);
+    if (ids === undefined) groups.set(namespace, [id]);
+    else ids.push(id);
+  }
+  return groups;
+}
+
+/** Watches over all losses of the connection; whatever was read before a loss may be out of date. */
+function watch(
+  service: SubscriptionServiceClient,
+  kind: SubscriptionKind,
+  onChange: (change: WatchSubscriptionsResponse['changes'][number]) => void,
+  onLost: () => void,
+  log: Log,
+): { stop(): void } {
+  let stream: ClientReadableStream<WatchSubscriptionsResponse> | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  let failures = 0;
+  const again = (reason: string): void => {
+    stream = undefined;
+    if (stopped) return;
+    const waitMs = Math.random() * Math.min(longestWaitMs, firstWaitMs * 2 ** failures++);
+    log.warn({ reason }, 'changes of subscriptions are not heard of; watching again');
+    timer = setTimeout(open, waitMs);
+  };
+  const open = (): void => {
+    const current = service.watchSubscriptions({ kinds: [kind] });
+    stream = current;
+    let inPlace = false;
+    current.on('data', ({ changes }) => {
+      // Only from here on no change is missed: what was read until now is read again.
+      if (!inPlace) onLost();
+      inPlace = true;
+      failures = 0;
+      for (const change of changes) onChange(change);
+    });
+    current.once(
+      'error',
+      (error: ServiceError) => stream === current && again(error.details ?? error.message),
+    );
+    current.once('end', () => stream === current && again('the registry ended the stream'));
+  };
+  open();
+  return {
+    stop: () => {
+      stopped = true;
+      clearTimeout(timer);
+      stream?.cancel();
+    },
+  };
+}
