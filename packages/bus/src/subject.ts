@@ -9,6 +9,7 @@ import { isReserved, type Namespace, type Topic, type TopicFilter } from '@pushf
  *   pf.live.<namespace>.<class>.<levels>.%%           republished; without the shard one interest covers them all
  *   pf.kept.<namespace>.<class>.<levels>.%%           retained
  *   pf.ledger.<name>.<levels of the key>.%%           ledgers
+ *   pf.shelf.<name>.<levels of the key>.%%            shelves
  *
  * The class is `s` for topics whose first level begins with `$`, else `t`: no wildcard crosses it. A literal
  * token comes first because nats-server refuses streams whose subjects begin with a wildcard ("subjects that
@@ -50,6 +51,11 @@ function unescapeLevel(token: string): string {
   return token.replace(/%([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
+/** The subjects of a key and of all keys below it, under any scope; `#` alone means every key. */
+export function tokensFrom(key: string): string {
+  return key === '#' ? '>' : `${toTokens(key).slice(0, -end.length)}>`;
+}
+
 const classOf = (text: Topic | TopicFilter): string => (isReserved(text) ? 's' : 't');
 
 /** What stands before the class in a namespace's subjects, of one kind and, where stored, one shard. */
@@ -57,6 +63,8 @@ export const logScope = (namespace: Namespace, shard: number): string =>
   `${subjectRoot}.log.${shard}.${namespace}.`;
 export const liveScope = (namespace: Namespace): string => `${subjectRoot}.live.${namespace}.`;
 export const keptScope = (namespace: Namespace): string => `${subjectRoot}.kept.${namespace}.`;
+
+export const shelfScope = (name: string): string => `${subjectRoot}.shelf.${name}.`;
 
 export function subjectOf(scope: string, topic: Topic): string {
   return `${scope}${classOf(topic)}.${toTokens(topic)}`;

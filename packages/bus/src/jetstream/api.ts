@@ -145,6 +145,32 @@ export async function leaderMessage(
   };
 }
 
+/** How many messages each subject of a filter holds. */
+export async function subjectCounts(
+  link: Link,
+  stream: string,
+  filter: string,
+): Promise<ReadonlyMap<string, number>> {
+  const counts = new Map<string, number>();
+  for (let offset = 0, total = 1; offset < total; ) {
+    const answer = await askInfo(link, stream, JSON.stringify({ subjects_filter: filter, offset }));
+    const found = Object.entries(answer.state.subjects ?? {});
+    for (const [subject, count] of found) counts.set(subject, count);
+    offset += found.length;
+    // The broker tells of 100,000 subjects at once, and then how many there are.
+    total = found.length === 0 ? 0 : ((answer as { total?: number }).total ?? 0);
+  }
+  return counts;
+}
+
+/** Takes out all that a filter matches; says how many there were. */
+export async function purgeFilter(link: Link, stream: string, filter: string): Promise<number> {
+  const answer = await link.request(`$JS.API.STREAM.PURGE.${stream}`, JSON.stringify({ filter }));
+  const { error, purged } = parse<{ purged?: number }>(answer.string());
+  if (error !== undefined) throw refusal(stream, error);
+  return purged ?? 0;
+}
+
 /** Takes out what a subject holds up to and including `sequence`. Asked again it finds less, or nothing. */
 export async function purgeSubject(
   link: Link,

@@ -19,14 +19,20 @@ import { systemClock } from '../clock.ts';
 import { Follower, type FollowerOptions, followerDefaults } from '../follower.ts';
 import { opening, type RetentionMs, shortestRetentionMs } from '../gap.ts';
 import type { Ledger } from '../ledger.ts';
+import type { Shelf } from '../shelf.ts';
+import { checkShelfName } from '../shelf-rules.ts';
+import type { Stores } from '../stores.ts';
+import type { Tail } from '../tail.ts';
 import { Broker, type LogTerms } from './broker.ts';
 import { retained } from './kept.ts';
 import { JetStreamLedger } from './ledger.ts';
 import { type Log, silent } from './log.ts';
 import { Publisher, type PublisherLimits } from './publisher.ts';
 import { endOf, startOf } from './resume.ts';
+import { JetStreamShelf } from './shelf.ts';
 import { JetStreamSignals } from './signals.ts';
 import { JetStreamSource } from './source.ts';
+import { checkTailName, JetStreamTail } from './tail.ts';
 import { TopicLog } from './topic-log.ts';
 import { joinGroup, type Work, type WorkLimits, workLimits } from './work.ts';
 
@@ -48,11 +54,9 @@ export interface JetStreamOptions {
 }
 
 /** A backbone on NATS JetStream. */
-export interface JetStreamBackbone extends Backbone {
+export interface JetStreamBackbone extends Backbone, Stores {
   /** As the streams said last; undefined before they were seen. */
   readonly terms: LogTerms | undefined;
-  /** A ledger that `migrate` made. */
-  ledger(name: string): Ledger;
 }
 
 /**
@@ -71,6 +75,8 @@ class Connected implements JetStreamBackbone {
   readonly #options: JetStreamOptions;
   readonly #buses = new Map<Namespace, Bus>();
   readonly #ledgers = new Map<string, Ledger>();
+  readonly #shelves = new Map<string, Shelf>();
+  readonly #tails = new Map<string, Tail>();
 
   constructor(options: JetStreamOptions) {
     this.#options = options;
@@ -117,6 +123,26 @@ class Connected implements JetStreamBackbone {
       this.#ledgers.set(name, ledger);
     }
     return ledger;
+  }
+
+  shelf(name: string): Shelf {
+    let shelf = this.#shelves.get(name);
+    if (shelf === undefined) {
+      checkShelfName(name);
+      shelf = new JetStreamShelf(this.#broker, name);
+      this.#shelves.set(name, shelf);
+    }
+    return shelf;
+  }
+
+  tail(name: string): Tail {
+    let tail = this.#tails.get(name);
+    if (tail === undefined) {
+      checkTailName(name);
+      tail = new JetStreamTail(this.#broker, this.#options.log ?? silent, name, this.ledger('tails'));
+      this.#tails.set(name, tail);
+    }
+    return tail;
   }
 }
 

@@ -108,6 +108,11 @@ export class Broker {
     return this.#heads.run();
   }
 
+  /** The head of a shard as it was heard of last, which is about a second old; 0 before. */
+  lastKnown(shard: number): number {
+    return this.#known[shard]?.view.lastSequence ?? 0;
+  }
+
   /** What the leaders say of all shards now. */
   views(): Promise<readonly StreamView[]> {
     return this.#views.run();

@@ -57,6 +57,38 @@ export function directPage(link: Link, question: PageQuestion): Promise<Page> {
   return promise;
 }
 
+/**
+ * One message from whichever replica answers; undefined where it has none.
+ *
+ * @throws PushfleetError `unavailable` without an answer in time
+ */
+export async function directMessage(
+  link: Link,
+  stream: string,
+  sequence: number,
+): Promise<StoredMessage | undefined> {
+  const answer = await link.request(`$JS.API.DIRECT.GET.${stream}`, JSON.stringify({ seq: sequence }));
+  const block = rawBlock(answer);
+  const status = statusOf(block);
+  if (status === 404) return undefined;
+  const message = status === 0 ? storedMessage(answer, block, new BrokerLines(block)) : undefined;
+  if (message === undefined) throw unavailable('The log does not answer.');
+  return message;
+}
+
+/** Undefined where the broker's own lines are not on it. */
+function storedMessage(message: Msg, block: Uint8Array, lines: BrokerLines): StoredMessage | undefined {
+  const sequence = lines.number('Nats-Sequence');
+  if (sequence === undefined) return undefined;
+  return {
+    subject: lines.text('Nats-Subject') ?? '',
+    sequence,
+    time: parseTime(lines.get('Nats-Time-Stamp')),
+    block,
+    payload: message.data,
+  };
+}
+
 /** Adds one answer; says whether more are to come, the page is over, or nothing is left behind it. */
 function take(message: Msg, messages: StoredMessage[]): 'more' | 'page' | 'end' {
   const block = rawBlock(message);
@@ -64,16 +96,10 @@ function take(message: Msg, messages: StoredMessage[]): 'more' | 'page' | 'end' 
   const lines = new BrokerLines(block);
   if (status === 404) return 'end';
   if (status === 204) return lines.number('Nats-Num-Pending') === 0 ? 'end' : 'page';
-  const sequence = lines.number('Nats-Sequence');
-  if (status !== 0 || sequence === undefined) return 'page';
+  const stored = status === 0 ? storedMessage(message, block, lines) : undefined;
+  if (stored === undefined) return 'page';
   // The broker names the message it sent before this one: another means that one was lost on the way.
   if (lines.number('Nats-Last-Sequence') !== (messages.at(-1)?.sequence ?? 0)) return 'page';
-  messages.push({
-    subject: lines.text('Nats-Subject') ?? '',
-    sequence,
-    time: parseTime(lines.get('Nats-Time-Stamp')),
-    block,
-    payload: message.data,
-  });
+  messages.push(stored);
   return 'more';
 }

@@ -14,6 +14,8 @@ import {
   logConfig,
   logStream,
   type StreamOptions,
+  shelfConfig,
+  shelfNames,
 } from './streams.ts';
 
 export interface MigrateOptions extends StreamOptions {
@@ -72,6 +74,7 @@ async function run(streams: Streams, link: Link, options: MigrateOptions): Promi
     await streams.ensure(logConfig(layout, shard, options));
   }
   await streams.ensure(keptConfig(options));
+  for (const name of shelfNames) await streams.ensure(shelfConfig(name, options));
   return { ...layout, created: streams.created, updated: streams.updated, removed: streams.removed };
 }
 

@@ -59,7 +59,12 @@ async function positionIn(
 }
 
 /** The position before the first publication of that time or a later one. */
-async function positionAt(broker: Broker, shard: number, view: StreamView, time: number): Promise<number> {
+export async function positionAt(
+  broker: Broker,
+  shard: number,
+  view: StreamView,
+  time: number,
+): Promise<number> {
   if (time <= 0) return 0;
   if (time > latestTime) return view.lastSequence;
   const question = { start_time: new Date(time).toISOString() };

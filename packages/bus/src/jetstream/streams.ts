@@ -1,6 +1,6 @@
 import { DiscardPolicy, RetentionPolicy, StorageType, type StreamConfig } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
-import { subjectRoot } from '../subject.ts';
+import { shelfScope, subjectRoot } from '../subject.ts';
 
 /** Which streams hold the log. The record of it decides which cursors are of this log. */
 export interface Layout {
@@ -21,12 +21,23 @@ export interface StreamOptions {
 }
 
 /** The ledgers there are; a new one is a new line here and made by the next `migrate`. */
-export const ledgerNames = ['layout', 'revocations', 'meters'] as const;
+export const ledgerNames = [
+  'layout',
+  'revocations',
+  'meters',
+  'subscriptions',
+  'tails',
+  'deletions',
+] as const;
+
+/** The shelves there are; a new one is a new line here too. */
+export const shelfNames = ['lanes', 'dead', 'attempts', 'owed'] as const;
 
 export const logStream = (generation: string, shard: number): string =>
   `pushfleet_log_${generation}_${shard}`;
 export const keptStream = 'pushfleet_kept';
 export const ledgerStream = (name: string): string => `pushfleet_ledger_${name}`;
+export const shelfStream = (name: string): string => `pushfleet_shelf_${name}`;
 
 /** The shard of a log stream of that generation, from its name; undefined where it is another's. */
 export function shardOfStream(stream: string, layout: Layout): number | undefined {
@@ -88,5 +99,20 @@ export function ledgerConfig(name: string, options: StreamOptions): Config {
     // Leaves a marker where an entry expires, so that watchers hear of it.
     subject_delete_marker_ttl: nanos(3_600_000),
     allow_rollup_hdrs: true,
+  };
+}
+
+/** The shelves together have as much room as the log. */
+export function shelfConfig(name: string, options: StreamOptions): Config {
+  return {
+    ...common,
+    name: shelfStream(name),
+    description: `Pushfleet: shelf ${name}`,
+    subjects: [`${shelfScope(name)}>`],
+    num_replicas: options.replicas,
+    max_bytes: Math.floor(options.maxBytes / shelfNames.length),
+    duplicate_window: nanos(options.duplicateWindowMs),
+    allow_direct: true,
+    allow_atomic: true,
   };
 }
