@@ -17,6 +17,18 @@ export function part(name: string, of: Lifecycle): Part {
   };
 }
 
+/** The same, drained only when what it serves has drained: what was accepted still needs it. */
+export function afterwards(drained: Promise<void>, of: Lifecycle): Lifecycle {
+  return {
+    start: () => of.start(),
+    drain: async (deadline) => {
+      await drained;
+      await of.drain(deadline);
+    },
+    close: () => of.close(),
+  };
+}
+
 /** The log as a part: without it a service is not ready. `of` stands in where its lifecycle is wrapped. */
 export function logPart(backbone: Backbone, of: Lifecycle = backbone): Part {
   return { ...part('log', of), ready: () => (backbone.ready ? undefined : logAway) };

@@ -44,8 +44,8 @@ const own = {
   }),
   timeoutMs: field.duration({
     env: 'PUSHFLEET_WEBHOOK_TIMEOUT',
-    doc: 'How long one attempt may take, from the lookup of its host to the end of the answer, where the subscription does not say.',
-    fallback: 15,
+    doc: 'How long one attempt may take, from the lookup of its host to the end of the answer. A subscription can ask for less.',
+    fallback: 30,
     min: 1,
     max: 120,
   }),

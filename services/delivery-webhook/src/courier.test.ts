@@ -155,6 +155,14 @@ describe('what the receiver says', () => {
     assert.deepEqual([verdict, status], ['failed', undefined]);
     assert.ok(error);
   });
+
+  test('takes no longer than the operator says', async () => {
+    const to = await receiver(() => {});
+    const hasty = courier({ env: { PUSHFLEET_WEBHOOK_TIMEOUT: '1' } });
+    const { verdict } = await hasty.courier.attempt(errand(webhook({ url: to.url, timeoutMs: 120_000 })));
+    assert.equal(verdict, 'failed');
+    await hasty.caller.close();
+  });
 });
 
 test('what the fleet’s rules forbid fails, and the owner is told why', async () => {

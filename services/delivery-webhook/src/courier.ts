@@ -1,7 +1,9 @@
+import { PushfleetError } from '@pushfleet/core';
 import type { Courier, Errand, Outcome, SubscriptionCalls } from '@pushfleet/delivery';
 import { CallError, type Caller, type OutboundAnswer, type OutboundRequest } from '@pushfleet/outbound';
 import {
   type Subscription,
+  SubscriptionState,
   WebhookHandshake,
   type WebhookTarget,
 } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
@@ -18,7 +20,7 @@ export interface WebhookCourierOptions {
   readonly log: Log;
   /** The DNS name by which receivers know the fleet. */
   readonly origin: string | undefined;
-  /** An attempt takes no longer, where its subscription does not say, in milliseconds. */
+  /** An attempt takes no longer, whatever its subscription says, in milliseconds. */
   readonly timeoutMs: number;
   /** Most deliveries a second, where the subscription does not say. */
   readonly endpointRate: number;
@@ -95,9 +97,18 @@ export class WebhookCourier implements Courier {
     // The record counts whole deliveries a second: who allows less answers 429 now and then, and that is obeyed.
     const perSecond = Math.max(1, Math.floor((perMinute ?? Number.POSITIVE_INFINITY) / 60));
     if (perSecond >= (webhook.ratePerSecond || this.#options.endpointRate)) return judgement;
+    const state = SubscriptionState.SUBSCRIPTION_STATE_ACTIVE;
     const target = { $case: 'webhook', webhook: { ...webhook, ratePerSecond: perSecond } } as const;
-    await this.#options.registry.change({ ...subscription, target }, ['webhook.rate_per_second']);
-    return judgement;
+    // One change: whoever else is about to make it active then finds that it is, with its rate.
+    const changed = { ...subscription, state, stateReason: '', target };
+    const fields = ['state', 'state_reason', 'webhook.rate_per_second'];
+    try {
+      await this.#options.registry.change(changed, fields);
+      return judgement;
+    } catch (error) {
+      const { message } = PushfleetError.from(error);
+      return { verdict: 'failed', error: `The receiver agreed; its rate could not be noted: ${message}` };
+    }
   }
 
   #headers(
@@ -120,7 +131,7 @@ export class WebhookCourier implements Courier {
     webhook: WebhookTarget,
     request: Omit<OutboundRequest, 'url' | 'timeoutMs'>,
   ): Promise<OutboundAnswer> {
-    const timeoutMs = webhook.timeoutMs || this.#options.timeoutMs;
+    const timeoutMs = Math.min(webhook.timeoutMs || Number.POSITIVE_INFINITY, this.#options.timeoutMs);
     return this.#options.caller.call({ ...request, url: webhook.url, timeoutMs });
   }
 

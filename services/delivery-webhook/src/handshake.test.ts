@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { after, describe, test } from 'node:test';
-import { WebhookHandshake } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
+import { SubscriptionState, WebhookHandshake } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import { Webhook } from 'standardwebhooks';
 import {
   courier,
@@ -138,8 +138,9 @@ describe('the handshake of CloudEvents', () => {
       assert.equal((await shake(await allows('*', perMinute), ratePerSecond)).verdict, 'delivered');
       const [change] = changes;
       if (change === undefined) return undefined;
-      assert.deepEqual(change.fields, ['webhook.rate_per_second']);
-      const { target } = change.subscription;
+      assert.deepEqual(change.fields, ['state', 'state_reason', 'webhook.rate_per_second']);
+      const { target, state } = change.subscription;
+      assert.equal(state, SubscriptionState.SUBSCRIPTION_STATE_ACTIVE);
       return target?.$case === 'webhook' ? target.webhook.ratePerSecond : undefined;
     };
     assert.equal(await rates('120', 3), 2);
@@ -155,7 +156,9 @@ describe('the handshake of CloudEvents', () => {
   test('a rate that cannot be stored now is asked for again', async () => {
     const away = courier({ env: origin, registryAway: true });
     const { url } = await allows('*', '60');
-    assert.equal((await away.courier.attempt(handshake(target(url)))).verdict, 'failed');
+    const { verdict, error } = await away.courier.attempt(handshake(target(url)));
+    assert.equal(verdict, 'failed');
+    assert.match(error ?? '', /agreed; its rate could not be noted: The registry is away/);
     await away.caller.close();
   });
 

@@ -2,6 +2,7 @@ import { connectJetStream } from '@pushfleet/bus';
 import type { Lifecycle } from '@pushfleet/core';
 import { createHubs } from '@pushfleet/hub';
 import {
+  afterwards,
   answerForHubs,
   type Config,
   createFleet,
@@ -123,18 +124,6 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
       part('hubs', afterwards(api.drained, hubs)),
       part('api', api),
     ],
-  };
-}
-
-/** The same, drained only when what it serves has drained: what was accepted still needs it. */
-function afterwards(drained: Promise<void>, of: Lifecycle): Lifecycle {
-  return {
-    start: () => of.start(),
-    drain: async (deadline) => {
-      await drained;
-      await of.drain(deadline);
-    },
-    close: () => of.close(),
   };
 }
 
