@@ -95,7 +95,8 @@ export class Calls {
     }
     const attempts = call.attempts + 1;
     const delay = retryDelay(this.#o.retryMs, attempts, outcome.retryAfterMs);
-    if (delay !== undefined && outcome.verdict !== 'gone') {
+    const refused = outcome.verdict === 'gone' || outcome.verdict === 'rejected';
+    if (delay !== undefined && !refused) {
       const at = Date.now() + delay;
       await this.#o.books.callLater({ ...call, attempts }, at);
       return at;
