@@ -9,6 +9,9 @@ interface Held {
   readonly expiresAt: number;
 }
 
+/** A timer for longer than 2^31 ms would fire at once. */
+const longestTimerMs = 86_400_000;
+
 /** A ledger that lives as long as its process. */
 export class MemoryLedger implements Ledger {
   readonly #clock: Clock;
@@ -31,18 +34,10 @@ export class MemoryLedger implements Ledger {
     options: { ifRevision?: number; ttlMs?: number } = {},
   ): Promise<number> {
     this.#compare(key, options.ifRevision);
-    const { ttlMs } = options;
-    const revision = this.#write(
-      key,
-      value,
-      ttlMs === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() + ttlMs,
-    );
-    if (ttlMs !== undefined) {
-      this.#clock.after(ttlMs, () => {
-        if (this.#entries.get(key)?.revision === revision)
-          this.#write(key, undefined, Number.POSITIVE_INFINITY);
-      });
-    }
+    const { ttlMs = Number.POSITIVE_INFINITY } = options;
+    const expiresAt = this.#clock.now() + ttlMs;
+    const revision = this.#write(key, value, expiresAt);
+    if (options.ttlMs !== undefined) this.#endLater(key, revision, expiresAt);
     return revision;
   }
 
@@ -88,6 +83,15 @@ export class MemoryLedger implements Ledger {
       'conflict',
       `The entry ${key} is at revision ${held}, not ${wanted}; read it again.`,
     );
+  }
+
+  #endLater(key: string, revision: number, expiresAt: number): void {
+    const wait = Math.min(Math.max(expiresAt - this.#clock.now(), 1), longestTimerMs);
+    this.#clock.after(wait, () => {
+      if (this.#entries.get(key)?.revision !== revision) return;
+      if (expiresAt > this.#clock.now()) this.#endLater(key, revision, expiresAt);
+      else this.#write(key, undefined, Number.POSITIVE_INFINITY);
+    });
   }
 
   #write(key: string, value: Uint8Array | undefined, expiresAt: number): number {

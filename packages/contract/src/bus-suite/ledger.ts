@@ -103,6 +103,7 @@ export function keepingLedgers(ledgerOf: () => Ledger): void {
 
     it('lets an entry end', async () => {
       const ledger = ledgerOf();
+      await ledger.put('long', value('1'), { ttlMs: 90 * 86_400_000 });
       const entries: LedgerEntry[] = [];
       const watch = await ledger.watch((entry) => entries.push(entry), { prefix: 'ttl' });
       await ledger.put('ttl', value('1'), { ttlMs: 1_000 });
@@ -110,6 +111,7 @@ export function keepingLedgers(ledgerOf: () => Ledger): void {
       await until(async () => (await ledger.get('ttl')) === undefined, 'the end of the entry');
       await until(() => entries.length === 2, 'the news of it');
       assert.equal(entries[1]?.value, undefined);
+      assert.notEqual(await ledger.get('long'), undefined);
       watch.stop();
     });
   });
