@@ -35,6 +35,8 @@ export interface InternalServer {
 
 const issuer = 'pushfleet';
 const audience = 'pushfleet-internal';
+/** Largest answer that is taken, in bytes: a thousand subscriptions at the size that the registry allows each. */
+const answerBytes = 33_554_432;
 /** Seconds for which one token of the fleet's own is good. */
 const lifetime = 60;
 
@@ -59,6 +61,7 @@ export function internalClient(
       'grpc.keepalive_time_ms': 20_000,
       'grpc.keepalive_timeout_ms': 10_000,
       'grpc.max_reconnect_backoff_ms': 5_000,
+      'grpc.max_receive_message_length': answerBytes,
     },
   };
 }

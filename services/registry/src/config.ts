@@ -4,9 +4,11 @@ import {
   field,
   internalFields,
   natsFields,
+  policyFields,
   tokenFields,
 } from '@pushfleet/runtime';
 import { parseRedisUrl, redisUrlRule } from './redis-url.ts';
+import { parseSealingKeys, sealingKeysRule } from './subscriptions/sealing-keys.ts';
 
 export const title = 'registry';
 
@@ -16,6 +18,7 @@ export const fields = {
   ...tokenFields,
   ...natsFields,
   ...internalFields,
+  ...policyFields,
   listen: field.address({
     env: 'PUSHFLEET_REGISTRY_LISTEN',
     doc: 'Where the registry answers managers and browsers over HTTP.',
@@ -81,4 +84,21 @@ export const fields = {
     fallback: 100_000,
     min: 1,
   }),
+  subscriptions: field.integer({
+    env: 'PUSHFLEET_SUBSCRIPTIONS',
+    doc: 'The most subscriptions of one namespace, of all kinds and in every state; a quota of PUSHFLEET_POLICIES_FILE may allow it fewer. What several instances create at the same moment can pass it by that.',
+    fallback: 1_000_000,
+    min: 0,
+  }),
+  secretsKeys: field.parsed(
+    {
+      env: 'PUSHFLEET_SECRETS_KEYS',
+      doc: 'The keys that the secrets of subscriptions are encrypted under (AES-256-GCM): the first encrypts, all decrypt. Absent, a subscription that has a secret is refused. docs/operations.md says how a key is exchanged.',
+      rule: sealingKeysRule,
+      example: 'PUSHFLEET_SECRETS_KEYS_FILE=/run/secrets/secrets_keys',
+      optional: true,
+      secret: true,
+    },
+    parseSealingKeys,
+  ),
 };

@@ -9,6 +9,8 @@ import { type Registry, wireRegistry } from './wire.ts';
 
 export const secret = 'a secret of the tests that is long enough';
 const key = createSecretKey(Buffer.from(secret));
+/** What secrets of subscriptions are encrypted under. */
+export const secretsKey = `test:${Buffer.alloc(32, 7).toString('base64')}`;
 
 type Backbone = Parameters<typeof wireRegistry>[2];
 
@@ -42,18 +44,20 @@ export const sharedLog = (): Backbone => createMemoryBackbone();
 /** The log out of reach while `away` is set. */
 export function fickleLog(): Backbone & { away: boolean } {
   const log = createMemoryBackbone();
-  const inner = log.ledger('revocations');
   const state = { away: false };
   const guarded =
     <A extends unknown[], R>(method: (...args: A) => Promise<R>) =>
     (...args: A): Promise<R> =>
       state.away ? Promise.reject(away()) : method(...args);
-  const ledger: Ledger = {
-    get: guarded((name) => inner.get(name)),
-    put: guarded((name, value, options) => inner.put(name, value, options)),
-    delete: guarded((name, options) => inner.delete(name, options)),
-    read: guarded((options) => inner.read(options)),
-    watch: guarded((on, options) => inner.watch(on, options)),
+  const ledger = (name: string): Ledger => {
+    const inner = log.ledger(name);
+    return {
+      get: guarded((key) => inner.get(key)),
+      put: guarded((key, value, options) => inner.put(key, value, options)),
+      delete: guarded((key, options) => inner.delete(key, options)),
+      read: guarded((options) => inner.read(options)),
+      watch: guarded((on, options) => inner.watch(on, options)),
+    };
   };
   return Object.assign(state, {
     ready: true,
@@ -62,7 +66,7 @@ export function fickleLog(): Backbone & { away: boolean } {
     start: async () => {},
     drain: async () => {},
     close: async () => {},
-    ledger: () => ledger,
+    ledger,
   });
 }
 
@@ -73,6 +77,7 @@ export async function startInstance(options: InstanceOptions): Promise<Instance>
     PUSHFLEET_REDIS_URL: options.redisUrl,
     PUSHFLEET_REGISTRY_LISTEN: '127.0.0.1:0',
     PUSHFLEET_REGISTRY_GRPC_LISTEN: '127.0.0.1:0',
+    PUSHFLEET_SECRETS_KEYS: secretsKey,
     ...options.env,
   });
   const log = createLog({ name: 'registry', level: 'silent' });

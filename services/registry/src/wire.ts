@@ -1,22 +1,28 @@
 import type { Ledger } from '@pushfleet/bus';
-import type { Backbone } from '@pushfleet/core';
+import type { Backbone, Namespace } from '@pushfleet/core';
 import {
   type Config,
+  createPolicies,
   createTokenCheck,
   HttpServer,
   internalServer,
   logPart,
   type Metrics,
   type Part,
+  type Policies,
   RateLimit,
   type ServiceContext,
 } from '@pushfleet/runtime';
 import type { fields } from './config.ts';
-import { GrpcApi } from './grpc.ts';
+import { GrpcApi } from './grpc/server.ts';
 import { createApp } from './http/app.ts';
+import { RedisIndex } from './index/redis-index.ts';
 import { RedisStore } from './redis.ts';
 import { RevocationIndex } from './revocation-index.ts';
 import { RevocationRegister } from './revocations.ts';
+import { indexChangeOf } from './subscriptions/record.ts';
+import { Sealing } from './subscriptions/sealing.ts';
+import { Subscriptions } from './subscriptions/store.ts';
 import { Tickets } from './tickets.ts';
 
 export interface Registry {
@@ -29,7 +35,7 @@ export interface Registry {
 export function wireRegistry(
   config: Config<typeof fields>,
   { log, metrics }: Pick<ServiceContext, 'log' | 'metrics'>,
-  backbone: Backbone & { ledger(name: 'revocations'): Ledger },
+  backbone: Backbone & { ledger(name: 'revocations' | 'subscriptions'): Ledger },
 ): Registry {
   const redis = new RedisStore(config, log);
   const revocations = new RevocationRegister({
@@ -43,6 +49,17 @@ export function wireRegistry(
     lifetimeMs: config.ticketMs,
     outstanding: config.ticketsOutstanding,
     rate: new RateLimit({ perSecond: config.ticketRate, burst: config.ticketBurst }),
+  });
+  const policies = createPolicies({ file: config.policiesFile, log, metrics });
+  const ledger = backbone.ledger('subscriptions');
+  const index = new RedisIndex({ store: redis, ledger, changeOf: indexChangeOf, log });
+  const subscriptions = new Subscriptions({
+    ledger,
+    index,
+    sealing: new Sealing(config.secretsKeys ?? []),
+    backbone,
+    limit: (namespace) => mostOf(namespace, policies, config.subscriptions),
+    log,
   });
   const app = createApp({
     ...config,
@@ -59,9 +76,17 @@ export function wireRegistry(
     requestTimeoutMs: 15_000,
   });
   const internal = internalServer(config);
-  const grpc = new GrpcApi({ address: config.grpcListen, internal, tickets, revocations, log });
+  const grpc = new GrpcApi({
+    address: config.grpcListen,
+    internal,
+    tickets,
+    revocations,
+    subscriptions,
+    log,
+  });
   declareMetrics(metrics, { revocations, tickets, grpc });
-  const parts = [redis, logPart(backbone), revocations, grpc, http];
+  declareSubscriptions(metrics, subscriptions, grpc);
+  const parts = [policies, redis, logPart(backbone), revocations, index, subscriptions, grpc, http];
   return { parts, http, grpc };
 }
 
@@ -79,3 +104,31 @@ function declareMetrics(
     Object.entries(of.tickets.counts).map(([outcome, count]) => [count, { outcome }] as const),
   );
 }
+
+function declareSubscriptions(metrics: Metrics, subscriptions: Subscriptions, grpc: GrpcApi): void {
+  const { tally, resealer } = subscriptions;
+  metrics.total(
+    'pushfleet_subscription_changes',
+    { description: 'Subscriptions created, updated and deleted here, by kind.' },
+    () => tally.changes(),
+  );
+  metrics.total(
+    'pushfleet_subscription_states',
+    { description: 'Subscriptions that came into a state here, by kind.' },
+    () => tally.states(),
+  );
+  metrics.gauge(
+    'pushfleet_subscription_watchers',
+    { description: 'Services that follow the subscriptions here.' },
+    () => grpc.subscriptionWatchers,
+  );
+  metrics.gauge(
+    'pushfleet_subscription_secrets_outdated',
+    { description: 'Subscriptions with secrets under an older or a missing key; absent until counted.' },
+    () => (resealer.outdated === undefined ? [] : [[resealer.outdated, {}] as const]),
+  );
+}
+
+/** The smaller of what the operator allows every namespace and what this one's quota is. */
+const mostOf = (namespace: Namespace, policies: Pick<Policies, 'quota'>, most: number): number =>
+  Math.min(policies.quota(namespace).subscriptions ?? most, most);

@@ -2,21 +2,13 @@ import type {
   RevocationChange,
   WatchRevocationsResponse,
 } from '@pushfleet/proto/pushfleet/registry/v1/revocations';
-import type { RevocationEntry } from './revocation.ts';
-import type { Change } from './revocation-table.ts';
+import type { RevocationEntry } from '../revocation.ts';
+import type { Change } from '../revocation-table.ts';
+import type { Sink } from './watches.ts';
 
 /** Where the revocations come from. */
 export interface Source {
   watch(on: (change: Change) => void): { readonly snapshot: readonly RevocationEntry[]; stop(): void };
-}
-
-/** What a stream needs of a gRPC call. */
-export interface Sink {
-  /** False where the caller is behind; `onDrain` comes when it has caught up. */
-  write(response: WatchRevocationsResponse): boolean;
-  onDrain(on: () => void): void;
-  /** The caller is too far behind. */
-  overflow(): void;
 }
 
 const batchChanges = 500;
@@ -28,7 +20,7 @@ const mostPending = 100_000;
  *
  * @throws PushfleetError `unavailable` while the revocations are not known
  */
-export function streamRevocations(source: Source, sink: Sink): () => void {
+export function streamRevocations(source: Source, sink: Sink<WatchRevocationsResponse>): () => void {
   let pending: RevocationChange[] = [];
   let stopped = false;
   let snapshotLeft = 0;

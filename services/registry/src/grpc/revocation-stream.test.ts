@@ -3,9 +3,9 @@ import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Namespace } from '@pushfleet/core';
 import type { WatchRevocationsResponse } from '@pushfleet/proto/pushfleet/registry/v1/revocations';
-import type { RevocationEntry } from './revocation.ts';
-import type { Change } from './revocation-table.ts';
-import { streamRevocations } from './watch-stream.ts';
+import type { RevocationEntry } from '../revocation.ts';
+import type { Change } from '../revocation-table.ts';
+import { streamRevocations } from './revocation-stream.ts';
 
 const entry = (n: number): RevocationEntry => ({
   namespace: 'team-a' as Namespace,
