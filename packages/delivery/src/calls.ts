@@ -95,8 +95,8 @@ export class Calls {
     }
     const attempts = call.attempts + 1;
     const delay = retryDelay(this.#o.retryMs, attempts, outcome.retryAfterMs);
-    const refused = outcome.verdict === 'gone' || outcome.verdict === 'rejected';
-    if (delay !== undefined && !refused) {
+    // Whoever asked and heard a refusal draws its own conclusion; nobody else may be waiting.
+    if (delay !== undefined && outcome.verdict !== 'gone') {
       const at = Date.now() + delay;
       await this.#o.books.callLater({ ...call, attempts }, at);
       return at;

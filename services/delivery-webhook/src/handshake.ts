@@ -95,8 +95,9 @@ function readPermission(answer: OutboundAnswer, origin: string, now: number): Co
   );
 }
 
-/** An address that answers, and not as one that is overwhelmed or broken, does not know of the handshake. */
+/** An address that answers, and not as one that is overwhelmed or broken, does not know of the handshake, or says no. */
 function refused(judgement: Judgement): Judgement {
   const { verdict, status = 0 } = judgement;
-  return verdict === 'failed' && status < 500 ? { ...judgement, verdict: 'rejected' } : judgement;
+  const final = verdict === 'gone' || (verdict === 'failed' && status < 500);
+  return final ? { ...judgement, verdict: 'rejected' } : judgement;
 }
