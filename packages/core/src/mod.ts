@@ -1,6 +1,7 @@
 export * from './bus.ts';
 export * from './cloudevent-decode.ts';
 export * from './cloudevents.ts';
+export * from './coalesced.ts';
 export * from './content.ts';
 export * from './cursor.ts';
 export * from './error.ts';
@@ -13,3 +14,4 @@ export * from './percent.ts';
 export * from './publication.ts';
 export * from './status.ts';
 export * from './topic.ts';
+export * from './trie.ts';

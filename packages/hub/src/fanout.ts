@@ -1,9 +1,8 @@
-import type { Publication, Topic, TopicFilter } from '@pushfleet/core';
+import { FilterTrie, type Publication, type Topic, type TopicFilter } from '@pushfleet/core';
 import type { Envelope, PublicationParcel } from './delivery.ts';
 import type { Mark } from './mark.ts';
 import type { Receiver, Subscription } from './subscription.ts';
 import type { Tally } from './tally.ts';
-import { FilterTrie } from './trie.ts';
 
 /** The live subscriptions of one filter. */
 interface Holders {

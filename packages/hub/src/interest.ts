@@ -1,8 +1,14 @@
-import { type Following, isExact, type Place, type Topic, type TopicFilter } from '@pushfleet/core';
+import {
+  type Following,
+  isExact,
+  LevelTrie,
+  type Place,
+  type Topic,
+  type TopicFilter,
+} from '@pushfleet/core';
 import type { Clock } from './clock.ts';
 import { Linger } from './linger.ts';
 import { Mark } from './mark.ts';
-import { LevelTrie } from './trie.ts';
 
 /** A filter that feeds of this hub hold. */
 interface Want {

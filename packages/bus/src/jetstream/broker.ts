@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Place } from '@pushfleet/core';
+import { Coalesced, type Place } from '@pushfleet/core';
 import type { Suspicion } from '../source.ts';
 import { type StreamView, streamInfo } from './api.ts';
 import { Gate } from './gate.ts';
 import { type VerifiedLayout, verifyLayout } from './layout.ts';
 import { Disconnected, Link, type LinkOptions } from './link.ts';
 import type { Log } from './log.ts';
-import { Coalesced, patiently } from './retry.ts';
+import { patiently } from './retry.ts';
 import { logStream, shardOfStream } from './streams.ts';
 
 /** How long the log keeps things, in milliseconds. */

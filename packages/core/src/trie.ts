@@ -1,4 +1,4 @@
-import { isExact, isReserved, type Topic, type TopicFilter } from '@pushfleet/core';
+import { isExact, isReserved, type Topic, type TopicFilter } from './topic.ts';
 
 interface Branch<V> {
   children: Map<string, Branch<V>> | undefined;

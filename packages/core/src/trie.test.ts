@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { covers, matches, parseTopic, parseTopicFilter, type TopicFilter } from '@pushfleet/core';
 import fc from 'fast-check';
+import { covers, matches, parseTopic, parseTopicFilter, type TopicFilter } from './topic.ts';
 import { FilterTrie, LevelTrie } from './trie.ts';
 
 const level = fc.constantFrom('a', 'b', '', '$a', '日');
