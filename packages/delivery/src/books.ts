@@ -6,7 +6,7 @@ import { encodeJob, encodeJson, type Job, type Owed, type Reference } from './jo
 import type { Delivery, Lane } from './lane.ts';
 import type { OwedShelf } from './owed-shelf.ts';
 import { untilDone } from './patience.ts';
-import { keyOf, laneKey, type SubscriptionRef, shortHash, slotOf } from './place.ts';
+import { keyOf, laneKey, nameOf, type SubscriptionRef, shortHash, slotOf } from './place.ts';
 
 /** A dead letter as it lies on its shelf. */
 export interface Buried extends Reference {
@@ -117,7 +117,7 @@ export class Books {
 
   /** Says to the owner of the lane's slot, this worker or another, that something lies there. */
   nudge({ ref, slot }: Pick<Lane, 'ref' | 'slot'>): Promise<void> {
-    const entry = { slot, id: randomUUID(), body: encodeJob({ kind: 'nudge', ...ref }) };
+    const entry = { slot, id: randomUUID(), body: encodeJob({ kind: 'nudge', ...nameOf(ref) }) };
     return this.#until('a nudge', () => this.#o.queue.put([entry]));
   }
 

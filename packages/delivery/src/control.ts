@@ -5,7 +5,7 @@ import type { Attempt, DeadLetter } from './attempt.ts';
 import type { Buried } from './books.ts';
 import { attemptSignal, type CallNews } from './calls.ts';
 import { decodeJson, encodeJob, encodeJson, type Job, type Reference } from './job.ts';
-import { keyOf, laneKey, type SubscriptionRef, slotOf } from './place.ts';
+import { keyOf, laneKey, nameOf, type SubscriptionRef, slotOf } from './place.ts';
 
 /** Part of a list, newest first. */
 export interface Page<T> {
@@ -79,7 +79,7 @@ class Control implements DeliveryControl {
     });
     const timer = setTimeout(() => resolve(undefined), waitMs);
     try {
-      await this.#put(of, { kind: 'call', ...pick(of), why, delivery, attempts: 0 });
+      await this.#put(of, { kind: 'call', ...nameOf(of), why, delivery, attempts: 0 });
       return await promise;
     } finally {
       stop();
@@ -109,16 +109,16 @@ class Control implements DeliveryControl {
     }
     const reference: Reference = { owed: decodeJson<Buried>(entry.body).owed, attempts: 0 };
     await this.#lanes.append([{ key: laneKey(this.#kind, of), body: encodeJson(reference) }]);
-    await this.#put(of, { kind: 'nudge', ...pick(of) });
+    await this.#put(of, { kind: 'nudge', ...nameOf(of) });
     await this.#dead.remove([entry.sequence]);
   }
 
   async redeliverAll(of: SubscriptionRef): Promise<void> {
-    await this.#put(of, { kind: 'redeliver', ...pick(of) });
+    await this.#put(of, { kind: 'redeliver', ...nameOf(of) });
   }
 
   async replay(of: SubscriptionRef, after: Cursor, until: Cursor): Promise<void> {
-    await this.#put(of, { kind: 'replay', ...pick(of), after, until });
+    await this.#put(of, { kind: 'replay', ...nameOf(of), after, until });
   }
 
   async backlog(of: SubscriptionRef): Promise<Backlog> {
@@ -144,8 +144,6 @@ class Control implements DeliveryControl {
     return this.#queue.put([{ slot: slotOf(of), id: randomUUID(), body: encodeJob(job) }]);
   }
 }
-
-const pick = ({ namespace, id }: SubscriptionRef): SubscriptionRef => ({ namespace, id });
 
 const placeOf = (text: string): number | undefined =>
   /^[1-9]\d{0,15}$/.test(text) ? Number(text) : undefined;

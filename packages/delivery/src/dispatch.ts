@@ -262,6 +262,7 @@ export class Dispatch {
     for (const delivery of lane.waiting) this.#waiting.delete(delivery);
     lane.waiting.clear();
     lane.page.length = 0;
+    this.#o.lanes.clear(lane);
   }
 
   #shelveAll(lane: Lane): void {

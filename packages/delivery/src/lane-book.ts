@@ -145,6 +145,16 @@ export class LaneBook {
     return 'held';
   }
 
+  /** Removes what is kept of a subscription that has ended. */
+  clear(lane: Lane): void {
+    if (lane.cleared) return;
+    lane.cleared = true;
+    lane.behind = false;
+    void this.#o.books
+      .forget(lane)
+      .catch((error: unknown) => this.#o.log.debug({ err: error, ...lane.ref }, 'a lane was not cleared'));
+  }
+
   /** Looks at the lane again in `ms` milliseconds. */
   wakeIn(lane: Lane, ms: number): void {
     lane.wake?.();
@@ -157,6 +167,8 @@ export class LaneBook {
   async shelve(delivery: Delivery): Promise<void> {
     const { lane } = delivery;
     await this.#o.books.shelve(delivery);
+    // It ended while this was written down.
+    if (lane.cleared) await this.#o.books.forget(lane);
     lane.shelved++;
     this.grown(lane);
     // The slot's next owner may have looked before this came.
@@ -258,6 +270,7 @@ export class LaneBook {
       lane.subscription = undefined;
       // What was created anew under an old name is another subscription.
       lane.ended = false;
+      lane.cleared = false;
       this.#onReady(lane);
     }
   }

@@ -35,6 +35,8 @@ export class Lane {
   changes = 0;
   /** There is no such subscription. */
   ended = false;
+  /** What was kept of it is removed. */
+  cleared = false;
   /** The receiver has said that it wants nothing any more; the registry is being told. */
   gone = false;
   /** The registry is being told to stop it. */

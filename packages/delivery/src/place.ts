@@ -8,6 +8,9 @@ export interface SubscriptionRef {
   readonly id: string;
 }
 
+/** The name alone, of whatever has one. */
+export const nameOf = ({ namespace, id }: SubscriptionRef): SubscriptionRef => ({ namespace, id });
+
 /**
  * The slot of a subscription: FNV-1a over its name. Whatever waits for it is stored under its slot, so the
  * function never changes.

@@ -14,8 +14,6 @@ export interface SettlingOptions {
   readonly subscribers: Subscribers;
   readonly news: HookNews;
   readonly limits: { readonly retryMs: readonly number[]; readonly suspendAfterMs: number };
-  /** The lane's subscription has ended, and the registry knows. */
-  readonly onEnded: (lane: Lane) => void;
   readonly log: Log;
   readonly closing: AbortSignal;
 }
@@ -138,7 +136,10 @@ export class Settling {
     this.#o.news(lane.ref, 'gone', { reason: 'Its receiver answered that it wants nothing any more.' });
     const ended = this.#until('the end of a subscription', () =>
       this.#o.subscribers.end(lane.ref, 'gone'),
-    ).then(() => this.#o.onEnded(lane));
+    ).then(() => {
+      // From here on the registry says so.
+      lane.gone = false;
+    });
     this.#forgive(ended);
   }
 

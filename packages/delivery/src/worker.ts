@@ -12,11 +12,10 @@ import { Entry } from './entry.ts';
 import { Expander } from './expander.ts';
 import { createHookNews } from './hooks.ts';
 import { decodeJob, type Job, type Owed } from './job.ts';
-import type { Lane } from './lane.ts';
 import { LaneBook } from './lane-book.ts';
 import { OwedShelf } from './owed-shelf.ts';
 import { Stopped, untilDone } from './patience.ts';
-import type { SubscriptionRef } from './place.ts';
+import { nameOf } from './place.ts';
 import { Replays } from './replays.ts';
 import { horizonMs } from './retry.ts';
 import { Settling } from './settling.ts';
@@ -114,8 +113,7 @@ class Worker implements Part {
     const subscribers = new Subscribers(o.registry, o.subscriptionKind);
     this.#subscribers = subscribers;
     this.#deletions = new Deletions(backbone.ledger('deletions'), log);
-    const onEnded = (lane: Lane): void => this.#ended(lane);
-    const settling = new Settling({ books, subscribers, news, limits, onEnded, log, closing });
+    const settling = new Settling({ books, subscribers, news, limits, log, closing });
     this.#lanes = new LaneBook({
       ...{ kind, shelf: lanes, owed, books, subscribers, revocations: o.revocations, limits },
       ...{ onStop: (lane, reason) => settling.stop(lane, reason), log, closing },
@@ -235,11 +233,11 @@ class Worker implements Part {
         const { owed: place, attempts } = job.reference;
         const owed = await this.#until('what is owed', () => this.#owed.get(place));
         if (owed === undefined) entry.settle();
-        else this.#dispatch.offer(ref(job), owed, attempts, { on: 'queue', entry });
+        else this.#dispatch.offer(nameOf(job), owed, attempts, { on: 'queue', entry });
         return;
       }
       case 'nudge':
-        this.#dispatch.nudge(ref(job), job.attempts);
+        this.#dispatch.nudge(nameOf(job), job.attempts);
         break;
       case 'expand':
         await this.#expander.proceed(job);
@@ -263,19 +261,10 @@ class Worker implements Part {
     }
   }
 
-  #ended(lane: Lane): void {
-    void this.#books
-      .forget(lane)
-      .catch(unlessStopped)
-      .finally(() => this.#lanes.forget(lane));
-  }
-
   #until<T>(what: string, run: () => Promise<T>): Promise<T> {
     return untilDone(what, this.#closing.signal, this.#o.log, run);
   }
 }
-
-const ref = ({ namespace, id }: SubscriptionRef): SubscriptionRef => ({ namespace, id });
 
 /** What was cut short by the end of this worker is on record. */
 function unlessStopped(error: unknown): undefined {
