@@ -58,6 +58,8 @@ export class Receivers {
   readonly handshakes: string[] = [];
   /** Endpoints that answer a handshake with 403. */
   readonly unwilling = new Set<string>();
+  /** Deliveries that were answered with a 2xx. */
+  accepted = 0;
   readonly #endpoints = new Map<string, Endpoint>();
   readonly #server: Server;
 
@@ -125,6 +127,7 @@ export class Receivers {
     const { status, headers = {}, afterMs = 0 } = reply;
     setTimeout(() => {
       Object.assign(receipt, { status, answeredAt: performance.now() });
+      if (status < 300) this.accepted++;
       response.writeHead(status, headers).end(reply.body);
     }, afterMs);
   }
