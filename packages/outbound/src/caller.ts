@@ -57,7 +57,7 @@ export function createCaller(config: OutboundConfig, { log, metrics }: Tools): C
   const results = declareOutbound(metrics, pool);
   let closed = false;
 
-  const target = (url: string): Target => parseTarget(url, { allow, ports });
+  const target = remembered((url) => parseTarget(url, { allow, ports }));
   const onEnd = (exchange: Exchange, reusable: boolean): void => pool.end(exchange, reusable);
   const send = (request: OutboundRequest): Promise<OutboundAnswer> => {
     if (closed) throw new CallError('connect', 'This instance of the fleet is stopping.');
@@ -99,6 +99,22 @@ export function createCaller(config: OutboundConfig, { log, metrics }: Tools): C
       closed = true;
       pool.close();
     },
+  };
+}
+
+// A worker calls the same addresses again and again, and what is judged from their text never changes.
+const rememberedMax = 4_096;
+
+function remembered(parse: (url: string) => Target): (url: string) => Target {
+  const known = new Map<string, Target>();
+  return (url) => {
+    const before = known.get(url);
+    if (before !== undefined) return before;
+    const target = parse(url);
+    // The oldest makes way: which one matters little at a few microseconds each.
+    if (known.size >= rememberedMax) known.delete(known.keys().next().value as string);
+    known.set(url, target);
+    return target;
   };
 }
 

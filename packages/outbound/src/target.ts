@@ -3,7 +3,7 @@ import { type AddressClass, classWords, type Ip, layersOf, parseIp } from './add
 import type { AllowList } from './allow.ts';
 
 /** Which of the fleet's rules forbids a call. */
-export type Rule = 'url' | 'scheme' | 'userinfo' | 'port' | 'name' | 'header' | 'method' | AddressClass;
+export type Rule = 'url' | 'scheme' | 'userinfo' | 'port' | 'name' | 'header' | 'peer' | AddressClass;
 
 /** The fleet's own rules forbid the call. The message is for the owner of the address: no inner address stands in it. */
 export class Refusal extends Error {

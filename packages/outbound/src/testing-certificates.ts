@@ -1,0 +1,72 @@
+// Certificates for tests, made by openssl; nothing else imports it.
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+
+/** Whether openssl is there, and why a test is skipped otherwise. */
+export const withoutOpenssl: string | false = (() => {
+  try {
+    execFileSync('openssl', ['version'], { stdio: 'ignore' });
+    return false;
+  } catch {
+    return 'openssl, which makes the certificates, is not installed';
+  }
+})();
+
+export interface Certificate {
+  readonly key: string;
+  readonly cert: string;
+}
+
+/** An authority of its own. */
+export class Authority {
+  readonly #folder = mkdtempSync(join(tmpdir(), 'pushfleet-outbound-'));
+  readonly #key = join(this.#folder, 'ca.key');
+  readonly #cert = join(this.#folder, 'ca.crt');
+  readonly cert: string;
+  #issued = 0;
+
+  constructor() {
+    this.#run(
+      'req',
+      '-x509',
+      ...newKey,
+      '-days',
+      '2',
+      '-subj',
+      '/CN=Test',
+      '-keyout',
+      this.#key,
+      '-out',
+      this.#cert,
+    );
+    this.cert = readFileSync(this.#cert, 'utf8');
+  }
+
+  /** A certificate for these subject alternative names, such as `DNS:a.example`. */
+  issue(names: string, { days = 2 }: { days?: number } = {}): Certificate {
+    const base = join(this.#folder, String(++this.#issued));
+    const [key, request, cert, extensions] = ['key', 'csr', 'crt', 'ext'].map((end) => `${base}.${end}`) as [
+      string,
+      string,
+      string,
+      string,
+    ];
+    writeFileSync(extensions, `subjectAltName=${names}\n`);
+    this.#run('req', '-new', ...newKey, '-subj', '/CN=receiver', '-keyout', key, '-out', request);
+    const signed = ['-CA', this.#cert, '-CAkey', this.#key, '-CAcreateserial', '-days', String(days)];
+    this.#run('x509', '-req', '-in', request, ...signed, '-extfile', extensions, '-out', cert);
+    return { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') };
+  }
+
+  close(): void {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  #run(...args: readonly string[]): void {
+    execFileSync('openssl', args, { stdio: 'ignore' });
+  }
+}
