@@ -1,8 +1,9 @@
 // Runs the programs of examples/ against a real fleet: each subscriber sees what each publisher stored, and again from
-// a cursor. Brings what the languages need; what cannot be had on this machine is skipped and said so.
+// a cursor; each receiver of webhooks verifies what it is sent. Brings what the languages need; what cannot be had on this machine is skipped and said so.
 
 import { Fleet, token } from '../e2e/src/fleet.ts';
-import { until } from '../packages/contract/src/mod.ts';
+import { HookManager, webhookEnv } from '../e2e/src/webhooks.ts';
+import { freePort, until } from '../packages/contract/src/mod.ts';
 import { type Language, languages, Missing } from './conformance/languages.ts';
 import { Running } from './conformance/program.ts';
 import { exportServers } from './servers.ts';
@@ -32,8 +33,8 @@ function prepare(): Map<string, Language> {
       console.log(`  ${name} is ready`);
     } catch (error) {
       if (error instanceof Missing) {
-        // Each language publishes, and subscribes live and from a cursor.
-        counts.skipped += 3;
+        // Each language publishes, subscribes live and from a cursor, and receives webhooks.
+        counts.skipped += 4;
         console.log(`- ${name} is SKIPPED: ${error.message}`);
         continue;
       }
@@ -99,15 +100,58 @@ async function tryAll(ready: ReadonlyMap<string, Language>, env: NodeJS.ProcessE
   }
 }
 
+/** A subscription in the log's order, and its receiver: what the language publishes arrives, once. */
+async function receives(name: string, language: Language, signing: string, o: Webhooks): Promise<void> {
+  const port = await freePort();
+  const topic = `conformance/hooks/${name}/${signing}`;
+  const made = {
+    url: `http://127.0.0.1:${port}/`,
+    filter: topic,
+    format: 'verbatim',
+    ordered: true,
+    signing,
+  };
+  const hook = (await o.hooks.create({ ...made, handshake: 'none' })) as {
+    secret?: string;
+    publicKey?: string;
+  };
+  const secret = { PUSHFLEET_WEBHOOK_SECRET: hook.secret ?? hook.publicKey };
+  const receiver = new Running(language.receive, [String(port)], secret);
+  try {
+    await until(() => receiver.lines.length > 0, 'the receiver to listen', 30_000);
+    const publisher = new Running(language.publish, [topic], o.env);
+    if ((await publisher.ended) !== 0) throw new Error(publisher.errors);
+    await sees(receiver, topic);
+  } catch (error) {
+    throw new Error(`${(error as Error).message} ${receiver.errors}`);
+  } finally {
+    await receiver.stop();
+  }
+}
+
+interface Webhooks {
+  readonly hooks: HookManager;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+async function tryWebhooks(ready: ReadonlyMap<string, Language>, o: Webhooks): Promise<void> {
+  for (const [name, language] of ready) {
+    for (const signing of language.signings) {
+      await attempt(`${name} receives webhooks signed by ${signing}`, () =>
+        receives(name, language, signing, o),
+      );
+    }
+  }
+}
+
 await exportServers();
 const ready = prepare();
-const fleet = await Fleet.start();
+const fleet = await Fleet.start({ workers: 1, env: webhookEnv });
 try {
-  const env = {
-    PUSHFLEET_GRPC_URL: `http://${fleet.grpc.address}`,
-    PUSHFLEET_TOKEN: await token({ publish: ['conformance/#'], subscribe: ['conformance/#'] }),
-  };
+  const bearer = await token({ publish: ['conformance/#'], subscribe: ['conformance/#'] });
+  const env = { PUSHFLEET_GRPC_URL: `http://${fleet.grpc.address}`, PUSHFLEET_TOKEN: bearer };
   await tryAll(ready, env);
+  await tryWebhooks(ready, { hooks: new HookManager(fleet, bearer), env });
 } finally {
   await fleet.stop();
 }

@@ -9,6 +9,10 @@ import type { Program } from './program.ts';
 export interface Language {
   readonly publish: Program;
   readonly subscribe: Program;
+  /** A receiver of webhooks. */
+  readonly receive: Program;
+  /** Which signatures it verifies. */
+  readonly signings: readonly ('hmac' | 'ed25519')[];
 }
 
 const workshop = join(root, '.pushfleet/conformance');
@@ -44,15 +48,26 @@ function bring(what: string, folder: string, command: string, ...args: string[])
 function typescript(): Language {
   const folder = copyOf('typescript');
   const tarballs = pack(join(workshop, 'packed'));
-  const grpc = JSON.parse(readFileSync(join(root, 'packages/publisher/package.json'), 'utf8')) as {
-    dependencies: Record<string, string>;
-  };
   writeFileSync(join(folder, 'package.json'), '{"private":true,"type":"module"}');
-  const wanted = [...tarballs, `@grpc/grpc-js@${grpc.dependencies['@grpc/grpc-js']}`];
+  const wanted = [
+    ...tarballs,
+    atOurVersion('packages/publisher', '@grpc/grpc-js'),
+    atOurVersion('services/delivery-webhook', 'standardwebhooks'),
+  ];
   bring('npm cannot install', folder, 'npm', 'install', '--no-audit', '--no-fund', ...wanted);
   checkTypes(folder);
   const program = (file: string): Program => ({ command: process.execPath, args: [file], folder });
-  return { publish: program('publish.ts'), subscribe: program('subscribe.ts') };
+  return {
+    ...{ publish: program('publish.ts'), subscribe: program('subscribe.ts'), receive: program('receive.ts') },
+    signings: ['hmac'],
+  };
+}
+
+function atOurVersion(workspace: string, name: string): string {
+  const { dependencies, devDependencies } = JSON.parse(
+    readFileSync(join(root, workspace, 'package.json'), 'utf8'),
+  ) as Record<'dependencies' | 'devDependencies', Record<string, string> | undefined>;
+  return `${name}@${dependencies?.[name] ?? devDependencies?.[name]}`;
 }
 
 /** The declarations of the tarballs have to be such that a stranger's compiler takes them. */
@@ -73,7 +88,10 @@ function python(): Language {
   const to = ['--python_out=.', '--grpc_python_out=.'];
   run(folder, python3, '-m', 'grpc_tools.protoc', '-I', proto, ...to, 'pushfleet/publish/v1/publish.proto');
   const program = (file: string): Program => ({ command: python3, args: [file], folder });
-  return { publish: program('publish.py'), subscribe: program('subscribe.py') };
+  return {
+    ...{ publish: program('publish.py'), subscribe: program('subscribe.py'), receive: program('receive.py') },
+    signings: ['hmac'],
+  };
 }
 
 /** A virtual environment with what the examples require; kept until they require something else. */
@@ -97,10 +115,13 @@ function go(): Language {
   const buf = join(root, 'node_modules/.bin/buf');
   const args = ['generate', proto, '--template', 'buf.gen.yaml', '--path', join(proto, 'pushfleet/publish')];
   execFileSync(buf, args, { cwd: folder, env: { ...process.env, PATH: path }, stdio: 'pipe' });
-  run(folder, command, 'build', '-o', 'bin/', './publish', './subscribe');
+  run(folder, command, 'build', '-o', 'bin/', './publish', './subscribe', './receive');
   run(folder, command, 'vet', './...');
   const program = (name: string): Program => ({ command: join(folder, 'bin', name), args: [], folder });
-  return { publish: program('publish'), subscribe: program('subscribe') };
+  return {
+    ...{ publish: program('publish'), subscribe: program('subscribe'), receive: program('receive') },
+    signings: ['hmac', 'ed25519'],
+  };
 }
 
 /** The machine's, or the one that PyPI has. */
