@@ -109,8 +109,7 @@ export class Dispatch {
       this.#meet(twin, delivery);
       return;
     }
-    lane.waiting.add(delivery);
-    this.#waiting.add(delivery);
+    this.#wait(delivery);
     this.#pump(lane);
   }
 
@@ -133,6 +132,17 @@ export class Dispatch {
     const busy = (): boolean =>
       lanes.ofSlot(slot).some(({ active, waiting }) => active.size + waiting.size > 0);
     while (!deadline.aborted && busy()) await sleep(leaveCheckMs);
+  }
+
+  /** It waits for its lane. */
+  #wait(delivery: Delivery): void {
+    const { lane } = delivery;
+    if (delivery.record.on === 'lane') {
+      lane.page.unshift(delivery);
+      return;
+    }
+    lane.waiting.add(delivery);
+    this.#waiting.add(delivery);
   }
 
   /** The same delivery once more while it is on its way: one of the two records is enough. */
@@ -202,15 +212,18 @@ export class Dispatch {
     const at = Date.now();
     delivery.since = at;
     const { subscription } = lane;
-    const unwanted =
-      lane.ended ||
-      (publication.expiresAt !== undefined && publication.expiresAt <= at) ||
-      this.#o.deletions.has(namespace, publication);
-    if (unwanted || subscription === undefined) {
+    if (this.#isUnwanted(delivery, at)) {
       this.#back(delivery);
-      if (unwanted) this.#settle(delivery);
-      else this.#shelve(delivery);
-      return this.#pump(lane);
+      this.#settle(delivery);
+      this.#pump(lane);
+      return;
+    }
+    if (subscription === undefined) {
+      // It has changed since the delivery got its permit: it is asked for again.
+      this.#back(delivery);
+      this.#wait(delivery);
+      this.#pump(lane);
+      return;
     }
     const attempt = delivery.attempts + 1;
     const errand = { why: 'publication', namespace, subscription, publication, cursor, id, attempt } as const;
@@ -220,6 +233,17 @@ export class Dispatch {
     const nextAt = this.#o.settling.settle(delivery, subscription, outcome, () => this.#settle(delivery));
     this.#keep(delivery, at, attempt, outcome, nextAt);
     this.#pump(lane);
+  }
+
+  /** Nobody wants it any more. */
+  #isUnwanted({ lane, owed: { publication } }: Delivery, now: number): boolean {
+    const { expiresAt } = publication;
+    return (
+      lane.gone ||
+      lane.ended ||
+      (expiresAt !== undefined && expiresAt <= now) ||
+      this.#o.deletions.has(lane.ref.namespace, publication)
+    );
   }
 
   #keep(delivery: Delivery, at: number, attempt: number, outcome: Outcome, nextAt: number | undefined): void {
@@ -274,10 +298,6 @@ export class Dispatch {
     const { lane } = delivery;
     lane.waiting.delete(delivery);
     this.#waiting.delete(delivery);
-    if (delivery.record.on === 'lane') {
-      lane.page.unshift(delivery);
-      return;
-    }
     const shelved = this.#o.lanes.shelve(delivery).then(() => {
       this.#settle(delivery);
       this.#pump(lane);

@@ -62,7 +62,8 @@ export class Settling {
   /** Has the registry stop the subscription; what is queued for it stays. */
   stop(lane: Lane, reason: string): void {
     const { subscription } = lane;
-    if (lane.stopping || subscription === undefined) return;
+    const suspended = subscription?.state === SubscriptionState.SUBSCRIPTION_STATE_SUSPENDED;
+    if (lane.stopping || subscription === undefined || suspended) return;
     lane.stopping = true;
     const state = SubscriptionState.SUBSCRIPTION_STATE_SUSPENDED;
     const stopped = this.#change({ ...subscription, state, stateReason: reason }, ['state', 'state_reason'])

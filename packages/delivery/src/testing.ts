@@ -21,9 +21,10 @@ import {
 import { createLog, createMetrics, type Part } from '@pushfleet/runtime';
 import type { Outcome } from './attempt.ts';
 import type { Courier, Errand } from './courier.ts';
+import type { DeliveryLimits } from './options.ts';
 import { keyOf, type SubscriptionRef } from './place.ts';
 import { refOf, type SubscriptionCalls } from './subscribers.ts';
-import { createDeliveryWorker, type DeliveryLimits } from './worker.ts';
+import { createDeliveryWorker } from './worker.ts';
 
 export const namespace = 'ns' as Namespace;
 
