@@ -157,6 +157,6 @@ export function courier(o: CourierUnderTest = {}) {
 
 interface CourierUnderTest {
   readonly env?: NodeJS.ProcessEnv;
-  readonly traces?: Pick<Traces, 'resume'>;
+  readonly traces?: Pick<Traces, 'on' | 'resume'>;
   readonly registryAway?: boolean;
 }

@@ -1,6 +1,13 @@
 import { PushfleetError } from '@pushfleet/core';
 import type { Errand, Outcome, Verdict } from '@pushfleet/delivery';
-import { type Histogram, type Metrics, type TraceSpan, type Traces, waitBuckets } from '@pushfleet/runtime';
+import {
+  type Histogram,
+  type Metrics,
+  RateLimit,
+  type TraceSpan,
+  type Traces,
+  waitBuckets,
+} from '@pushfleet/runtime';
 import type { Judgement } from './verdict.ts';
 
 type Seconds = Readonly<Record<Verdict, Histogram>>;
@@ -9,12 +16,16 @@ const verdicts: readonly Verdict[] = ['delivered', 'failed', 'throttled', 'rejec
 
 export interface TrackingOptions {
   readonly metrics: Pick<Metrics, 'histogram'>;
-  readonly traces: Pick<Traces, 'resume'>;
+  readonly traces: Pick<Traces, 'on' | 'resume'>;
 }
+
+/** Most attempts that are traced in a second: one publication that is traced may have a million receivers. */
+const mostSpans = 100;
 
 /** Measures every attempt, and traces those of publications that are traced. */
 export class Tracking {
   readonly #traces: TrackingOptions['traces'];
+  readonly #rate = new RateLimit({ perSecond: mostSpans, burst: mostSpans, keys: 1 });
   readonly #seconds: Seconds;
 
   constructor({ metrics, traces }: TrackingOptions) {
@@ -36,7 +47,7 @@ export class Tracking {
   }
 
   #span({ publication, subscription, attempt, id }: Errand): TraceSpan | undefined {
-    if (publication?.trace === undefined) return undefined;
+    if (!this.#traces.on || publication?.trace === undefined || this.#rate.take('') > 0) return undefined;
     return this.#traces.resume('deliver', publication.trace, {
       kind: 'client',
       attributes: {
