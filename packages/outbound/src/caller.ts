@@ -58,12 +58,16 @@ export function createCaller(config: OutboundConfig, { log, metrics }: Tools): C
   let closed = false;
 
   const target = remembered((url) => parseTarget(url, { allow, ports }));
-  const onEnd = (exchange: Exchange, reusable: boolean): void => pool.end(exchange, reusable);
+  const shared = {
+    bytes: config.outboundResponseBytes,
+    onEnd: (exchange: Exchange, reusable: boolean) => pool.end(exchange, reusable),
+    onStale: (exchange: Exchange) => pool.renew(exchange),
+  };
   const send = (request: OutboundRequest): Promise<OutboundAnswer> => {
     if (closed) throw new CallError('connect', 'This instance of the fleet is stopping.');
     const to = target(request.url);
     judgeHeaders(request);
-    const exchange = new Exchange({ target: to, request, bytes: config.outboundResponseBytes, onEnd });
+    const exchange = new Exchange({ target: to, request, ...shared });
     pool.start(exchange);
     return exchange.answer;
   };

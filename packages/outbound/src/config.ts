@@ -84,7 +84,7 @@ export const outboundFields = {
   outboundHeaderBytes: field.bytes({
     env: 'PUSHFLEET_OUTBOUND_HEADER_BYTES',
     doc: 'The most bytes of names and values of headers that an answer may have; one with more is no answer.',
-    fallback: '16KiB',
+    fallback: '8KiB',
     min: 1_024,
     max: 262_144,
   }),

@@ -28,6 +28,8 @@ export class Connection {
   readonly origin: Origin;
   readonly client: Client;
   exchange: Exchange | undefined;
+  /** It has had an answer before. */
+  kept = false;
   #attempt: Attempt | undefined;
 
   constructor(origin: Origin, { connector, idleMs, headerBytes }: PoolOptions) {
@@ -101,8 +103,22 @@ export class Pool {
       return;
     }
     connection.exchange = undefined;
+    connection.kept = true;
     if (!reusable) this.#drop(connection);
     else if (!this.#serveNext(connection.origin, (next) => lend(connection, next))) this.#keep(connection);
+  }
+
+  /** Gives the exchange a new connection in place of one that had ended; the other kept ones may have ended as well. */
+  renew(exchange: Exchange): void {
+    const { connection } = exchange;
+    exchange.connection = undefined;
+    if (connection !== undefined) {
+      connection.exchange = undefined;
+      this.#drop(connection);
+    }
+    const origin = this.#origin(exchange.target);
+    if (origin.open < this.#options.connections) this.#open(origin, exchange);
+    else origin.waiting.add(exchange);
   }
 
   close(): void {
