@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PushfleetError } from '@pushfleet/core';
 import type { Log, Part } from '@pushfleet/runtime';
@@ -11,10 +11,27 @@ export interface RedisConfig {
   readonly redisTlsCa: string | undefined;
 }
 
+/** A Lua script, which Redis knows by its digest once it has run there. */
+export class Script {
+  readonly source: string;
+  readonly digest: string;
+
+  constructor(source: string) {
+    this.source = source;
+    this.digest = createHash('sha1').update(source).digest('hex');
+  }
+}
+
 /** The registry's index: commands that fail fast while Redis is away, and the news of its return. */
 export interface Store {
   /** @throws PushfleetError `unavailable` */
   command(name: string, ...args: (string | number)[]): Promise<unknown>;
+  /**
+   * Runs a script; the other keys that it touches share the hash tag of `key`.
+   *
+   * @throws PushfleetError `unavailable`
+   */
+  run(script: Script, key: string, ...args: (string | number)[]): Promise<unknown>;
   /** Calls `on` whenever Redis answers again after a command has failed, or answers but has lost what was in it. */
   onReturn(on: () => void): void;
 }
@@ -68,9 +85,22 @@ export class RedisStore implements Store, Part {
     this.#listeners.push(on);
   }
 
-  async command(name: string, ...args: (string | number)[]): Promise<unknown> {
+  command(name: string, ...args: (string | number)[]): Promise<unknown> {
+    return this.#answer(() => this.#client.call(name, ...args));
+  }
+
+  run(script: Script, key: string, ...args: (string | number)[]): Promise<unknown> {
+    return this.#answer(() =>
+      this.#client.call('EVALSHA', script.digest, 1, key, ...args).catch((error: Error) => {
+        if (!error.message.startsWith('NOSCRIPT')) throw error;
+        return this.#client.call('EVAL', script.source, 1, key, ...args);
+      }),
+    );
+  }
+
+  async #answer(ask: () => Promise<unknown>): Promise<unknown> {
     try {
-      return await this.#client.call(name, ...args);
+      return await ask();
     } catch (cause) {
       this.#failed = true;
       throw new PushfleetError('unavailable', 'The registry cannot reach its Redis. Try again in a moment.', {

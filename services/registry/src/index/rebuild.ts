@@ -1,0 +1,75 @@
+import type { Ledger } from '@pushfleet/bus';
+import type { Namespace } from '@pushfleet/core';
+import type { Store } from '../redis.ts';
+import type { IndexChange, ReadChange } from '../subscriptions/subscription-index.ts';
+import { changeArguments } from './encoding.ts';
+import { namespaceOf, revisionOf } from './following.ts';
+import { markOf, prefixOf } from './keys.ts';
+import type { Lock } from './lock.ts';
+import { applyScript, finishScript, wipeScript } from './scripts.ts';
+import type { Summary } from './summary.ts';
+
+export interface RebuildOptions {
+  readonly store: Store;
+  readonly ledger: Pick<Ledger, 'read'>;
+  readonly changeOf: ReadChange;
+  readonly lock: Lock;
+  readonly now: () => number;
+}
+
+/** Records that one script takes out. */
+const wipeCount = 1_000;
+
+/**
+ * Makes namespaces anew from the log, page by page: each is claimed, emptied, filled, and gets its mark at the end.
+ * Until then it has none, so that nothing is answered by it and no change is applied to it.
+ *
+ * @param wanted undefined: all that the log has
+ * @throws Error where another instance has taken over, PushfleetError `unavailable`
+ */
+export async function rebuild(
+  o: RebuildOptions,
+  wanted: ReadonlySet<Namespace> | undefined,
+): Promise<Summary> {
+  const latest = new Map<Namespace, number>();
+  for (const namespace of wanted ?? []) await claim(o, namespace);
+  const begun = new Set(wanted);
+  const { head, pages } = await o.ledger.read();
+  for await (const page of pages) {
+    if (!(await o.lock.keep())) throw new Error('another instance rebuilds the index now');
+    const changes = page.flatMap((entry) => o.changeOf(entry) ?? []);
+    for (const [namespace, own] of Map.groupBy(changes, namespaceOf)) {
+      latest.set(namespace, revisionOf(own.at(-1) as IndexChange));
+      if (wanted !== undefined && !wanted.has(namespace)) continue;
+      if (!begun.has(namespace)) await claim(o, namespace);
+      begun.add(namespace);
+      await fill(o, namespace, own);
+    }
+  }
+  for (const namespace of begun) await finish(o, namespace, head);
+  return { latest, to: head };
+}
+
+async function claim({ store, lock }: RebuildOptions, namespace: Namespace): Promise<void> {
+  for (let begin = 1; ; begin = 0) {
+    const args = [prefixOf(namespace), lock.token, wipeCount, begin];
+    const met = (await store.run(wipeScript, markOf(namespace), ...args)) as number;
+    if (met < 0 || !(await lock.keep())) throw new Error('another instance rebuilds the index now');
+    if (met === 0) return;
+  }
+}
+
+async function fill(
+  { store, lock }: RebuildOptions,
+  namespace: Namespace,
+  changes: readonly IndexChange[],
+): Promise<void> {
+  const args = [prefixOf(namespace), lock.token, 0, 0, 0, ...changes.flatMap(changeArguments)];
+  const answer = await store.run(applyScript, markOf(namespace), ...args);
+  if (answer !== 0) throw new Error('another instance rebuilds the index now');
+}
+
+async function finish({ store, lock, now }: RebuildOptions, namespace: Namespace, to: number): Promise<void> {
+  const done = await store.run(finishScript, markOf(namespace), lock.token, to, now());
+  if (done !== 1) throw new Error('another instance rebuilds the index now');
+}
