@@ -34,6 +34,9 @@ export interface StreamView extends Shelf {
   readonly duplicateWindowMs: number;
   /** Infinity where nothing ages out. */
   readonly maxAgeMs: number;
+  readonly bytes: number;
+  /** Infinity where it has no bound. */
+  readonly maxBytes: number;
 }
 
 /** A message as the broker gives it out of a stream. */
@@ -82,6 +85,8 @@ export async function streamInfo(link: Link, stream: string): Promise<StreamView
     replicas: config.num_replicas,
     duplicateWindowMs: config.duplicate_window / 1_000_000,
     maxAgeMs: maxAgeOf(config),
+    bytes: state.bytes,
+    maxBytes: config.max_bytes > 0 ? config.max_bytes : Number.POSITIVE_INFINITY,
     horizon: horizonOf(config, answeredAt),
   };
 }
@@ -96,8 +101,9 @@ export async function subjectInfo(
   return { lastSequence: state.last_seq, count: state.subjects?.[subject] ?? 0 };
 }
 
-async function askInfo(link: Link, stream: string, body = ''): Promise<StreamInfo> {
-  const answer = parse<StreamInfo>((await link.request(`$JS.API.STREAM.INFO.${stream}`, body)).string());
+async function askInfo(link: Link, stream: string, body = '', timeoutMs?: number): Promise<StreamInfo> {
+  const message = await link.request(`$JS.API.STREAM.INFO.${stream}`, body, undefined, timeoutMs);
+  const answer = parse<StreamInfo>(message.string());
   if (answer.error !== undefined) throw refusal(stream, answer.error);
   return answer;
 }
@@ -145,6 +151,9 @@ export async function leaderMessage(
   };
 }
 
+/** For each of its answers the broker goes through all subjects of the filter: about a second for a million. */
+const countingMs = 15_000;
+
 /** How many messages each subject of a filter holds. */
 export async function subjectCounts(
   link: Link,
@@ -153,7 +162,8 @@ export async function subjectCounts(
 ): Promise<ReadonlyMap<string, number>> {
   const counts = new Map<string, number>();
   for (let offset = 0, total = 1; offset < total; ) {
-    const answer = await askInfo(link, stream, JSON.stringify({ subjects_filter: filter, offset }));
+    const question = JSON.stringify({ subjects_filter: filter, offset });
+    const answer = await askInfo(link, stream, question, countingMs);
     const found = Object.entries(answer.state.subjects ?? {});
     for (const [subject, count] of found) counts.set(subject, count);
     offset += found.length;

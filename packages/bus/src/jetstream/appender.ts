@@ -28,12 +28,14 @@ export const appenderTerms: AppenderTerms = {
   openBytes: 67_108_864,
 };
 
+/** Most parcels of a round, and bytes. */
+const roundParcels = limits.batchDrafts;
+const roundBytes = 1_048_576;
 /**
- * Shortest backlog sent as an atomic batch: one acknowledgement for all of it, and the broker's own cost of a batch,
- * about 1 ms, is less than what as many single ones cost.
+ * Where of so many that wait fewer have subjects of their own, they go as an atomic batch. Singly they would go one
+ * after the other; but side by side single ones cost the broker less than a batch [measured, nats-server 2.15.1].
  */
-const batchFrom = 64;
-const batchBytes = 1_048_576;
+const batchFrom = 32;
 /** Lines of a batch and the frame of a message, as the bound of a batch counts them. */
 const parcelOverhead = 256;
 /** A batch refused so often for no fault of its parcels goes singly. */
@@ -142,10 +144,12 @@ export class Appender {
   }
 
   #begin(): void {
-    const batch = this.#singly === 0 && this.#queue.length >= batchFrom;
-    const items = this.#queue.splice(0, batch ? this.#batchLength() : this.#singleLength());
+    const apart = this.#lengthApart();
+    const batch = this.#singly === 0 && this.#queue.length >= batchFrom && apart < batchFrom;
+    const items = this.#queue.splice(0, batch ? this.#lengthWithin(roundParcels) : apart);
     const [first] = items;
     if (first === undefined) return;
+    if (!batch) this.#singly = Math.max(0, this.#singly - items.length);
     this.#round = {
       items,
       batch: batch && items.length > 1,
@@ -157,26 +161,27 @@ export class Appender {
     this.#send(this.#round);
   }
 
-  #batchLength(): number {
+  /** How many from the front fit into a round. */
+  #lengthWithin(most: number): number {
     let bytes = 0;
-    const most = Math.min(limits.batchDrafts, this.#queue.length);
-    for (let count = 0; count < most; count++) {
+    const length = Math.min(most, this.#queue.length);
+    for (let count = 0; count < length; count++) {
       bytes += this.#queue[count]?.size ?? 0;
-      if (bytes > batchBytes && count > 0) return count;
+      if (bytes > roundBytes && count > 0) return count;
     }
-    return most;
+    return length;
   }
 
-  #singleLength(): number {
+  /** How many of them, from the front, before a subject comes again. */
+  #lengthApart(): number {
     const subjects = new Set<string>();
-    const most = Math.min(this.#singly > 0 ? this.#singly : batchFrom, this.#queue.length);
-    while (subjects.size < most) {
-      const { subject } = this.#queue[subjects.size] as Item;
-      if (subjects.has(subject)) break;
+    const most = this.#lengthWithin(roundParcels);
+    for (let count = 0; count < most; count++) {
+      const { subject } = this.#queue[count] as Item;
+      if (subjects.has(subject)) return count;
       subjects.add(subject);
     }
-    this.#singly = Math.max(0, this.#singly - subjects.size);
-    return subjects.size;
+    return most;
   }
 
   #send(round: Round): void {

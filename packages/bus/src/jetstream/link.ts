@@ -8,8 +8,9 @@ import {
   type NatsConnection,
 } from '@nats-io/transport-node';
 import { PushfleetError } from '@pushfleet/core';
-import type { Block } from './headers.ts';
+import { type Block, statusOf } from './headers.ts';
 import type { Log } from './log.ts';
+import { rawBlock } from './raw.ts';
 import { Replies } from './replies.ts';
 
 export interface LinkOptions {
@@ -26,6 +27,8 @@ export interface LinkOptions {
 const pingMs = 5_000;
 const connectTimeoutMs = 5_000;
 const requestTimeoutMs = 2_000;
+/** nats-server's status where nobody listens, such as a stream without a leader. */
+const noResponders = 503;
 
 // Spread, so that a restarted server is not met by every instance at once.
 const reconnectDelay = (): number => 200 + Math.random() * 1_300;
@@ -132,13 +135,30 @@ export class Link {
    *
    * @throws PushfleetError `unavailable` without an answer in time
    */
-  async request(subject: string, body: string | Uint8Array = '', block?: Block): Promise<Msg> {
+  async request(
+    subject: string,
+    body: string | Uint8Array = '',
+    block?: Block,
+    timeoutMs = requestTimeoutMs,
+  ): Promise<Msg> {
     if (!this.#up) throw new Disconnected();
+    const { replies, connection } = this;
+    const { promise, resolve, reject } = Promise.withResolvers<Msg>();
+    const token = replies.open(resolve);
+    const timer = setTimeout(reject, timeoutMs, new Error(`no answer in ${timeoutMs} ms`));
     try {
       const headers = block === undefined ? {} : { headers: block as unknown as MsgHdrs };
-      return await this.connection.request(subject, body, { timeout: requestTimeoutMs, ...headers });
+      connection.publish(subject, body, { reply: replies.subject(token), ...headers });
+      const answer = await promise;
+      if (answer.data.length === 0 && statusOf(rawBlock(answer)) === noResponders) {
+        throw new Error('nobody is there to answer');
+      }
+      return answer;
     } catch (error) {
       throw unavailable('The log does not answer.', error);
+    } finally {
+      clearTimeout(timer);
+      replies.close(token);
     }
   }
 
