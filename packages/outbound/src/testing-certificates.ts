@@ -62,6 +62,15 @@ export class Authority {
     return { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') };
   }
 
+  /** A certificate that nobody signed. */
+  selfSigned(names: string): Certificate {
+    const base = join(this.#folder, String(++this.#issued));
+    const [key, cert] = [`${base}.key`, `${base}.crt`];
+    const subject = ['-subj', '/CN=receiver', '-addext', `subjectAltName=${names}`];
+    this.#run('req', '-x509', ...newKey, '-days', '2', ...subject, '-keyout', key, '-out', cert);
+    return { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') };
+  }
+
   close(): void {
     rmSync(this.#folder, { recursive: true, force: true });
   }
