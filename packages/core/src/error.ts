@@ -21,6 +21,7 @@ export type ErrorCode =
   | 'method_not_allowed'
   | 'unsupported_media_type'
   | 'conflict'
+  | 'precondition_failed'
   | 'rate_limited'
   | 'too_many_connections'
   | 'storage_full'

@@ -56,6 +56,7 @@ export const meanings: Readonly<Record<ErrorCode, CodeMeaning>> = {
   method_not_allowed: row(405, 'UNIMPLEMENTED', 'The method is not allowed here'),
   unsupported_media_type: row(415, 'INVALID_ARGUMENT', 'The content type is not accepted here'),
   conflict: row(409, 'ALREADY_EXISTS', 'It already exists, or was changed by somebody else'),
+  precondition_failed: row(412, 'FAILED_PRECONDITION', 'It is not in the state that the request requires'),
   rate_limited: row(429, 'RESOURCE_EXHAUSTED', 'Too many requests', true),
   too_many_connections: row(503, 'RESOURCE_EXHAUSTED', 'No room for another connection', true),
   storage_full: row(507, 'RESOURCE_EXHAUSTED', 'The log is full', true),

@@ -26,6 +26,8 @@ export interface Grant extends GrantFacts {
   maySubscribe(filter: TopicFilter): boolean;
   mayPresence(filter: TopicFilter): boolean;
   mayManage(filter: TopicFilter): boolean;
+  /** Those of the filters granted by which it may subscribe to this one, for who checks that right again later. */
+  subscribeGrants(filter: TopicFilter): readonly TopicFilter[];
   /** @throws PushfleetError `forbidden`, naming the action, the filter and the claim that would allow it */
   require(action: Action, filter: TopicFilter | Topic): void;
 }
@@ -34,20 +36,24 @@ const presencePrefix = '$presence/';
 
 /** The grant of a token whose claims have been checked. Frozen: it is shared by everyone who shows that token. */
 export function createGrant(facts: GrantFacts, grants: Grants): Grant {
-  const allows = (action: Action, filter: TopicFilter | Topic): boolean => {
+  const covering = (action: Action, filter: TopicFilter | Topic): readonly TopicFilter[] => {
     // Every topic is a filter, and for a topic "covers" is "matches".
     const asked = filter as TopicFilter;
     if (action === 'subscribe' && asked.startsWith(presencePrefix)) {
-      return allows('presence', asked.slice(presencePrefix.length) as TopicFilter);
+      const presence = covering('presence', asked.slice(presencePrefix.length) as TopicFilter);
+      return presence.map((granted) => `${presencePrefix}${granted}` as TopicFilter);
     }
-    return grants[action].some((granted) => covers(granted, asked));
+    return grants[action].filter((granted) => covers(granted, asked));
   };
+  const allows = (action: Action, filter: TopicFilter | Topic): boolean =>
+    covering(action, filter).length > 0;
   return Object.freeze({
     ...facts,
     mayPublish: (topic: Topic) => allows('publish', topic),
     maySubscribe: (filter: TopicFilter) => allows('subscribe', filter),
     mayPresence: (filter: TopicFilter) => allows('presence', filter),
     mayManage: (filter: TopicFilter) => allows('manage', filter),
+    subscribeGrants: (filter: TopicFilter) => covering('subscribe', filter),
     require: (action: Action, filter: TopicFilter | Topic) => {
       if (!allows(action, filter)) throw forbidden(action, filter);
     },

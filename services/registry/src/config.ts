@@ -1,3 +1,4 @@
+import { outboundFields } from '@pushfleet/outbound';
 import {
   browserFields,
   commonFields,
@@ -12,6 +13,9 @@ import { parseSealingKeys, sealingKeysRule } from './subscriptions/sealing-keys.
 
 export const title = 'registry';
 
+// The registry judges addresses and calls none.
+const { outboundAllow, outboundPorts } = outboundFields;
+
 export const fields = {
   ...commonFields,
   ...browserFields,
@@ -19,6 +23,8 @@ export const fields = {
   ...natsFields,
   ...internalFields,
   ...policyFields,
+  outboundAllow,
+  outboundPorts,
   listen: field.address({
     env: 'PUSHFLEET_REGISTRY_LISTEN',
     doc: 'Where the registry answers managers and browsers over HTTP.',
@@ -101,4 +107,21 @@ export const fields = {
     },
     parseSealingKeys,
   ),
+  subscriptionRate: field.integer({
+    env: 'PUSHFLEET_SUBSCRIPTION_RATE',
+    doc: 'How many requests that create or change subscriptions, make secrets or have receivers called each token subject may send per second to one instance, on average.',
+    fallback: 10,
+    min: 1,
+  }),
+  subscriptionBurst: field.integer({
+    env: 'PUSHFLEET_SUBSCRIPTION_BURST',
+    doc: 'How many such requests a token subject may send at once before PUSHFLEET_SUBSCRIPTION_RATE holds it back.',
+    fallback: 100,
+    min: 1,
+  }),
+  webhookUnconfirmed: field.boolean({
+    env: 'PUSHFLEET_WEBHOOK_UNCONFIRMED',
+    doc: 'Whether subscriptions may call receivers that have not confirmed that they want it ("handshake": "none").',
+    fallback: false,
+  }),
 };

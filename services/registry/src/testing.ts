@@ -67,6 +67,9 @@ export function fickleLog(): Backbone & { away: boolean } {
     drain: async () => {},
     close: async () => {},
     ledger,
+    queue: log.queue.bind(log),
+    shelf: log.shelf.bind(log),
+    tail: log.tail.bind(log),
   });
 }
 

@@ -1,5 +1,7 @@
-import type { Ledger } from '@pushfleet/bus';
+import type { Stores } from '@pushfleet/bus';
 import type { Backbone, Namespace } from '@pushfleet/core';
+import { createDeliveryControl } from '@pushfleet/delivery';
+import { createCheck } from '@pushfleet/outbound';
 import {
   type Config,
   createPolicies,
@@ -31,11 +33,14 @@ export interface Registry {
   readonly grpc: GrpcApi;
 }
 
+/** How long a request waits for a receiver that is called because of it, in milliseconds. */
+const receiverWaitMs = 10_000;
+
 /** The registry on a log, with its parts in the order in which they start. */
 export function wireRegistry(
   config: Config<typeof fields>,
   { log, metrics }: Pick<ServiceContext, 'log' | 'metrics'>,
-  backbone: Backbone & { ledger(name: 'revocations' | 'subscriptions'): Ledger },
+  backbone: Backbone & Stores,
 ): Registry {
   const redis = new RedisStore(config, log);
   const revocations = new RevocationRegister({
@@ -66,6 +71,13 @@ export function wireRegistry(
     tokens: createTokenCheck(config, { revocations }),
     tickets,
     revocations,
+    subscriptions,
+    control: createDeliveryControl('webhook', backbone, backbone.signals),
+    backbone,
+    checkUrl: createCheck(config),
+    unconfirmed: config.webhookUnconfirmed,
+    rate: new RateLimit({ perSecond: config.subscriptionRate, burst: config.subscriptionBurst }),
+    waitMs: receiverWaitMs,
     log,
   });
   const http = new HttpServer({

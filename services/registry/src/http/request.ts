@@ -50,6 +50,16 @@ export function readQuery<const Name extends string>(
   return query;
 }
 
+/** The header If-Match: undefined where any revision will do. @throws PushfleetError `request_invalid` */
+export function readIfMatch(request: Request): ReadonlySet<string> | undefined {
+  const text = request.get('if-match')?.trim();
+  if (text === undefined || text === '*') return undefined;
+  // RFC 9110 section 8.8.3; a weak one never matches here (section 13.1.1).
+  const tags = text.split(/\s*,\s*/);
+  if (tags.every((tag) => /^(W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/.test(tag))) return new Set(tags);
+  throw invalid('If-Match is an ETag as it was received, such as "42" with its quotes, or *.');
+}
+
 export const pageDefault = 100;
 export const pageMost = 1_000;
 
