@@ -7,6 +7,8 @@ export const queueLimits = {
   bodyBytes: 1_048_576 - 4_096,
   /** Longest key of an appointment, in bytes of UTF-8. */
   keyBytes: 1_024,
+  /** Latest time of an appointment, Unix time in milliseconds: NATS counts nanoseconds in 64 bits. */
+  latest: 9_223_372_036_000,
   /** Most entries of a slot in hand. */
   inHand: 10_000,
 } as const;
@@ -62,9 +64,8 @@ export function checkEntry({ slot, id, body }: QueueEntry): void {
 export function checkAppointment({ slot, key, at, body }: Appointment): void {
   checkSlot(slot);
   checkKey(key);
-  // Later than that has no date in the four digits of RFC 3339.
-  if (!(at >= 0 && at < 253_402_300_800_000)) {
-    throw invalid(`${at} is no time of an appointment: Unix time in milliseconds.`);
+  if (!(at >= 0 && at <= queueLimits.latest)) {
+    throw invalid(`${at} is no time of an appointment: Unix time in milliseconds, before April 2262.`);
   }
   checkBody(body);
 }

@@ -10,6 +10,8 @@ import { isReserved, type Namespace, type Topic, type TopicFilter } from '@pushf
  *   pf.kept.<namespace>.<class>.<levels>.%%           retained
  *   pf.ledger.<name>.<levels of the key>.%%           ledgers
  *   pf.shelf.<name>.<levels of the key>.%%            shelves
+ *   pf.queue.<name>.now.<slot>                        entries of queues
+ *   pf.queue.<name>.later.<slot>.<levels of the key>.%%   their appointments
  *
  * The class is `s` for topics whose first level begins with `$`, else `t`: no wildcard crosses it. A literal
  * token comes first because nats-server refuses streams whose subjects begin with a wildcard ("subjects that
@@ -65,6 +67,7 @@ export const liveScope = (namespace: Namespace): string => `${subjectRoot}.live.
 export const keptScope = (namespace: Namespace): string => `${subjectRoot}.kept.${namespace}.`;
 
 export const shelfScope = (name: string): string => `${subjectRoot}.shelf.${name}.`;
+export const queueScope = (name: string): string => `${subjectRoot}.queue.${name}.`;
 
 export function subjectOf(scope: string, topic: Topic): string {
   return `${scope}${classOf(topic)}.${toTokens(topic)}`;

@@ -19,6 +19,8 @@ import { systemClock } from '../clock.ts';
 import { Follower, type FollowerOptions, followerDefaults } from '../follower.ts';
 import { opening, type RetentionMs, shortestRetentionMs } from '../gap.ts';
 import type { Ledger } from '../ledger.ts';
+import type { Queue } from '../queue.ts';
+import { checkName, type QueueTerms } from '../queue-rules.ts';
 import type { Shelf } from '../shelf.ts';
 import { checkShelfName } from '../shelf-rules.ts';
 import type { Stores } from '../stores.ts';
@@ -28,6 +30,7 @@ import { retained } from './kept.ts';
 import { JetStreamLedger } from './ledger.ts';
 import { type Log, silent } from './log.ts';
 import { Publisher, type PublisherLimits } from './publisher.ts';
+import { JetStreamQueue } from './queue.ts';
 import { endOf, startOf } from './resume.ts';
 import { JetStreamShelf } from './shelf.ts';
 import { JetStreamSignals } from './signals.ts';
@@ -46,6 +49,7 @@ export interface JetStreamOptions {
   readonly log?: Log;
   readonly publisher?: Partial<PublisherLimits>;
   readonly work?: Partial<WorkLimits>;
+  readonly queue?: Partial<QueueTerms>;
   readonly follower?: Partial<FollowerOptions>;
   /** Told of publications that were lost on the way and found in the log. */
   readonly onHealed?: (report: { readonly reason: string; readonly found: number }) => void;
@@ -76,6 +80,7 @@ class Connected implements JetStreamBackbone {
   readonly #buses = new Map<Namespace, Bus>();
   readonly #ledgers = new Map<string, Ledger>();
   readonly #shelves = new Map<string, Shelf>();
+  readonly #queues = new Map<string, Queue>();
   readonly #tails = new Map<string, Tail>();
 
   constructor(options: JetStreamOptions) {
@@ -133,6 +138,16 @@ class Connected implements JetStreamBackbone {
       this.#shelves.set(name, shelf);
     }
     return shelf;
+  }
+
+  queue(name: string): Queue {
+    let queue = this.#queues.get(name);
+    if (queue === undefined) {
+      checkName(name);
+      queue = new JetStreamQueue(this.#broker, this.#options.log ?? silent, name, this.#options.queue);
+      this.#queues.set(name, queue);
+    }
+    return queue;
   }
 
   tail(name: string): Tail {

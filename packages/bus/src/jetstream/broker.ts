@@ -15,6 +15,8 @@ export interface LogTerms {
   readonly maxAgeMs: number;
   /** The memory of an id. */
   readonly duplicateWindowMs: number;
+  /** Size of all shards at which publications are refused, in bytes; Infinity: none. */
+  readonly maxBytes: number;
 }
 
 /** How long `start` waits for the log before it goes on in the background. */
@@ -77,6 +79,7 @@ export class Broker {
     return {
       maxAgeMs: most((view) => view.maxAgeMs),
       duplicateWindowMs: most((view) => view.duplicateWindowMs),
+      maxBytes: this.#known.reduce((sum, { view }) => sum + view.maxBytes, 0),
     };
   }
 

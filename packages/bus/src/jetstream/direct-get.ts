@@ -76,6 +76,21 @@ export async function directMessage(
   return message;
 }
 
+/**
+ * How many messages a filter finds, by whichever replica answers, which may be a moment behind.
+ *
+ * @throws PushfleetError `unavailable` without an answer in time
+ */
+export async function directCount(link: Link, stream: string, filter: string): Promise<number> {
+  const body = JSON.stringify({ seq: 1, next_by_subj: filter, batch: 1 });
+  const block = rawBlock(await link.request(`$JS.API.DIRECT.GET.${stream}`, body));
+  const status = statusOf(block);
+  if (status === 404) return 0;
+  const behind = status === 0 ? new BrokerLines(block).number('Nats-Num-Pending') : undefined;
+  if (behind === undefined) throw unavailable('The log does not answer.');
+  return behind + 1;
+}
+
 /** Undefined where the broker's own lines are not on it. */
 function storedMessage(message: Msg, block: Uint8Array, lines: BrokerLines): StoredMessage | undefined {
   const sequence = lines.number('Nats-Sequence');

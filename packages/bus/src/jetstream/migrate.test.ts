@@ -5,7 +5,16 @@ import { draftOf, replayed, store } from '@pushfleet/contract/bus-suite';
 import type { Namespace } from '@pushfleet/core';
 import { connectJetStream } from './backbone.ts';
 import { migrate } from './migrate.ts';
-import { keptStream, ledgerNames, ledgerStream, logStream, shelfNames, shelfStream } from './streams.ts';
+import {
+  keptStream,
+  ledgerNames,
+  ledgerStream,
+  logStream,
+  queueNames,
+  queueStream,
+  shelfNames,
+  shelfStream,
+} from './streams.ts';
 import { jetStreamManager, testStreams } from './testing.ts';
 
 const namespace = 'ns' as Namespace;
@@ -34,7 +43,13 @@ describe('migrate', () => {
     const wanted = [0, 1].map((shard) => logStream(one.generation, shard));
     assert.deepEqual(
       names,
-      [...wanted, keptStream, ...ledgerNames.map(ledgerStream), ...shelfNames.map(shelfStream)].toSorted(),
+      [
+        ...wanted,
+        keptStream,
+        ...ledgerNames.map(ledgerStream),
+        ...shelfNames.map(shelfStream),
+        ...queueNames.map(queueStream),
+      ].toSorted(),
     );
     await close();
   });

@@ -13,6 +13,8 @@ import {
   ledgerNames,
   logConfig,
   logStream,
+  queueConfig,
+  queueNames,
   type StreamOptions,
   shelfConfig,
   shelfNames,
@@ -75,6 +77,7 @@ async function run(streams: Streams, link: Link, options: MigrateOptions): Promi
   }
   await streams.ensure(keptConfig(options));
   for (const name of shelfNames) await streams.ensure(shelfConfig(name, options));
+  for (const name of queueNames) await streams.ensure(queueConfig(name, options));
   return { ...layout, created: streams.created, updated: streams.updated, removed: streams.removed };
 }
 
@@ -100,6 +103,8 @@ async function settleLayout(
     for (let shard = 0; shard < layout.shards; shard++) {
       await streams.remove(logStream(layout.generation, shard));
     }
+    // They name places of the old one, which the new one gives to other publications.
+    await purge(link, ledgerStream('deletions'), `${subjectRoot}.ledger.deletions.>`);
   }
   const layout = { generation: Date.now().toString(36), shards: options.shards };
   try {

@@ -1,6 +1,6 @@
 import { DiscardPolicy, RetentionPolicy, StorageType, type StreamConfig } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
-import { shelfScope, subjectRoot } from '../subject.ts';
+import { queueScope, shelfScope, subjectRoot } from '../subject.ts';
 
 /** Which streams hold the log. The record of it decides which cursors are of this log. */
 export interface Layout {
@@ -33,11 +33,15 @@ export const ledgerNames = [
 /** The shelves there are; a new one is a new line here too. */
 export const shelfNames = ['lanes', 'dead', 'attempts', 'owed'] as const;
 
+/** The queues there are; a new one is a new line here too. */
+export const queueNames = ['webhook'] as const;
+
 export const logStream = (generation: string, shard: number): string =>
   `pushfleet_log_${generation}_${shard}`;
 export const keptStream = 'pushfleet_kept';
 export const ledgerStream = (name: string): string => `pushfleet_ledger_${name}`;
 export const shelfStream = (name: string): string => `pushfleet_shelf_${name}`;
+export const queueStream = (name: string): string => `pushfleet_queue_${name}`;
 
 /** The shard of a log stream of that generation, from its name; undefined where it is another's. */
 export function shardOfStream(stream: string, layout: Layout): number | undefined {
@@ -114,5 +118,24 @@ export function shelfConfig(name: string, options: StreamOptions): Config {
     duplicate_window: nanos(options.duplicateWindowMs),
     allow_direct: true,
     allow_atomic: true,
+  };
+}
+
+/**
+ * nats-server refuses `discard: new` beside message schedules, and would remove the oldest of a stream that has a
+ * bound. So this one has none, and who puts into it keeps to the log's (queue-room.ts).
+ */
+export function queueConfig(name: string, options: StreamOptions): Config {
+  return {
+    storage: StorageType.File,
+    retention: RetentionPolicy.Workqueue,
+    name: queueStream(name),
+    description: `Pushfleet: queue ${name}`,
+    subjects: [`${queueScope(name)}>`],
+    num_replicas: options.replicas,
+    duplicate_window: nanos(options.duplicateWindowMs),
+    allow_direct: true,
+    allow_atomic: true,
+    allow_msg_schedules: true,
   };
 }

@@ -1,7 +1,12 @@
-import { busSuite, suiteRetentionMs } from '@pushfleet/contract/bus-suite';
+import { busSuite, suiteQueueTerms, suiteRetentionMs } from '@pushfleet/contract/bus-suite';
 import { createMemoryBackbone } from './backbone.ts';
 
 busSuite('memory', async () => {
-  const backbone = createMemoryBackbone({ shards: 3, retentionMs: suiteRetentionMs });
-  return { backbone, end: () => backbone.close() };
+  const options = { shards: 3, retentionMs: suiteRetentionMs, queue: suiteQueueTerms };
+  const backbone = createMemoryBackbone(options);
+  return {
+    backbone,
+    another: async () => createMemoryBackbone({ ...options, log: backbone.log }),
+    end: () => backbone.close(),
+  };
 });

@@ -14,7 +14,7 @@ import { type Owner, Slot } from './queue-slot.ts';
 import type { MemorySource } from './source.ts';
 
 const duplicateWindowMs = 120_000;
-/** Timers of JavaScript count 31 bits. */
+/** Timers of Node count 31 bits. */
 const longestTimerMs = 2_147_483_647;
 
 /** What the broker would hold of a queue; each process reaches it through a `MemoryQueue` of its own. */
@@ -56,9 +56,9 @@ export class QueueStore {
   #arrange(appointment: Appointment): void {
     const { slot, key, at, body } = appointment;
     this.#appointments[slot]?.get(key)?.();
-    const ms = at - this.#clock.now();
-    const cancel = this.#clock.after(Math.min(Math.max(0, ms), longestTimerMs), () => {
-      if (ms > longestTimerMs) return this.#arrange(appointment);
+    const ms = Math.min(Math.max(0, at - this.#clock.now()), longestTimerMs);
+    const cancel = this.#clock.after(ms, () => {
+      if (this.#clock.now() < at) return this.#arrange(appointment); // timers of the machine may run early
       this.#appointments[slot]?.delete(key);
       this.slots[slot]?.add(body);
     });

@@ -4,6 +4,7 @@ import { deleting, finding } from './deletion.ts';
 import { following } from './follow.ts';
 import { keepingLedgers } from './ledger.ts';
 import { publishing } from './publish.ts';
+import { queueing } from './queue.ts';
 import { replaying } from './replay.ts';
 import { retaining } from './retained.ts';
 import { keeping } from './retention.ts';
@@ -13,6 +14,7 @@ import { tailing } from './tail.ts';
 import type { BusUnderTest } from './under-test.ts';
 import { working } from './work.ts';
 
+export { suiteQueueTerms } from './queue.ts';
 export { suiteRetentionMs } from './retention.ts';
 export { allRetained, draftOf, replayed, Seen, store } from './tools.ts';
 export type { BusUnderTest } from './under-test.ts';
@@ -40,6 +42,7 @@ export function busSuite(name: string, makeBackbone: () => Promise<BusUnderTest>
     working(fresh);
     signalling(() => under.backbone);
     keepingLedgers(() => under.backbone.ledger('revocations'));
+    queueing(() => under);
     keepingShelves(() => under.backbone.shelf('attempts'));
     tailing(
       (name) => under.backbone.bus(name as Namespace),

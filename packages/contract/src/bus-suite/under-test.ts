@@ -1,8 +1,10 @@
 import type { Stores } from '@pushfleet/bus';
 import type { Backbone } from '@pushfleet/core';
 
-/** A started backbone with an empty log of three shards and `suiteRetentionMs`, and how to end it. */
+/** A started backbone with an empty log of three shards `suiteRetentionMs` and `suiteQueueTerms`, and how to end it. */
 export interface BusUnderTest {
   readonly backbone: Backbone & Stores;
+  /** Another process of the same fleet. */
+  another(): Promise<Backbone & Stores>;
   end(): Promise<void>;
 }
