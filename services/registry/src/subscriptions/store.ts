@@ -169,7 +169,7 @@ export class Subscriptions implements Part {
     const records = (await this.getMany(namespace, ids)).toSorted((a, b) => (a.id < b.id ? -1 : 1));
     return {
       subscriptions: records,
-      next: next === undefined ? undefined : Buffer.from(next).toString('base64url'),
+      next: next === undefined ? undefined : writeToken(next),
     };
   }
 
@@ -262,9 +262,11 @@ function checkName(namespace: string, id: string): void {
   checkId('id', id);
 }
 
+const writeToken = (after: string): string => Buffer.from(after).toString('base64url');
+
 /** @throws PushfleetError `request_invalid` for a token that no page gave */
 function readToken(token: string): string {
   const after = Buffer.from(token, 'base64url').toString();
-  if (token === '' || isId(after)) return after;
+  if (token === '' || (isId(after) && writeToken(after) === token)) return after;
   throw invalid('"page_token" is what the page before gave; leave it out to begin.');
 }

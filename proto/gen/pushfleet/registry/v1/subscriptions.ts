@@ -447,13 +447,17 @@ export interface ListSubscriptionsResponse {
 
 /** A change. */
 export interface UpdateSubscriptionRequest {
-  /** Namespace, id and revision say which; the fields that the mask names are taken from it. */
+  /**
+   * Namespace, id and revision say which; the fields that the mask names are taken from it. A secret that is left
+   * empty stays what it was, so that what was read without secrets can be written back; an empty start_cursor
+   * becomes the log's head.
+   */
   subscription:
     | Subscription
     | undefined;
   /**
-   * Paths of the fields to change, such as `state` or `webhook.url`. Namespace, id, revision and created_at
-   * never change.
+   * Paths of the fields to change, such as `state` or `webhook.url`. Namespace, id, revision and the kind of target
+   * never change; the times of creation, change and state are the registry's.
    */
   updateMask: string[] | undefined;
 }
@@ -530,7 +534,10 @@ export interface SubscriptionMatch {
 
 /** What to follow. */
 export interface WatchSubscriptionsRequest {
-  /** Only these kinds; empty: all. Every namespace is included. */
+  /**
+   * Only these kinds; empty: all. Every namespace is included. That a subscription ended is told whatever its kind:
+   * its record is gone, and with it what it was.
+   */
   kinds: SubscriptionKind[];
 }
 
@@ -3140,9 +3147,11 @@ export const SubscriptionChange: MessageFns<SubscriptionChange> = {
 export type SubscriptionServiceService = typeof SubscriptionServiceService;
 export const SubscriptionServiceService = {
   /**
-   * Stores a new subscription.
+   * Stores a new subscription. Repeated with the same id it is safe: what was stored, though its answer got lost,
+   * is ALREADY_EXISTS then.
    *
-   * ALREADY_EXISTS: there is one with this id; read it, and update it by its revision.
+   * ALREADY_EXISTS: there is one with this id; read it, and update it by its revision. RESOURCE_EXHAUSTED: the
+   * namespace holds its most. UNAVAILABLE: nothing was stored, unless the log was lost while it was being written.
    */
   createSubscription: {
     path: "/pushfleet.registry.v1.SubscriptionService/CreateSubscription" as const,
@@ -3263,9 +3272,11 @@ export const SubscriptionServiceService = {
 
 export interface SubscriptionServiceServer extends UntypedServiceImplementation {
   /**
-   * Stores a new subscription.
+   * Stores a new subscription. Repeated with the same id it is safe: what was stored, though its answer got lost,
+   * is ALREADY_EXISTS then.
    *
-   * ALREADY_EXISTS: there is one with this id; read it, and update it by its revision.
+   * ALREADY_EXISTS: there is one with this id; read it, and update it by its revision. RESOURCE_EXHAUSTED: the
+   * namespace holds its most. UNAVAILABLE: nothing was stored, unless the log was lost while it was being written.
    */
   createSubscription: handleUnaryCall<CreateSubscriptionRequest, CreateSubscriptionResponse>;
   /**
@@ -3306,9 +3317,11 @@ export interface SubscriptionServiceServer extends UntypedServiceImplementation 
 
 export interface SubscriptionServiceClient extends Client {
   /**
-   * Stores a new subscription.
+   * Stores a new subscription. Repeated with the same id it is safe: what was stored, though its answer got lost,
+   * is ALREADY_EXISTS then.
    *
-   * ALREADY_EXISTS: there is one with this id; read it, and update it by its revision.
+   * ALREADY_EXISTS: there is one with this id; read it, and update it by its revision. RESOURCE_EXHAUSTED: the
+   * namespace holds its most. UNAVAILABLE: nothing was stored, unless the log was lost while it was being written.
    */
   createSubscription(
     request: CreateSubscriptionRequest,
