@@ -1,5 +1,4 @@
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
-import { PushfleetError } from '@pushfleet/core';
 import type { Log, Metrics, Part } from '@pushfleet/runtime';
 import {
   CallError,
@@ -8,6 +7,7 @@ import {
   type OutboundAnswer,
   type OutboundRequest,
 } from './call.ts';
+import { createCheck } from './check.ts';
 import type { OutboundConfig } from './config.ts';
 import { Connector } from './connector.ts';
 import { Exchange } from './exchange.ts';
@@ -16,21 +16,6 @@ import { createTunnel } from './proxy.ts';
 import { createResolve } from './resolver.ts';
 import { parseTarget, Refusal, type Target } from './target.ts';
 
-/** Headers of a request that are the fleet's own to set: they say where it goes and where it ends. */
-export const reservedHeaders: ReadonlySet<string> = new Set([
-  'connection',
-  'content-length',
-  'expect',
-  'host',
-  'keep-alive',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
-
 interface Tools {
   readonly log: Log;
   readonly metrics: Metrics;
@@ -38,40 +23,9 @@ interface Tools {
 
 /** Calls out by the operator's rules, which are read once: no allow-list changes under a connection that was made. */
 export function createCaller(config: OutboundConfig, { log, metrics }: Tools): Caller & Part {
-  const secureContext = trusting(config.outboundTlsCa);
-  const { outboundAllow: allow, outboundPorts: ports, outboundProxy: proxy } = config;
-  const pool = new Pool({
-    connector: new Connector({
-      allow,
-      resolve: createResolve(config.outboundResolvers),
-      secureContext,
-      connectMs: config.outboundConnectMs,
-      tunnel: proxy === undefined ? undefined : createTunnel(proxy, secureContext),
-      log,
-    }),
-    connections: config.outboundConnections,
-    idleConnections: config.outboundIdleConnections,
-    idleMs: config.outboundIdleMs,
-    headerBytes: config.outboundHeaderBytes,
-  });
+  const pool = createPool(config, log);
   const results = declareOutbound(metrics, pool);
-  let closed = false;
-
-  const target = remembered((url) => parseTarget(url, { allow, ports }));
-  const shared = {
-    bytes: config.outboundResponseBytes,
-    onEnd: (exchange: Exchange, reusable: boolean) => pool.end(exchange, reusable),
-    onStale: (exchange: Exchange) => pool.renew(exchange),
-  };
-  const send = (request: OutboundRequest): Promise<OutboundAnswer> => {
-    if (closed) throw new CallError('connect', 'This instance of the fleet is stopping.');
-    const to = target(request.url);
-    judgeHeaders(request);
-    const exchange = new Exchange({ target: to, request, ...shared });
-    pool.start(exchange);
-    return exchange.answer;
-  };
-
+  const send = createSend(config, pool);
   return {
     name: 'outbound',
     async call(request) {
@@ -85,24 +39,59 @@ export function createCaller(config: OutboundConfig, { log, metrics }: Tools): C
         throw error;
       }
     },
-    check(url) {
-      try {
-        target(url);
-      } catch (thrown) {
-        if (!(thrown instanceof Refusal)) throw thrown;
-        throw new PushfleetError('target_refused', thrown.message, { detail: { rule: thrown.rule } });
-      }
-    },
+    check: createCheck(config),
     async start() {
-      if (proxy !== undefined)
-        log.info({ proxy: proxy.host }, 'calls go through a proxy, which judges addresses');
+      const proxy = config.outboundProxy?.host;
+      if (proxy !== undefined) log.info({ proxy }, 'calls go through a proxy, which judges addresses');
     },
     // Who calls has work to finish, and finishes it through this.
     async drain() {},
     async close() {
-      closed = true;
       pool.close();
     },
+  };
+}
+
+function createPool(config: OutboundConfig, log: Log): Pool {
+  const { outboundAllow: allow, outboundProxy: proxy } = config;
+  const secureContext = trusting(config.outboundTlsCa);
+  const connector = new Connector({
+    allow,
+    resolve: createResolve(config.outboundResolvers),
+    secureContext,
+    connectMs: config.outboundConnectMs,
+    tunnel: proxy === undefined ? undefined : createTunnel(proxy, secureContext),
+    log,
+  });
+  return new Pool({
+    connector,
+    connections: config.outboundConnections,
+    idleConnections: config.outboundIdleConnections,
+    idleMs: config.outboundIdleMs,
+    headerBytes: config.outboundHeaderBytes,
+  });
+}
+
+/** The public authorities, those of NODE_EXTRA_CA_CERTS, and the operator's. Made once: it takes milliseconds. */
+function trusting(ca: string | undefined): SecureContext {
+  const known = getCACertificates('default');
+  return createSecureContext({ ca: ca === undefined ? known : [...known, ca], minVersion: 'TLSv1.2' });
+}
+
+/** @throws Refusal, and CallError by the promise */
+function createSend(
+  { outboundAllow: allow, outboundPorts: ports, outboundResponseBytes: bytes }: OutboundConfig,
+  pool: Pool,
+): (request: OutboundRequest) => Promise<OutboundAnswer> {
+  const targetOf = remembered((url) => parseTarget(url, { allow, ports }));
+  const onEnd = (exchange: Exchange, reusable: boolean): void => pool.end(exchange, reusable);
+  const onStale = (exchange: Exchange): void => pool.renew(exchange);
+  return (request) => {
+    const target = targetOf(request.url);
+    judgeHeaders(request);
+    const exchange = new Exchange({ target, request, bytes, onEnd, onStale });
+    pool.start(exchange);
+    return exchange.answer;
   };
 }
 
@@ -122,17 +111,27 @@ function remembered(parse: (url: string) => Target): (url: string) => Target {
   };
 }
 
+// They say where a request goes and where it ends, to the receiver and to every proxy on the way.
+const reserved: ReadonlySet<string> = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'host',
+  'keep-alive',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
 function judgeHeaders({ headers }: OutboundRequest): void {
   for (const name in headers) {
-    if (reservedHeaders.has(name))
+    if (reserved.has(name.toLowerCase())) {
       throw new Refusal('header', `The header "${name}" is set by the fleet alone.`);
+    }
   }
-}
-
-/** The public authorities, those of NODE_EXTRA_CA_CERTS, and the operator's. Made once: it takes milliseconds. */
-function trusting(ca: string | undefined): SecureContext {
-  const known = getCACertificates('default');
-  return createSecureContext({ ca: ca === undefined ? known : [...known, ca], minVersion: 'TLSv1.2' });
 }
 
 type Results = Record<CallFailure | 'answered', number>;

@@ -1,4 +1,4 @@
 export * from './call.ts';
-export { createCaller, reservedHeaders } from './caller.ts';
+export { createCaller } from './caller.ts';
 export { createCheck } from './check.ts';
 export { type OutboundConfig, outboundFields } from './config.ts';

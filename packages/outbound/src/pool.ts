@@ -76,6 +76,7 @@ export class Pool {
   readonly #idle = new Set<Connection>();
   /** Connections that were begun since the start. */
   opened = 0;
+  #closed = false;
 
   constructor(options: PoolOptions) {
     this.#options = options;
@@ -86,6 +87,10 @@ export class Pool {
   }
 
   start(exchange: Exchange): void {
+    if (this.#closed) {
+      exchange.fail(stopping());
+      return;
+    }
     const origin = this.#origin(exchange.target);
     const connection = origin.idle.pop();
     if (connection !== undefined) {
@@ -122,12 +127,12 @@ export class Pool {
   }
 
   close(): void {
-    const stopping = new CallError('connect', 'This instance of the fleet is stopping.');
+    this.#closed = true;
     for (const origin of this.#origins.values()) {
-      for (const exchange of origin.waiting) exchange.fail(stopping);
+      for (const exchange of origin.waiting) exchange.fail(stopping());
     }
     for (const connection of this.#connections) {
-      connection.exchange?.fail(stopping);
+      connection.exchange?.fail(stopping());
       this.#drop(connection);
     }
   }
@@ -182,6 +187,8 @@ export class Pool {
     return false;
   }
 }
+
+const stopping = (): CallError => new CallError('connect', 'This instance of the fleet is stopping.');
 
 function lend(connection: Connection, exchange: Exchange): void {
   connection.exchange = exchange;

@@ -300,6 +300,7 @@ test('no header of a subscription says where a request goes or how long it is', 
   const url = `http://127.0.0.1:${receiver.port}/`;
   for (const header of [
     'host',
+    'Host',
     'connection',
     'content-length',
     'transfer-encoding',
