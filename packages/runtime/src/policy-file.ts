@@ -18,7 +18,7 @@ export interface TopicRule {
 /** What a namespace may use, over all instances; what is absent is not limited. */
 export interface Quota {
   readonly connections?: number;
-  /** Filters that live connections hold. */
+  /** Filters that live connections hold; and, counted apart, subscriptions in the registry. */
   readonly subscriptions?: number;
   /** Publications a second. */
   readonly publishRate?: number;
