@@ -36,8 +36,11 @@ export interface Shelf {
   newest(key: string, before: number | undefined, limit: number): Promise<readonly ShelfEntry[]>;
   /** Those that are not there any more are passed over. */
   remove(sequences: readonly number[]): Promise<void>;
-  /** Removes every entry whose key is `key` or lies below it; says how many there were. */
-  clear(key: string): Promise<number>;
-  /** The keys that are `key` or lie below it, with how many entries each has. `#` alone stands for all keys. */
+  /**
+   * Removes every entry whose key is `key` or lies below it, and says how many there were; `#` alone stands for all
+   * keys. With `exactly` those below stay, with `until` those behind that place.
+   */
+  clear(key: string, options?: { exactly?: boolean; until?: number }): Promise<number>;
+  /** The keys that are `key` or lie below it, with how many entries each has; `#` alone as in `clear`. */
   keys(key: string): Promise<ReadonlyMap<string, number>>;
 }

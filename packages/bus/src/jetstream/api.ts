@@ -173,24 +173,16 @@ export async function subjectCounts(
   return counts;
 }
 
-/** Takes out all that a filter matches; says how many there were. */
-export async function purgeFilter(link: Link, stream: string, filter: string): Promise<number> {
-  const answer = await link.request(`$JS.API.STREAM.PURGE.${stream}`, JSON.stringify({ filter }));
+/**
+ * Takes out what a filter matches, up to and including `until`; says how many there were. Asked again it finds less,
+ * or nothing.
+ */
+export async function purge(link: Link, stream: string, filter: string, until?: number): Promise<number> {
+  const body = JSON.stringify({ filter, ...(until !== undefined && { seq: until + 1 }) });
+  const answer = await link.request(`$JS.API.STREAM.PURGE.${stream}`, body);
   const { error, purged } = parse<{ purged?: number }>(answer.string());
   if (error !== undefined) throw refusal(stream, error);
   return purged ?? 0;
-}
-
-/** Takes out what a subject holds up to and including `sequence`. Asked again it finds less, or nothing. */
-export async function purgeSubject(
-  link: Link,
-  stream: string,
-  subject: string,
-  sequence: number,
-): Promise<void> {
-  const body = JSON.stringify({ filter: subject, seq: sequence + 1 });
-  const { error } = parse<object>((await link.request(`$JS.API.STREAM.PURGE.${stream}`, body)).string());
-  if (error !== undefined) throw refusal(stream, error);
 }
 
 /** Takes out one message; that it is gone already is as good. */

@@ -80,6 +80,7 @@ describe('migrate', () => {
     const old = await open();
     await store(old.bus(namespace), draftOf('t'));
     const cursor = await old.bus(namespace).head();
+    await old.ledger('deletions').put('ns/t', new Uint8Array(1));
     await old.close();
     const before = await run();
     const report = await run({ shards: 3, newGeneration: true });
@@ -94,6 +95,7 @@ describe('migrate', () => {
       publications.map((publication) => publication.id),
       [id],
     );
+    assert.equal(await fresh.ledger('deletions').get('ns/t'), undefined, 'its places would mean others now');
     await fresh.close();
   });
 

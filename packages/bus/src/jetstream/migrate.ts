@@ -1,6 +1,7 @@
 import { type JetStreamManager, jetstreamManager, type StreamConfig } from '@nats-io/jetstream';
 import { PushfleetError } from '@pushfleet/core';
-import { type ApiFailure, apiError, horizonKey, horizonOf } from './api.ts';
+import { subjectRoot } from '../subject.ts';
+import { type ApiFailure, apiError, horizonKey, horizonOf, purge } from './api.ts';
 import { layoutKey, parseLayout } from './layout.ts';
 import { JetStreamLedger } from './ledger.ts';
 import { Link, unavailable } from './link.ts';
@@ -11,6 +12,7 @@ import {
   type Layout,
   ledgerConfig,
   ledgerNames,
+  ledgerStream,
   logConfig,
   logStream,
   queueConfig,
@@ -71,7 +73,7 @@ export async function migrate(options: MigrateOptions): Promise<MigrateReport> {
 
 async function run(streams: Streams, link: Link, options: MigrateOptions): Promise<MigrateReport> {
   for (const name of ledgerNames) await streams.ensure(ledgerConfig(name, options));
-  const layout = await settleLayout(streams, new JetStreamLedger(link, 'layout'), options);
+  const layout = await settleLayout(streams, link, options);
   for (let shard = 0; shard < layout.shards; shard++) {
     await streams.ensure(logConfig(layout, shard, options));
   }
@@ -91,11 +93,8 @@ function checkServer(version: string): void {
 }
 
 /** The layout that holds from now on; compare-and-set, so that two runs at once agree. */
-async function settleLayout(
-  streams: Streams,
-  ledger: JetStreamLedger,
-  options: MigrateOptions,
-): Promise<Layout> {
+async function settleLayout(streams: Streams, link: Link, options: MigrateOptions): Promise<Layout> {
+  const ledger = new JetStreamLedger(link, 'layout');
   const held = await ledger.get(layoutKey);
   if (held !== undefined) {
     const layout = parseLayout(held.value);
@@ -113,7 +112,7 @@ async function settleLayout(
     return layout;
   } catch (error) {
     if (!(error instanceof PushfleetError) || error.code !== 'conflict') throw error;
-    return settleLayout(streams, ledger, { ...options, newGeneration: false });
+    return settleLayout(streams, link, { ...options, newGeneration: false });
   }
 }
 

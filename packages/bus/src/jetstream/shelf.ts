@@ -4,7 +4,7 @@ import { fromTokens, shelfScope, tokensFrom, toTokens } from '../subject.ts';
 import {
   deleteMessage,
   leaderMessage,
-  purgeFilter,
+  purge,
   type StoredMessage,
   type StreamView,
   streamInfo,
@@ -90,8 +90,9 @@ export class JetStreamShelf implements Shelf {
     await Promise.all([...new Set(sequences)].map(one));
   }
 
-  clear(key: string): Promise<number> {
-    return patiently(() => purgeFilter(this.#broker.bulk, this.#stream, this.#from(key)));
+  clear(key: string, options: { exactly?: boolean; until?: number } = {}): Promise<number> {
+    const filter = options.exactly === true ? this.#subject(key) : this.#from(key);
+    return patiently(() => purge(this.#broker.bulk, this.#stream, filter, options.until));
   }
 
   async keys(key: string): Promise<ReadonlyMap<string, number>> {

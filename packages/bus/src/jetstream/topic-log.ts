@@ -12,7 +12,7 @@ import {
   deleteMessage,
   type LeaderQuestion,
   leaderMessage,
-  purgeSubject,
+  purge,
   type StoredMessage,
   subjectInfo,
 } from './api.ts';
@@ -67,7 +67,7 @@ export class TopicLog {
     const first = count === 0 ? undefined : await this.#ask({ seq: 1, next_by_subj: this.#subject });
     const last = count === 0 ? undefined : await this.#ask({ last_by_subj: this.#subject });
     if (first !== undefined && first.sequence <= lastSequence) {
-      await patiently(() => purgeSubject(bulk, this.#stream, this.#subject, lastSequence));
+      await patiently(() => purge(bulk, this.#stream, this.#subject, lastSequence));
     }
     const cleared = await this.#clear(lastSequence, true);
     if (first !== undefined && last !== undefined && first.sequence <= lastSequence)

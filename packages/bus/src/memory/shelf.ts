@@ -117,9 +117,11 @@ export class MemoryShelf implements Shelf {
     });
   }
 
-  clear(key: string): Promise<number> {
+  clear(key: string, options: { exactly?: boolean; until?: number } = {}): Promise<number> {
+    const { exactly = false, until = Number.POSITIVE_INFINITY } = options;
     return this.#ask((store) => {
-      const gone = store.keysFrom(checkShelfKey(key)).flatMap((one) => store.under(one));
+      const keys = exactly ? [key] : store.keysFrom(checkShelfKey(key));
+      const gone = keys.flatMap((one) => store.under(one)).filter(({ sequence }) => sequence <= until);
       for (const { sequence } of gone) store.remove(sequence);
       return gone.length;
     });

@@ -129,7 +129,16 @@ export function keepingShelves(shelfOf: () => Shelf): void {
       assert.equal(await shelf.clear('c/a'), 0);
       assert.deepEqual([...(await shelf.keys('c')).keys()].toSorted(), ['c', 'c/ab', odd].toSorted());
       assert.equal((await shelf.read(odd, 0, 5)).length, 2);
-      assert.equal(await shelf.clear('c'), 6);
+      const [, second] = await shelf.append([
+        draft('c', '1'),
+        draft('c', '2'),
+        draft('c/ab', '3'),
+        draft('c', '4'),
+      ]);
+      assert.equal(await shelf.clear('c', { exactly: true, until: second ?? 0 }), 4);
+      assert.deepEqual(texts(await shelf.read('c', 0, 9)), ['4']);
+      assert.equal(await shelf.clear('c', { exactly: true }), 1);
+      assert.equal(await shelf.clear('c'), 5);
     });
 
     it('lets go of what has outlived its time', async () => {

@@ -1,14 +1,11 @@
-import type { Backbone } from '@pushfleet/core';
-import type { Fleet, Policies } from '@pushfleet/runtime';
-import { Deleter } from './deleter.ts';
+import type { Policies } from '@pushfleet/runtime';
+import { Deleter, type DeleterOptions } from './deleter.ts';
 import { Explainer } from './explain.ts';
 import { History } from './history.ts';
 import { type ReadLimits, Reads } from './reads.ts';
 import { TopicViews } from './topic-view.ts';
 
-export interface ArchiveOptions extends ReadLimits {
-  readonly backbone: Backbone;
-  readonly fleet: Pick<Fleet, 'ask'>;
+export interface ArchiveOptions extends ReadLimits, DeleterOptions {
   readonly policies: Pick<Policies, 'of'>;
   /** Most bytes of the publications of one page. */
   readonly pageBytes: number;

@@ -1,26 +1,35 @@
+import type { Stores } from '@pushfleet/bus';
 import {
   type Backbone,
   type Cursor,
   type Deletion,
   isReserved,
+  type Namespace,
   PushfleetError,
+  parseCursor,
   quote,
   type Topic,
 } from '@pushfleet/core';
 import { type Fleet, forgetEverywhere, type Grant } from '@pushfleet/runtime';
+import { DeletionRecords } from './deletion-records.ts';
+import { OwedPublications } from './owed-publications.ts';
 
 export interface DeleterOptions {
-  readonly backbone: Backbone;
+  readonly backbone: Backbone & Pick<Stores, 'ledger' | 'shelf'>;
   readonly fleet: Pick<Fleet, 'ask'>;
 }
 
-/** Takes publications out of the log, and out of the memory of the fleet. */
+/** Takes publications out of the log, out of the memory of the fleet, and out of what is owed to those who are called. */
 export class Deleter {
   readonly #options: DeleterOptions;
+  readonly #records: DeletionRecords;
+  readonly #owed: OwedPublications;
   #publications = 0;
 
   constructor(options: DeleterOptions) {
     this.#options = options;
+    this.#records = new DeletionRecords(options.backbone.ledger('deletions'));
+    this.#owed = new OwedPublications(options.backbone.shelf('owed'));
   }
 
   /** How many publications were deleted. */
@@ -30,18 +39,49 @@ export class Deleter {
 
   /**
    * Deletes what is stored on a topic, or the one publication right before the cursor. Resolves once the log holds
-   * it no more and the instances have let go of it, which are waited for for 1 s.
+   * it no more, it is on record for whoever would deliver it later, and the instances have let go of it, which are
+   * waited for for 1 s. Called again after a failure it finishes what was begun.
    *
    * @throws PushfleetError `forbidden`, `not_found` where `at` names nothing that is stored on the topic,
    *   `cursor_invalid`, or `unavailable` when the log is out of reach
    */
   async delete(grant: Grant, topic: Topic, at?: Cursor): Promise<Deletion> {
     requireManage(grant, topic);
-    const deletion = await this.#options.backbone.bus(grant.namespace).delete(topic, at);
+    const { namespace } = grant;
+    const deletion = await (at === undefined
+      ? this.#deleteAll(namespace, topic)
+      : this.#deleteOne(namespace, topic, at));
     if (at !== undefined && deletion.count === 0) throw notStored(topic);
     this.#publications += deletion.count;
     // Also where nothing was left: another call may have deleted it and lost its connection before it asked.
-    await forgetEverywhere(this.#options.fleet, grant.namespace, deletion);
+    await forgetEverywhere(this.#options.fleet, namespace, deletion);
+    return deletion;
+  }
+
+  /** Whatever the topic had up to the head is on record, also what the log had lost by age and is still owed. */
+  async #deleteAll(namespace: Namespace, topic: Topic): Promise<Deletion> {
+    const bus = this.#options.backbone.bus(namespace);
+    // What comes to be owed later is of a later publication, or kept from its receivers by the record.
+    const [head, owedUntil] = await Promise.all([bus.head(), this.#owed.newest(namespace, topic)]);
+    const deletion = await bus.delete(topic);
+    const { shard } = deletion;
+    const last = Math.max(deletion.last, parseCursor(head).positions[shard] ?? 0);
+    if (last > 0) await this.#records.add(namespace, topic, { shard, first: 1, last });
+    await this.#owed.clear(namespace, topic, owedUntil);
+    return deletion;
+  }
+
+  async #deleteOne(namespace: Namespace, topic: Topic, at: Cursor): Promise<Deletion> {
+    const bus = this.#options.backbone.bus(namespace);
+    const head = parseCursor(await bus.head());
+    const deletion = await bus.delete(topic, at);
+    const { shard } = deletion;
+    const { generation, positions } = parseCursor(at);
+    const sequence = generation === head.generation ? (positions[shard] ?? 0) : 0;
+    // A place ahead of the log must not keep from anybody what is still to come.
+    if (sequence === 0 || sequence > Math.max(deletion.last, head.positions[shard] ?? 0)) return deletion;
+    await this.#records.add(namespace, topic, { shard, first: sequence, last: sequence });
+    await this.#owed.remove(namespace, topic, shard, at);
     return deletion;
   }
 }
