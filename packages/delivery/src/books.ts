@@ -38,7 +38,7 @@ export class Books {
   readonly #o: BooksOptions;
   readonly #closing = new AbortController();
   #attempts: { readonly key: string; readonly body: Uint8Array; readonly ttlMs: number }[] = [];
-  #writing = false;
+  #writing: Promise<void> | undefined;
   #removals: number[] = [];
   #removing: Promise<void> | undefined;
   /** Attempts that could not be kept for their owners. */
@@ -151,7 +151,12 @@ export class Books {
     }
     const { attemptsMs: ttlMs } = this.#o.limits;
     this.#attempts.push({ key: keyOf(ref), body: encodeJson(attempt), ttlMs });
-    if (!this.#writing) void this.#writeAttempts();
+    this.#writing ??= this.#writeAttempts();
+  }
+
+  /** Resolves when the attempts made so far are kept, or cannot be. */
+  async flush(): Promise<void> {
+    await this.#writing;
   }
 
   /** Removes all that is kept of a subscription that has ended. */
@@ -172,7 +177,6 @@ export class Books {
   }
 
   async #writeAttempts(): Promise<void> {
-    this.#writing = true;
     await new Promise(setImmediate);
     while (this.#attempts.length > 0) {
       const batch = this.#attempts;
@@ -187,7 +191,7 @@ export class Books {
         );
       }
     }
-    this.#writing = false;
+    this.#writing = undefined;
   }
 
   async #remove(): Promise<void> {

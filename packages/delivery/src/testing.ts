@@ -1,6 +1,7 @@
 // What the tests of this package share: a worker on a log in memory, with receivers that are functions.
-import { createMemoryBackbone, type MemoryBackbone } from '@pushfleet/bus';
+import { createMemoryBackbone, type Stores } from '@pushfleet/bus';
 import {
+  type Backbone,
   matches,
   type Namespace,
   type Publication,
@@ -160,7 +161,7 @@ export const testLimits: DeliveryLimits = {
 };
 
 export interface TestFleet {
-  readonly backbone: MemoryBackbone;
+  readonly backbone: Backbone & Stores;
   readonly registry: TestRegistry;
   readonly courier: TestCourier;
   publish(id: string, topic?: string): Promise<Stored>;
@@ -169,9 +170,8 @@ export interface TestFleet {
   close(): Promise<void>;
 }
 
-/** A log in memory with workers on it. */
-export function testFleet(): TestFleet {
-  const backbone = createMemoryBackbone();
+/** Workers on a log, in memory where none is given. */
+export function testFleet(backbone: Backbone & Stores = createMemoryBackbone()): TestFleet {
   const registry = new TestRegistry();
   const courier = new TestCourier();
   const workers: Part[] = [];

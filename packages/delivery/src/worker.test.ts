@@ -1,187 +1,208 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { until } from '@pushfleet/contract';
+import { connectJetStream, migrate } from '@pushfleet/bus';
+import { startNats, until } from '@pushfleet/contract';
 import { SubscriptionState } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import { createDeliveryControl } from './control.ts';
 import { delivered, failed, namespace, type TestFleet, testFleet } from './testing.ts';
 
-describe('a worker of deliveries', () => {
-  let fleet: TestFleet;
-  beforeEach(() => {
-    fleet = testFleet();
-  });
-  afterEach(() => fleet.close());
+const streams = { shards: 1, replicas: 1, maxAgeMs: 3_600_000, maxBytes: 1e9, duplicateWindowMs: 120_000 };
 
-  const ids = (count: number, from = 0): string[] => Array.from({ length: count }, (_, i) => `p${from + i}`);
-  const publishAll = async (names: readonly string[]): Promise<void> => {
-    for (const name of names) await fleet.publish(name);
-  };
-  const control = () => createDeliveryControl('webhook', fleet.backbone, fleet.backbone.signals);
+/** The same on the broker that the product runs on, and on the one in memory. */
+const logs: Readonly<Record<string, () => Promise<{ fleet: TestFleet; close(): Promise<void> }>>> = {
+  'in memory': async () => ({ fleet: testFleet(), close: async () => {} }),
+  'on JetStream': async () => {
+    const nats = await startNats();
+    await migrate({ servers: nats.url, ...streams });
+    const backbone = connectJetStream({ servers: nats.url, name: 'delivery test' });
+    await backbone.start();
+    return { fleet: testFleet(backbone), close: () => nats.stop() };
+  },
+};
 
-  it('delivers each publication to each subscription once, pages included', async () => {
-    fleet.registry.pageSize = 7;
-    const receivers = Array.from(
-      { length: 40 },
-      (_, i) => fleet.registry.put(`s${i}`, { ordered: i % 5 === 0 }).id,
-    );
-    await fleet.worker();
-    await publishAll(ids(3));
-    await until(() => fleet.courier.errands.length >= 120, 'all deliveries');
-    for (const receiver of receivers) assert.deepEqual(fleet.courier.seen(receiver).toSorted(), ids(3));
-  });
-
-  it('tries again by its table, names the delivery alike at each attempt, and gives up with a dead letter', async () => {
-    const ref = fleet.registry.put('bad');
-    fleet.courier.answer = () => failed;
-    await fleet.worker({ breakerFailures: 100 });
-    await fleet.publish('p0');
-    await until(() => fleet.courier.errands.length === 4, 'four attempts');
-    assert.deepEqual(
-      fleet.courier.errands.map(({ attempt }) => attempt),
-      [1, 2, 3, 4],
-    );
-    assert.equal(new Set(fleet.courier.errands.map(({ id }) => id)).size, 1);
-    await until(
-      async () => (await control().deadLetters(ref, undefined, 10)).items.length === 1,
-      'the dead letter',
-    );
-    const { items } = await control().deadLetters(ref, undefined, 10);
-    assert.equal(items[0]?.attempts, 4);
-    assert.equal(items[0]?.publication.id, 'p0');
-    await until(
-      async () => (await control().attempts(ref, undefined, 10)).items.length === 4,
-      'the attempts',
-    );
-    assert.deepEqual(await control().backlog(ref), { queued: 0, retrying: 0, dead: 1 });
-
-    fleet.courier.answer = () => delivered;
-    await control().redeliver(ref, items[0]?.letter ?? '');
-    await until(() => fleet.courier.errands.length === 5, 'the dead letter once more');
-    assert.equal((await control().deadLetters(ref, undefined, 10)).items.length, 0);
-  });
-
-  it('keeps the order of the log for a subscription that wants it, also over failures', async () => {
-    fleet.registry.put('fifo', { ordered: true });
-    let calls = 0;
-    fleet.courier.answer = () => (++calls % 3 === 0 ? failed : delivered);
-    await fleet.worker({ retryMs: Array.from({ length: 20 }, () => 10) });
-    await publishAll(ids(30));
-    await until(() => new Set(fleet.courier.seen('fifo')).size === 30, 'all publications');
-    assert.deepEqual([...new Set(fleet.courier.seen('fifo'))], ids(30));
-    assert.equal(fleet.courier.most, 1);
-  });
-
-  it('lets a receiver that hangs hold nothing up, and delivers to it once it answers', async () => {
-    fleet.registry.put('hangs');
-    fleet.registry.put('well');
-    const { promise, resolve } = Promise.withResolvers<void>();
-    fleet.courier.answer = async ({ subscription }) => {
-      if (subscription.id === 'hangs') await promise;
-      return delivered;
-    };
-    await fleet.worker();
-    await publishAll(ids(100));
-    await until(() => fleet.courier.seen('well').length === 100, 'the deliveries of the other');
-    const ref = { namespace, id: 'hangs' };
-    await until(
-      async () => (await control().backlog(ref)).queued >= 98,
-      'what waits for it to be on its shelf',
-    );
-    resolve();
-    await until(() => new Set(fleet.courier.seen('hangs')).size === 100, 'all deliveries');
-    await until(async () => {
-      const { queued, retrying } = await control().backlog(ref);
-      return queued + retrying === 0;
-    }, 'nothing to be left');
-    assert.equal(fleet.courier.seen('hangs').length, 100);
-  });
-
-  it('ends a subscription whose receiver is gone, and sends it nothing more', async () => {
-    const ref = fleet.registry.put('gone');
-    fleet.courier.answer = () => ({ verdict: 'gone', status: 410, durationMs: 1 });
-    await fleet.worker({ endpointConcurrency: 1 });
-    await publishAll(ids(20));
-    await until(() => fleet.registry.ended.length === 1, 'the end');
-    assert.deepEqual(fleet.registry.ended, ['gone: gone']);
-    assert.equal(fleet.courier.errands.length, 1);
-    await until(async () => (await control().backlog(ref)).queued === 0, 'its lane to be empty');
-  });
-
-  it('keeps what a paused subscription is owed, and gives it in order when it goes on', async () => {
-    const state = SubscriptionState.SUBSCRIPTION_STATE_PAUSED;
-    const ref = fleet.registry.put('s', { state, ordered: true });
-    await fleet.worker();
-    await publishAll(ids(5));
-    await until(async () => (await control().backlog(ref)).queued === 5, 'five on its lane');
-    assert.equal(fleet.courier.errands.length, 0);
-    fleet.registry.put('s', { ordered: true });
-    await until(() => fleet.courier.seen('s').length === 5, 'what was owed');
-    assert.deepEqual(fleet.courier.seen('s'), ids(5));
-  });
-
-  it('suspends a subscription that has failed for too long, and tells of it', async () => {
-    fleet.registry.put('s', { filter: 'a/b' });
-    const news: string[] = [];
-    const following = fleet.backbone.bus(namespace).follow((item) => {
-      if (item.kind === 'publication') news.push(String(item.value.type));
+for (const [log, open] of Object.entries(logs))
+  describe(`a worker of deliveries ${log}`, () => {
+    let fleet: TestFleet;
+    let close: () => Promise<void>;
+    beforeEach(async () => {
+      ({ fleet, close } = await open());
     });
-    await following.add('$hooks/s' as never);
-    fleet.courier.answer = () => failed;
-    await fleet.worker({ suspendAfterMs: 60 });
-    await fleet.publish('p0');
-    await until(() => fleet.registry.records.get('ns/s')?.state === 4, 'the suspension');
-    await until(() => news.includes('pushfleet.hook.suspended'), 'the news');
-    following.stop();
-  });
+    afterEach(async () => {
+      await fleet.close();
+      await close();
+    });
 
-  it('passes its slots on when it stops, and what it had in hand when it dies', async () => {
-    fleet.registry.put('s', { ordered: true });
-    for (let i = 0; i < 20; i++) fleet.registry.put(`u${i}`);
-    const first = await fleet.worker();
-    await publishAll(ids(10));
-    await until(() => fleet.courier.seen('s').length === 10, 'the first ten');
-    await fleet.worker();
-    await publishAll(ids(10, 10));
-    await first.drain(AbortSignal.timeout(5_000));
-    await first.close();
-    await publishAll(ids(10, 20));
-    await until(() => fleet.courier.errands.length >= 21 * 30, 'all deliveries', 20_000);
-    assert.deepEqual([...new Set(fleet.courier.seen('s'))], ids(30));
-    for (let i = 0; i < 20; i++) assert.equal(new Set(fleet.courier.seen(`u${i}`)).size, 30);
-  });
+    const ids = (count: number, from = 0): string[] =>
+      Array.from({ length: count }, (_, i) => `p${from + i}`);
+    const publishAll = async (names: readonly string[]): Promise<void> => {
+      for (const name of names) await fleet.publish(name);
+    };
+    const control = () => createDeliveryControl('webhook', fleet.backbone, fleet.backbone.signals);
 
-  it('replays a stretch of the log', async () => {
-    const before = await fleet.backbone.bus(namespace).head();
-    await publishAll(ids(5));
-    const after = await fleet.backbone.bus(namespace).head();
-    const ref = fleet.registry.put('s', { startCursor: after });
-    await fleet.worker();
-    await fleet.publish('p5');
-    await until(() => fleet.courier.seen('s').length === 1, 'what is new');
-    await control().replay(ref, before, after);
-    await until(() => fleet.courier.seen('s').length === 6, 'the stretch');
-    assert.deepEqual(fleet.courier.seen('s').toSorted(), ids(6));
-  });
+    it('delivers each publication to each subscription once, pages included', async () => {
+      fleet.registry.pageSize = 7;
+      const receivers = Array.from(
+        { length: 40 },
+        (_, i) => fleet.registry.put(`s${i}`, { ordered: i % 5 === 0 }).id,
+      );
+      await fleet.worker();
+      await publishAll(ids(3));
+      await until(() => fleet.courier.errands.length >= 120, 'all deliveries');
+      for (const receiver of receivers) assert.deepEqual(fleet.courier.seen(receiver).toSorted(), ids(3));
+    });
 
-  it('calls a receiver for a test, and activates a subscription whose handshake succeeds', async () => {
-    const state = SubscriptionState.SUBSCRIPTION_STATE_PENDING;
-    const ref = fleet.registry.put('s', { state });
-    await fleet.worker();
-    const attempt = await control().call(ref, 'handshake', 5_000);
-    assert.equal(attempt?.verdict, 'delivered');
-    assert.equal(fleet.registry.records.get('ns/s')?.state, SubscriptionState.SUBSCRIPTION_STATE_ACTIVE);
-    const tested = await control().call(ref, 'test', 5_000);
-    assert.equal(tested?.status, 204);
-    assert.equal(fleet.courier.errands.at(-1)?.publication?.type, 'pushfleet.hook.test');
-  });
+    it('tries again by its table, names the delivery alike at each attempt, and gives up with a dead letter', async () => {
+      const ref = fleet.registry.put('bad');
+      fleet.courier.answer = () => failed;
+      await fleet.worker({ breakerFailures: 100 });
+      await fleet.publish('p0');
+      await until(() => fleet.courier.errands.length === 4, 'four attempts');
+      assert.deepEqual(
+        fleet.courier.errands.map(({ attempt }) => attempt),
+        [1, 2, 3, 4],
+      );
+      assert.equal(new Set(fleet.courier.errands.map(({ id }) => id)).size, 1);
+      await until(
+        async () => (await control().deadLetters(ref, undefined, 10)).items.length === 1,
+        'the dead letter',
+      );
+      const { items } = await control().deadLetters(ref, undefined, 10);
+      assert.equal(items[0]?.attempts, 4);
+      assert.equal(items[0]?.publication.id, 'p0');
+      await until(
+        async () => (await control().attempts(ref, undefined, 10)).items.length === 4,
+        'the attempts',
+      );
+      assert.deepEqual(await control().backlog(ref), { queued: 0, retrying: 0, dead: 1 });
 
-  it('waits for the registry, and for subscriptions it has not read', async () => {
-    fleet.registry.put('s');
-    fleet.registry.away = true;
-    await fleet.worker();
-    await publishAll(ids(3));
-    assert.equal(fleet.courier.errands.length, 0);
-    fleet.registry.away = false;
-    await until(() => fleet.courier.seen('s').length === 3, 'the deliveries', 20_000);
+      fleet.courier.answer = () => delivered;
+      await control().redeliver(ref, items[0]?.letter ?? '');
+      await until(() => fleet.courier.errands.length === 5, 'the dead letter once more');
+      assert.equal((await control().deadLetters(ref, undefined, 10)).items.length, 0);
+    });
+
+    it('keeps the order of the log for a subscription that wants it, also over failures', async () => {
+      fleet.registry.put('fifo', { ordered: true });
+      let calls = 0;
+      fleet.courier.answer = () => (++calls % 3 === 0 ? failed : delivered);
+      await fleet.worker({ retryMs: Array.from({ length: 20 }, () => 10) });
+      await publishAll(ids(30));
+      await until(() => new Set(fleet.courier.seen('fifo')).size === 30, 'all publications');
+      assert.deepEqual([...new Set(fleet.courier.seen('fifo'))], ids(30));
+      assert.equal(fleet.courier.most, 1);
+    });
+
+    it('lets a receiver that hangs hold nothing up, and delivers to it once it answers', async () => {
+      fleet.registry.put('hangs');
+      fleet.registry.put('well');
+      const { promise, resolve } = Promise.withResolvers<void>();
+      fleet.courier.answer = async ({ subscription }) => {
+        if (subscription.id === 'hangs') await promise;
+        return delivered;
+      };
+      await fleet.worker();
+      await publishAll(ids(100));
+      await until(() => fleet.courier.seen('well').length === 100, 'the deliveries of the other');
+      const ref = { namespace, id: 'hangs' };
+      await until(
+        async () => (await control().backlog(ref)).queued >= 98,
+        'what waits for it to be on its shelf',
+      );
+      resolve();
+      await until(() => new Set(fleet.courier.seen('hangs')).size === 100, 'all deliveries');
+      await until(async () => {
+        const { queued, retrying } = await control().backlog(ref);
+        return queued + retrying === 0;
+      }, 'nothing to be left');
+      assert.equal(fleet.courier.seen('hangs').length, 100);
+    });
+
+    it('ends a subscription whose receiver is gone, and sends it nothing more', async () => {
+      const ref = fleet.registry.put('gone');
+      fleet.courier.answer = () => ({ verdict: 'gone', status: 410, durationMs: 1 });
+      await fleet.worker({ endpointConcurrency: 1 });
+      await publishAll(ids(20));
+      await until(() => fleet.registry.ended.length === 1, 'the end');
+      assert.deepEqual(fleet.registry.ended, ['gone: gone']);
+      assert.equal(fleet.courier.errands.length, 1);
+      await until(async () => (await control().backlog(ref)).queued === 0, 'its lane to be empty');
+    });
+
+    it('keeps what a paused subscription is owed, and gives it in order when it goes on', async () => {
+      const state = SubscriptionState.SUBSCRIPTION_STATE_PAUSED;
+      const ref = fleet.registry.put('s', { state, ordered: true });
+      await fleet.worker();
+      await publishAll(ids(5));
+      await until(async () => (await control().backlog(ref)).queued === 5, 'five on its lane');
+      assert.equal(fleet.courier.errands.length, 0);
+      fleet.registry.put('s', { ordered: true });
+      await until(() => fleet.courier.seen('s').length === 5, 'what was owed');
+      assert.deepEqual(fleet.courier.seen('s'), ids(5));
+    });
+
+    it('suspends a subscription that has failed for too long, and tells of it', async () => {
+      fleet.registry.put('s', { filter: 'a/b' });
+      const news: string[] = [];
+      const following = fleet.backbone.bus(namespace).follow((item) => {
+        if (item.kind === 'publication') news.push(String(item.value.type));
+      });
+      await following.add('$hooks/s' as never);
+      fleet.courier.answer = () => failed;
+      await fleet.worker({ suspendAfterMs: 60 });
+      await fleet.publish('p0');
+      await until(() => fleet.registry.records.get('ns/s')?.state === 4, 'the suspension');
+      await until(() => news.includes('pushfleet.hook.suspended'), 'the news');
+      following.stop();
+    });
+
+    it('passes its slots on when it stops, and what it had in hand when it dies', async () => {
+      fleet.registry.put('s', { ordered: true });
+      for (let i = 0; i < 20; i++) fleet.registry.put(`u${i}`);
+      const first = await fleet.worker();
+      await publishAll(ids(10));
+      await until(() => fleet.courier.seen('s').length === 10, 'the first ten');
+      await fleet.worker();
+      await publishAll(ids(10, 10));
+      await first.drain(AbortSignal.timeout(5_000));
+      await first.close();
+      await publishAll(ids(10, 20));
+      await until(() => fleet.courier.errands.length >= 21 * 30, 'all deliveries', 20_000);
+      assert.deepEqual([...new Set(fleet.courier.seen('s'))], ids(30));
+      for (let i = 0; i < 20; i++) assert.equal(new Set(fleet.courier.seen(`u${i}`)).size, 30);
+    });
+
+    it('replays a stretch of the log', async () => {
+      const before = await fleet.backbone.bus(namespace).head();
+      await publishAll(ids(5));
+      const after = await fleet.backbone.bus(namespace).head();
+      const ref = fleet.registry.put('s', { startCursor: after });
+      await fleet.worker();
+      await fleet.publish('p5');
+      await until(() => fleet.courier.seen('s').length === 1, 'what is new');
+      await control().replay(ref, before, after);
+      await until(() => fleet.courier.seen('s').length === 6, 'the stretch');
+      assert.deepEqual(fleet.courier.seen('s').toSorted(), ids(6));
+    });
+
+    it('calls a receiver for a test, and activates a subscription whose handshake succeeds', async () => {
+      const state = SubscriptionState.SUBSCRIPTION_STATE_PENDING;
+      const ref = fleet.registry.put('s', { state });
+      await fleet.worker();
+      const attempt = await control().call(ref, 'handshake', 5_000);
+      assert.equal(attempt?.verdict, 'delivered');
+      assert.equal(fleet.registry.records.get('ns/s')?.state, SubscriptionState.SUBSCRIPTION_STATE_ACTIVE);
+      const tested = await control().call(ref, 'test', 5_000);
+      assert.equal(tested?.status, 204);
+      assert.equal(fleet.courier.errands.at(-1)?.publication?.type, 'pushfleet.hook.test');
+    });
+
+    it('waits for the registry, and for subscriptions it has not read', async () => {
+      fleet.registry.put('s');
+      fleet.registry.away = true;
+      await fleet.worker();
+      await publishAll(ids(3));
+      assert.equal(fleet.courier.errands.length, 0);
+      fleet.registry.away = false;
+      await until(() => fleet.courier.seen('s').length === 3, 'the deliveries', 20_000);
+    });
   });
-});

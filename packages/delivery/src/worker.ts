@@ -60,6 +60,7 @@ class Worker implements Part {
     this.#deadline = deadline;
     clearInterval(this.#audit);
     await Promise.all([this.#readings?.stop(), this.#slots.stop()]);
+    await this.#parts.books.flush();
   }
 
   async close(): Promise<void> {
@@ -69,6 +70,7 @@ class Worker implements Part {
     const { books, dispatch, lanes, deletions, subscribers } = this.#parts;
     for (const one of [books, dispatch, lanes, deletions, subscribers]) one.close();
     await Promise.all([this.#readings?.stop(), this.#slots.stop()]);
+    await books.flush();
   }
 
   #holdSlot(slot: number): Holding {
