@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -58,12 +59,24 @@ after(async () => {
 
 test('what is published is heard, through the front', () => roundTrip('one'));
 
-test('the secret is for its owner alone, and stands in no log', () => {
-  const path = join(state, 'secret');
-  assert.equal(statSync(path).mode & 0o777, 0o600);
-  const secret = readFileSync(path, 'utf8');
+for (const [file, of] of [
+  ['secret', 'the secret'],
+  ['secrets-keys', 'the sealing key'],
+] as const) {
+  test(`${of} is for its owner alone, and stands in no log`, () => {
+    const path = join(state, file);
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+    const secret = readFileSync(path, 'utf8');
+    for (const { name } of readRecord(state)?.processes ?? []) {
+      assert.ok(!readFileSync(join(state, 'logs', `${name}.log`), 'utf8').includes(secret), name);
+    }
+  });
+}
+
+test('no service is given a variable that nothing reads', () => {
   for (const { name } of readRecord(state)?.processes ?? []) {
-    assert.ok(!readFileSync(join(state, 'logs', `${name}.log`), 'utf8').includes(secret), name);
+    const log = readFileSync(join(state, 'logs', `${name}.log`), 'utf8');
+    assert.ok(!log.includes('nothing in the fleet reads it'), log);
   }
 });
 
@@ -72,6 +85,7 @@ test('status shows every part as ready', async () => {
   assert.equal(shown.code, 0, shown.stdout);
   const { processes } = JSON.parse(shown.stdout) as { processes: { name: string; state: string }[] };
   assert.deepEqual(processes.map(({ name }) => name).sort(), [
+    'delivery-webhook',
     'edge-sse',
     'nats',
     'publish',
@@ -79,6 +93,28 @@ test('status shows every part as ready', async () => {
     'registry',
   ]);
   assert.ok(processes.every((part) => part.state === 'ready'));
+});
+
+test('a receiver on this machine is called, in clear and without a handshake', async () => {
+  const seen: string[] = [];
+  const receiver = createHttpServer(async (request, response) => {
+    seen.push(Buffer.concat(await request.toArray()).toString());
+    response.writeHead(204).end();
+  }).listen(0, '127.0.0.1');
+  await once(receiver, 'listening');
+  const { port } = receiver.address() as { port: number };
+  const minted = await pushfleet('token', '--subscribe', 'demo/#', '--state', state).ended;
+  const made = await fetch(`${readRecord(state)?.url}/v1/subscriptions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${minted.stdout.trim()}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ filter: 'demo/hook', url: `http://localhost:${port}/`, handshake: 'none' }),
+  });
+  assert.equal(made.status, 201, await made.text());
+  assert.equal((await pushfleet('publish', 'demo/hook', 'ping', '--state', state).ended).code, 0);
+  await poll(() => seen.length > 0, { what: 'the delivery', ms: 20_000 });
+  assert.deepEqual(seen, ['ping']);
+  receiver.close();
+  receiver.closeAllConnections();
 });
 
 test('what the fleet refuses ends with an exit code and a sentence', async () => {
