@@ -61,10 +61,10 @@ function rangesOf({ position, turned }: Search): readonly Range[] {
   ];
 }
 
-/** So many filters of a topic share a page; a short page of each is no saving. */
+/** A page of many filters has a share of each: mostly few of them have many members. */
 const least = 8;
 const perFilter = ({ limit, filters }: Search): number =>
-  filters.length === 1 ? limit : Math.max(least, Math.ceil(limit / filters.length));
+  Math.min(limit, Math.max(least, Math.ceil((2 * limit) / filters.length)));
 
 /** The arguments of the script for one search. */
 export function questionArguments(search: Search): (string | number)[] {

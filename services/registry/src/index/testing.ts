@@ -9,6 +9,7 @@ import {
   SubscriptionState,
 } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import { createLog } from '@pushfleet/runtime';
+import { Redis } from 'ioredis';
 import { RedisStore } from '../redis.ts';
 import { parseRedisUrl } from '../redis-url.ts';
 import { indexChangeOf, recordKey } from '../subscriptions/record.ts';
@@ -96,4 +97,25 @@ export async function openIndex(
       await store.close();
     },
   };
+}
+
+/** What a replica had that missed all later writes: returns how to put it in the place of what is there. */
+export async function snapshot(redisUrl: string): Promise<() => Promise<void>> {
+  const dumps = await using(redisUrl, async (client) =>
+    Promise.all((await client.keys('*')).map(async (key) => [key, await client.dumpBuffer(key)] as const)),
+  );
+  const restores = dumps.flatMap(([key, dump]) => (dump === null ? [] : [['restore', key, 0, dump]]));
+  return () =>
+    using(redisUrl, async (client) => {
+      await client.multi([['flushall'], ...restores]).exec();
+    });
+}
+
+async function using<T>(redisUrl: string, work: (client: Redis) => Promise<T>): Promise<T> {
+  const client = new Redis(redisUrl);
+  try {
+    return await work(client);
+  } finally {
+    client.disconnect();
+  }
 }
