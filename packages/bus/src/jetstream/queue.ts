@@ -9,7 +9,7 @@ import {
   queueTerms,
 } from '../queue-rules.ts';
 import { queueScope, tokensFrom, toTokens } from '../subject.ts';
-import { purgeFilter, type StreamView, streamInfo } from './api.ts';
+import { purge, type StreamView, streamInfo } from './api.ts';
 import { Appender, type Parcel } from './appender.ts';
 import type { Broker } from './broker.ts';
 import { directCount } from './direct-get.ts';
@@ -89,8 +89,8 @@ export class JetStreamQueue implements Queue {
   async cancel(slot: number, key: string): Promise<void> {
     checkSlot(slot);
     const filter = this.#from(slot, key);
-    const purge = () => purgeFilter(this.#broker.bulk, this.#stream, filter);
-    await this.#gate.run(() => patiently(purge));
+    const act = () => purge(this.#broker.bulk, this.#stream, filter);
+    await this.#gate.run(() => patiently(act));
   }
 
   async appointments(slot: number, key: string): Promise<number> {
