@@ -253,7 +253,7 @@ describe('revocations', () => {
       ((await answer.json()) as { detail: string }).detail,
       /does not know yet which tokens are revoked/,
     );
-    assert.deepEqual(Object.keys(reasons(blind)), ['redis', 'revocations']);
+    assert.deepEqual(Object.keys(reasons(blind)), ['redis', 'revocations', 'subscriptions']);
     log.away = false;
     await until(() => reasons(blind).revocations === undefined, 'the log');
     await blind.close();
