@@ -89,6 +89,13 @@ export class Books {
     return this.#until('the next attempt of a call', () => this.#o.queue.later([appointment]));
   }
 
+  /** There will be no such attempt. */
+  callOffCall(call: Extract<Job, { kind: 'call' }>): Promise<void> {
+    return this.#until('the end of a call', () =>
+      this.#o.queue.cancel(slotOf(call), `${keyOf(call)}/${call.delivery}`),
+    );
+  }
+
   /** Whether `headLater` was called for the lane, by whomever, and its time has not come. */
   headWaits({ ref, slot }: Lane): Promise<boolean> {
     return this.#until(

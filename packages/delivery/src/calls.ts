@@ -33,10 +33,13 @@ export interface CallsOptions {
   readonly books: Books;
   readonly courier: Courier;
   readonly news: HookNews;
-  readonly retryMs: readonly number[];
+  readonly limits: { readonly retryMs: readonly number[]; readonly timeoutMs: number };
   readonly log: Log;
   readonly closing: AbortSignal;
 }
+
+/** A call whose worker died is made again so long after its time was over, in milliseconds. */
+const graceMs = 5_000;
 
 type Call = Extract<Job, { kind: 'call' }>;
 
@@ -48,12 +51,24 @@ export class Calls {
     this.#o = options;
   }
 
-  /** Makes one attempt; resolves when what follows from it is on record. */
-  async run(call: Call): Promise<void> {
+  /**
+   * Makes one attempt; resolves when what follows from it is on record.
+   *
+   * @param release the call is on record elsewhere: a receiver that hangs holds no entry of the queue
+   */
+  async run(call: Call, release: () => void): Promise<void> {
+    await this.#o.books.callLater(call, Date.now() + this.#o.limits.timeoutMs + graceMs);
+    release();
+    const nextAt = await this.#attempt(call);
+    if (nextAt === undefined) await this.#o.books.callOffCall(call);
+  }
+
+  /** Returns when it is made again, Unix time in milliseconds. */
+  async #attempt(call: Call): Promise<number | undefined> {
     const subscription = await this.#until('a subscription', async () => this.#o.subscribers.get(call));
     const wanted =
       call.why === 'test' || subscription?.state === SubscriptionState.SUBSCRIPTION_STATE_PENDING;
-    if (subscription === undefined || !wanted) return;
+    if (subscription === undefined || !wanted) return undefined;
     const at = Date.now();
     const outcome = await this.#o.courier.attempt({
       ...{ why: call.why, namespace: call.namespace, subscription },
@@ -62,6 +77,7 @@ export class Calls {
     });
     const nextAt = call.why === 'handshake' ? await this.#answered(call, subscription, outcome) : undefined;
     this.#tell(call, outcome, at, nextAt);
+    return nextAt;
   }
 
   async #errand({
@@ -87,14 +103,11 @@ export class Calls {
   /** What follows from a receiver's word on whether it wants to be called. */
   async #answered(call: Call, subscription: Subscription, outcome: Outcome): Promise<number | undefined> {
     if (outcome.verdict === 'delivered') {
-      const state = SubscriptionState.SUBSCRIPTION_STATE_ACTIVE;
-      await this.#until('the state of a subscription', () =>
-        this.#o.subscribers.change({ ...subscription, state, stateReason: '' }, ['state', 'state_reason']),
-      ).catch(unlessOverrun);
+      await this.#activate(call, subscription);
       return undefined;
     }
     const attempts = call.attempts + 1;
-    const delay = retryDelay(this.#o.retryMs, attempts, outcome.retryAfterMs);
+    const delay = retryDelay(this.#o.limits.retryMs, attempts, outcome.retryAfterMs);
     // Whoever asked and heard a refusal draws its own conclusion; nobody else may be waiting.
     if (delay !== undefined && outcome.verdict !== 'gone') {
       const at = Date.now() + delay;
@@ -104,6 +117,24 @@ export class Calls {
     await this.#until('the end of a subscription', () => this.#o.subscribers.end(call, 'handshake_failed'));
     this.#o.news(call, 'handshake_failed', { reason: outcome.error });
     return undefined;
+  }
+
+  /** Somebody else may change it at the same moment: then it is read again, and looked at as it is now. */
+  async #activate(call: Call, asked: Subscription): Promise<void> {
+    const state = SubscriptionState.SUBSCRIPTION_STATE_ACTIVE;
+    let subscription: Subscription | undefined = asked;
+    while (subscription?.state === SubscriptionState.SUBSCRIPTION_STATE_PENDING) {
+      const active = { ...subscription, state, stateReason: '' };
+      try {
+        await this.#until('the state of a subscription', () =>
+          this.#o.subscribers.change(active, ['state', 'state_reason']),
+        );
+        return;
+      } catch (error) {
+        if (!isOverrun(error)) throw error;
+        subscription = await this.#until('a subscription', async () => this.#o.subscribers.get(call));
+      }
+    }
   }
 
   #tell(
@@ -128,8 +159,5 @@ export class Calls {
 }
 
 /** Somebody else has changed it, or it is no more. */
-function unlessOverrun(error: unknown): void {
-  const overrun =
-    error instanceof PushfleetError && (error.code === 'conflict' || error.code === 'not_found');
-  if (!overrun) throw error;
-}
+const isOverrun = (error: unknown): boolean =>
+  error instanceof PushfleetError && (error.code === 'conflict' || error.code === 'not_found');

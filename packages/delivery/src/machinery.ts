@@ -51,7 +51,7 @@ export function wireMachinery(o: DeliveryOptions, closing: AbortSignal): Machine
     ...{ queue, owed, books, subscribers, deletions, lanes },
     dispatch: new Dispatch({ ...common, lanes, settling, limits }),
     expander: new Expander({ ...common, ...expansion }),
-    calls: new Calls({ ...common, signals: backbone.signals, retryMs: limits.retryMs }),
+    calls: new Calls({ ...common, signals: backbone.signals, limits }),
     replays: new Replays({ ...common, dead: shelves.dead }),
   };
 }

@@ -150,7 +150,8 @@ class Worker implements Part {
         await this.#parts.replays.redeliver(job);
         break;
       case 'call':
-        await this.#parts.calls.run(job);
+        await this.#parts.calls.run(job, () => entry.settle());
+        return;
     }
     entry.settle();
   }
