@@ -5,7 +5,7 @@ import { createMemoryBackbone, type MemoryBackbone } from '@pushfleet/bus';
 import { type RedisServer, startRedis, until } from '@pushfleet/contract';
 import { type Draft, defaultNamespace, parseTopic } from '@pushfleet/core';
 import { callRegistry, createDeliveryWorker, type Errand, type Outcome } from '@pushfleet/delivery';
-import { SubscriptionKind } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
+import { type Subscription, SubscriptionKind } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import { createLog, createMetrics } from '@pushfleet/runtime';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import { type Instance, reasons, startInstance, token } from '../testing.ts';
@@ -36,6 +36,13 @@ export interface WebhookFleet {
   /** Asks, and fails where the answer is not as the document says. */
   ask(method: string, path: string, asked?: Asked): Promise<Answer>;
   publish(id: string, topic: string): Promise<string>;
+  /** The worker's retries of handshakes and deliveries, in milliseconds; none until told. */
+  readonly retryMs: number[];
+  /** The records, as the worker changes them. */
+  readonly store: {
+    get(id: string): Promise<Subscription>;
+    update(record: Subscription, paths: readonly string[]): Promise<unknown>;
+  };
   close(): Promise<void>;
 }
 
@@ -66,18 +73,27 @@ class Fleet implements WebhookFleet {
   readonly registry: Instance;
   readonly backbone: MemoryBackbone;
   answer: (errand: Errand) => Outcome = () => delivered;
+  readonly retryMs: number[] = [];
   readonly #redis: RedisServer;
+  readonly #calls: ReturnType<typeof callRegistry>;
+  readonly #log = createLog({ name: 'test', level: 'silent' });
   readonly #stop: (() => Promise<void> | void)[] = [];
 
   constructor(registry: Instance, backbone: MemoryBackbone, redis: RedisServer) {
     this.registry = registry;
     this.backbone = backbone;
     this.#redis = redis;
+    this.#calls = callRegistry(registry.client(), this.#log);
+  }
+
+  get store(): WebhookFleet['store'] {
+    return {
+      get: async (id) => (await this.#calls.read([{ namespace: defaultNamespace, id }]))[0] as Subscription,
+      update: (record, paths) => this.#calls.change(record, paths),
+    };
   }
 
   async start(): Promise<void> {
-    const log = createLog({ name: 'test', level: 'silent' });
-    const calls = callRegistry(this.registry.client(), log);
     const self = { instance: 'worker', service: 'delivery-webhook' };
     const worker = createDeliveryWorker({
       kind: 'webhook',
@@ -85,7 +101,7 @@ class Fleet implements WebhookFleet {
       service: self.service,
       backbone: this.backbone,
       fleet: { instance: self.instance, instances: () => [self] },
-      registry: calls,
+      registry: this.#calls,
       revocations: { revoked: () => false, onRevoked: () => () => {} },
       courier: {
         attempt: async (errand) => {
@@ -94,7 +110,13 @@ class Fleet implements WebhookFleet {
         },
       },
       limits: {
-        ...{ retryMs: [], concurrency: 100, slow: 100, endpointConcurrency: 10, endpointRate: 10_000 },
+        ...{
+          retryMs: this.retryMs,
+          concurrency: 100,
+          slow: 100,
+          endpointConcurrency: 10,
+          endpointRate: 10_000,
+        },
         ...{
           timeoutMs: 2_000,
           breakerFailures: 1_000,
@@ -104,13 +126,13 @@ class Fleet implements WebhookFleet {
         },
         ...{ queueMs: 3_600_000, attemptsMs: 3_600_000, deadLettersMs: 3_600_000 },
       },
-      log,
+      log: this.#log,
       metrics: createMetrics(),
     });
     await worker.start();
     this.#stop.push(
       () => worker.close(),
-      () => calls.close(),
+      () => this.#calls.close(),
     );
   }
 
