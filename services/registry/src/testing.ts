@@ -10,7 +10,7 @@ import { type Registry, wireRegistry } from './wire.ts';
 export const secret = 'a secret of the tests that is long enough';
 const key = createSecretKey(Buffer.from(secret));
 /** What secrets of subscriptions are encrypted under. */
-export const secretsKey = `test:${Buffer.alloc(32, 7).toString('base64')}`;
+const secretsKey = `test:${Buffer.alloc(32, 7).toString('base64')}`;
 
 type Backbone = Parameters<typeof wireRegistry>[2];
 

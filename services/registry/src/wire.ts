@@ -97,7 +97,7 @@ export function wireRegistry(
     log,
   });
   declareMetrics(metrics, { revocations, tickets, grpc });
-  declareSubscriptions(metrics, subscriptions, grpc);
+  declareSubscriptions(metrics, { subscriptions, index, grpc });
   const parts = [policies, redis, logPart(backbone), revocations, index, subscriptions, grpc, http];
   return { parts, http, grpc };
 }
@@ -117,8 +117,16 @@ function declareMetrics(
   );
 }
 
-function declareSubscriptions(metrics: Metrics, subscriptions: Subscriptions, grpc: GrpcApi): void {
-  const { tally, resealer } = subscriptions;
+function declareSubscriptions(
+  metrics: Metrics,
+  of: { readonly subscriptions: Subscriptions; readonly index: RedisIndex; readonly grpc: GrpcApi },
+): void {
+  const { tally, resealer } = of.subscriptions;
+  metrics.gauge(
+    'pushfleet_subscriptions',
+    { description: 'Subscriptions of the fleet, as the index last counted them.' },
+    () => of.index.sizes.subscriptions,
+  );
   metrics.total(
     'pushfleet_subscription_changes',
     { description: 'Subscriptions created, updated and deleted here, by kind.' },
@@ -132,7 +140,7 @@ function declareSubscriptions(metrics: Metrics, subscriptions: Subscriptions, gr
   metrics.gauge(
     'pushfleet_subscription_watchers',
     { description: 'Services that follow the subscriptions here.' },
-    () => grpc.subscriptionWatchers,
+    () => of.grpc.subscriptionWatchers,
   );
   metrics.gauge(
     'pushfleet_subscription_secrets_outdated',
