@@ -16,13 +16,16 @@ export interface Tail {
   /** How many shards there are to read. */
   readonly shards: number;
   /**
-   * Reads a shard in the log's order, from the place of the last batch that was settled, then live. The next batch
-   * comes when `on` has resolved and the place is stored; when it rejects, the same publications come again after
-   * a pause. Batches hold what has arrived meanwhile, bounded in count and bytes. Should two read the same shard
-   * at once, each may be handed what the other was; no publication is left out. What was deleted or has outlived
-   * its time does not come.
+   * Reads a shard in the log's order, from the place that is stored, then live. The next batch comes when `on` has
+   * resolved; when it rejects, the same publications come again after a pause. The place behind what was settled is
+   * stored within 50 ms, and when reading stops: after a crash what was settled since comes again. Batches hold what
+   * has arrived meanwhile, at most 256 publications. Should two read the same shard at once, each may be handed what
+   * the other was; no publication is left out. What was deleted or has outlived its time does not come.
    */
   read(shard: number, on: (batch: readonly Tailed[]) => Promise<void>): Promise<{ stop(): Promise<void> }>;
-  /** How many publications are stored that a shard's reading has not come to, over all shards. */
+  /**
+   * How many publications are stored behind the places, over all shards. Exact where nothing is left; else those that
+   * were deleted between the places and the heads may be counted.
+   */
   behind(): Promise<number>;
 }

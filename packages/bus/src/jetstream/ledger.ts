@@ -102,7 +102,8 @@ export class JetStreamLedger implements Ledger {
       link: this.#link,
       gate: new Gate(1),
       stream: this.#stream,
-      filter: `${this.#scope}>`,
+      // The stream holds nothing else; for any other filter the broker counts subjects at every page.
+      filter: '>',
       after,
       until: head.lastSequence,
       replicated: head.replicas > 1,
