@@ -2,7 +2,7 @@ import { PushfleetError, quote } from '@pushfleet/core';
 import type { ShelfDraft } from './shelf.ts';
 
 /** Every count and size that a user of a shelf can run into. */
-export const shelfLimits = {
+const shelfLimits = {
   /** Largest body of an entry, in bytes: nats-server's own max_payload less room for headers. */
   bodyBytes: 1_048_576 - 4_096,
   /** Longest key, in bytes of UTF-8: a namespace and a topic. Escaped it stays under NATS' 4,096-byte control line. */

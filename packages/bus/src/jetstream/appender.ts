@@ -1,15 +1,9 @@
 import type { MsgHdrs } from '@nats-io/transport-node';
-import { limits, PushfleetError } from '@pushfleet/core';
+import { limits, type PushfleetError } from '@pushfleet/core';
 import { type Ack, readAck } from './ack.ts';
 import { Block, headerLine } from './headers.ts';
-import { type Link, unavailable } from './link.ts';
-
-/** What is appended: its header lines hold the id by which the broker knows it again. */
-export interface Parcel {
-  readonly subject: string;
-  readonly lines: string;
-  readonly payload: Uint8Array;
-}
+import type { Link } from './link.ts';
+import { type Call, type Item, itemOf, type Parcel, refusals } from './parcel.ts';
 
 export interface AppenderTerms {
   /** How long a parcel is tried, in milliseconds; less than half the broker's duplicate window. */
@@ -21,7 +15,7 @@ export interface AppenderTerms {
   readonly openBytes: number;
 }
 
-export const appenderTerms: AppenderTerms = {
+const appenderTerms: AppenderTerms = {
   patienceMs: 20_000,
   attemptMs: 3_000,
   openParcels: 65_536,
@@ -36,30 +30,11 @@ const roundBytes = 1_048_576;
  * after the other; but side by side single ones cost the broker less than a batch [measured, nats-server 2.15.1].
  */
 const batchFrom = 32;
-/** Lines of a batch and the frame of a message, as the bound of a batch counts them. */
-const parcelOverhead = 256;
 /** A batch refused so often for no fault of its parcels goes singly. */
 const batchAttempts = 2;
 const sweepEveryMs = 100;
 /** Without a leader the answer comes at once; asking again at once would only burn. */
 const againMs = 150;
-
-/** Parcels of one `append`: settled together. */
-interface Call {
-  readonly sequences: number[];
-  open: number;
-  readonly resolve: (sequences: readonly number[]) => void;
-  readonly reject: (error: PushfleetError) => void;
-}
-
-interface Item extends Parcel {
-  readonly call: Call;
-  readonly index: number;
-  readonly deadline: number;
-  readonly size: number;
-  /** Under which its answer comes, while it is sent singly and not acknowledged. */
-  token: string;
-}
 
 /** What is under way: parcels of different subjects, or one atomic batch. */
 interface Round {
@@ -301,35 +276,3 @@ export class Appender {
     }
   }
 }
-
-function itemOf(parcel: Parcel, call: Call, index: number, deadline: number): Item {
-  const { subject, lines, payload } = parcel;
-  const size = payload.length + lines.length + subject.length + parcelOverhead;
-  return { subject, lines, payload, call, index, deadline, size, token: '' };
-}
-
-const refusals = {
-  uncertain: () =>
-    new PushfleetError(
-      'unavailable',
-      'The log did not acknowledge in time; some may be stored. Append all again with the same ids.',
-      { retryAfterMs: 1_000 },
-    ),
-  tooMany: () => unavailable('More is appended than the log takes; nothing of this was stored.'),
-  tooLarge: (size: number, limit: number) =>
-    new PushfleetError(
-      'payload_too_large',
-      `With its headers it has ${size} bytes; the broker takes ${limit}.`,
-      {
-        detail: { limit },
-      },
-    ),
-  refused: ({ code, why }: Ack & { kind: 'refused' }) =>
-    code === 'storage_full'
-      ? new PushfleetError(
-          'storage_full',
-          'The log has no room for more of this. An operator must raise PUSHFLEET_STREAM_MAX_BYTES.',
-          { retryAfterMs: 30_000 },
-        )
-      : new PushfleetError('internal', `The log refuses what is appended: ${why}.`),
-};

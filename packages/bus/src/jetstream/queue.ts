@@ -10,13 +10,14 @@ import {
 } from '../queue-rules.ts';
 import { queueScope, tokensFrom, toTokens } from '../subject.ts';
 import { purge, type StreamView, streamInfo } from './api.ts';
-import { Appender, type Parcel } from './appender.ts';
+import { Appender } from './appender.ts';
 import type { Broker } from './broker.ts';
 import { directCount } from './direct-get.ts';
 import { Gate } from './gate.ts';
 import { headerLine } from './headers.ts';
 import { storageFull } from './kept.ts';
 import type { Log } from './log.ts';
+import type { Parcel } from './parcel.ts';
 import { Room } from './queue-room.ts';
 import { SlotOwner } from './queue-slot.ts';
 import { patiently } from './retry.ts';
