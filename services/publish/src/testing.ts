@@ -68,7 +68,7 @@ export function core(options: CoreOptions = {}) {
   const policies = { of: () => policy, quota: () => quota, limitsStorage: true };
   const none = { connections: 0, subscriptions: 0, published: 0 };
   const quotas = new Quotas({ policies, elsewhere: () => none });
-  const terms = () => ({ maxAgeMs: 86_400_000, duplicateWindowMs: 120_000 });
+  const terms = () => ({ maxAgeMs: 86_400_000, maxBytes: 1e9, duplicateWindowMs: 120_000 });
   const meters = new Meters({ ledger: backbone.ledger('meters'), policies, terms, instance: 'test', log });
   const admission = new Admission({ rate, policies, quotas, meters, terms });
   const intake = new Intake({ backbone, admission, payloadBytes: limits.payloadBytes });

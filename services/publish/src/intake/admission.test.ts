@@ -26,7 +26,7 @@ function scene(policies: Readonly<Record<string, Partial<TopicPolicy>>>, quota: 
   const backbone = createMemoryBackbone();
   const source = { of, quota: () => state.quota, limitsStorage: true };
   const now = () => state.now;
-  const terms = () => ({ maxAgeMs: 86_400_000, duplicateWindowMs: 300_000 });
+  const terms = () => ({ maxAgeMs: 86_400_000, maxBytes: 1e9, duplicateWindowMs: 300_000 });
   const meters = new Meters({
     ledger: backbone.ledger('meters'),
     policies: source,

@@ -63,7 +63,7 @@ function scene(t: TestContext, quota: Quota = { storedBytes: 10 * size }) {
           return state.quota.storedBytes !== undefined;
         },
       },
-      terms: () => ({ maxAgeMs: hour, duplicateWindowMs: 120_000 }),
+      terms: () => ({ maxAgeMs: hour, maxBytes: 1e9, duplicateWindowMs: 120_000 }),
       instance: name,
       log,
       now: () => state.now,
