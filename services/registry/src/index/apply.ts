@@ -11,12 +11,12 @@ import { applyScript } from './scripts.ts';
  * @throws PushfleetError `unavailable`
  */
 export async function applySteps(
-  { store, now }: { readonly store: Store; readonly now: () => number },
+  { store, era, now }: { readonly store: Store; readonly era: string; readonly now: () => number },
   steps: readonly Step[],
 ): Promise<void> {
   await Promise.all(
     steps.map(({ namespace, changes, previous, to }) => {
-      const args = [prefixOf(namespace), '', previous, to, now(), ...changes.flatMap(changeArguments)];
+      const args = [prefixOf(namespace), era, '', previous, to, now(), ...changes.flatMap(changeArguments)];
       return store.run(applyScript, markOf(namespace), ...args);
     }),
   );

@@ -1,5 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import type { Ledger } from '@pushfleet/bus';
-import { Coalesced, type Namespace } from '@pushfleet/core';
+import { Coalesced, type Namespace, PushfleetError } from '@pushfleet/core';
 import type { IndexChange, ReadChange } from '../subscriptions/subscription-index.ts';
 import type { Summary, SummaryStore } from './summary.ts';
 
@@ -20,11 +21,11 @@ export interface Step {
 }
 
 export interface FollowingOptions {
-  readonly ledger: Pick<Ledger, 'read'>;
+  readonly ledger: Pick<Ledger, 'get' | 'put' | 'read'>;
   readonly changeOf: ReadChange;
   readonly summaries: SummaryStore;
   /** Makes the index anew where nobody knows any more what it lacks, and says what it holds then. */
-  readonly rebuildAll: () => Promise<Summary>;
+  readonly rebuildAll: (era: string) => Promise<Summary>;
   /** What is new, before `current` resolves. */
   readonly onSteps: (steps: readonly Step[]) => Promise<void>;
   /** Nothing that was learnt of the log before holds any more. */
@@ -44,6 +45,7 @@ export class Following {
   readonly #reads = new Coalesced(() => this.#catchUp());
   #latest = new Map<Namespace, number>();
   #position: number | undefined;
+  #era = '';
   #at = 0;
 
   constructor(options: FollowingOptions) {
@@ -53,6 +55,11 @@ export class Following {
   /** Settles once this instance knows everything that the log held at the call. @throws PushfleetError `unavailable` */
   current(): Promise<void> {
     return this.#reads.run();
+  }
+
+  /** Names the log. */
+  get era(): string {
+    return this.#era;
   }
 
   /** The revision of the namespace's last change; undefined where it never had a subscription. */
@@ -74,29 +81,30 @@ export class Following {
       this.#position = undefined;
       return this.#catchUp();
     }
-    const changed = new Map<Namespace, number>();
     for await (const page of pages) {
       const steps = this.#steps(page.flatMap((entry) => this.#o.changeOf(entry) ?? []));
       await this.#o.onSteps(steps);
       for (const { namespace, to } of steps) {
         this.#latest.set(namespace, to);
-        changed.set(namespace, to);
+        summaries.note(namespace, to);
       }
     }
     this.#position = head;
     this.#at = now();
-    await summaries.note(changed, { latest: this.#latest, to: head });
+    await summaries.tell({ era: this.#era, latest: this.#latest, to: head });
   }
 
   async #begin(): Promise<void> {
+    const { ledger, summaries, now } = this.#o;
     this.#o.onForget();
-    const { head } = await this.#o.ledger.read();
-    const known = await this.#o.summaries.load();
+    this.#era = await eraOf(ledger);
+    const { head } = await ledger.read();
+    const known = await summaries.load(this.#era);
     const usable = known !== undefined && known.to <= head;
-    const { latest, to } = usable ? known : await this.#o.rebuildAll();
+    const { latest, to } = usable ? known : await this.#o.rebuildAll(this.#era);
     this.#latest = new Map(latest);
     this.#position = to;
-    this.#at = this.#o.now();
+    this.#at = now();
   }
 
   #steps(changes: readonly IndexChange[]): readonly Step[] {
@@ -107,5 +115,21 @@ export class Following {
       previous: this.#latest.get(namespace) ?? 0,
       to: revisionOf(own.at(-1) as IndexChange),
     }));
+  }
+}
+
+/** No record has such a key. */
+const eraKey = 'era';
+
+/** What tells this log from one that was there before it: what Redis holds of another says nothing. */
+async function eraOf(ledger: Pick<Ledger, 'get' | 'put'>): Promise<string> {
+  for (;;) {
+    const held = await ledger.get(eraKey);
+    if (held !== undefined) return Buffer.from(held.value).toString();
+    await ledger
+      .put(eraKey, Buffer.from(randomUUID().slice(0, 8)), { ifRevision: 0 })
+      .catch((error: unknown) => {
+        if (!(error instanceof PushfleetError) || error.code !== 'conflict') throw error;
+      });
   }
 }

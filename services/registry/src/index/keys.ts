@@ -3,7 +3,7 @@ import type { Namespace } from '@pushfleet/core';
 /**
  * The keys of a namespace share a hash tag, so that a cluster keeps them in one slot and a script reaches all of them:
  *
- * - `…:mark`, a hash: `r`, the revision up to which all changes of the namespace are applied; `at`, when that was, in
+ * - `…:mark`, a hash: `e`, the era of the log that it is about; `r`, the revision up to which all changes of the namespace are applied; `at`, when that was, in
  *   Unix milliseconds; `b`, in place of both, who rebuilds it; `f`, its distinct filters; `o`, see `ordered` in
  *   matching.ts
  * - `…:all`, the records in the order of their ids
@@ -17,7 +17,10 @@ export const prefixOf = (namespace: Namespace): string => `{${namespace}}:sub:`;
 
 export const markOf = (namespace: Namespace): string => `${prefixOf(namespace)}mark`;
 
-/** A hash: the newest known revision of each namespace, up to which revision of the log (`$to`), and when (`$at`). */
+/**
+ * A hash: the newest known revision of each namespace, up to which revision of the log (`$to`), of which era (`$era`),
+ * and when (`$at`).
+ */
 export const summaryKey = '{$}:sub:summary';
 
 /** Who rebuilds the index. */

@@ -184,7 +184,7 @@ describe('RedisIndex', async () => {
   }
 
   it('answers as a list of everything does, whatever becomes of Redis and of instances', async () => {
-    const property = fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 60 }), run);
+    const property = fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 100, size: 'max' }), run);
     await fc.assert(property, { numRuns: 60 });
   });
 });

@@ -9,7 +9,7 @@ type Reply = readonly [mark: string, at: string, ...unknown[]];
 
 export interface ReaderOptions {
   readonly store: Store;
-  readonly following: Pick<Following, 'latest'>;
+  readonly following: Pick<Following, 'era' | 'latest'>;
   readonly repair: Pick<Repair, 'heal'>;
 }
 
@@ -48,6 +48,7 @@ export class Reader {
   }
 
   async #read(script: Script, namespace: Namespace, args: readonly (string | number)[]): Promise<Reply> {
-    return (await this.#o.store.run(script, markOf(namespace), prefixOf(namespace), ...args)) as Reply;
+    const { store, following } = this.#o;
+    return (await store.run(script, markOf(namespace), prefixOf(namespace), following.era, ...args)) as Reply;
   }
 }

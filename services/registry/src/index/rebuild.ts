@@ -13,7 +13,11 @@ export interface RebuildOptions {
   readonly store: Store;
   readonly ledger: Pick<Ledger, 'read'>;
   readonly changeOf: ReadChange;
+  /** Of the log. */
+  readonly era: string;
   readonly lock: Lock;
+  /** Ends it between two pages. */
+  readonly signal: AbortSignal;
   readonly now: () => number;
 }
 
@@ -36,6 +40,7 @@ export async function rebuild(
   const begun = new Set(wanted);
   const { head, pages } = await o.ledger.read();
   for await (const page of pages) {
+    o.signal.throwIfAborted();
     if (!(await o.lock.keep())) throw new Error('another instance rebuilds the index now');
     const changes = page.flatMap((entry) => o.changeOf(entry) ?? []);
     for (const [namespace, own] of Map.groupBy(changes, namespaceOf)) {
@@ -47,12 +52,12 @@ export async function rebuild(
     }
   }
   for (const namespace of begun) await finish(o, namespace, head);
-  return { latest, to: head };
+  return { era: o.era, latest, to: head };
 }
 
-async function claim({ store, lock }: RebuildOptions, namespace: Namespace): Promise<void> {
+async function claim({ store, era, lock }: RebuildOptions, namespace: Namespace): Promise<void> {
   for (let begin = 1; ; begin = 0) {
-    const args = [prefixOf(namespace), lock.token, wipeCount, begin];
+    const args = [prefixOf(namespace), era, lock.token, wipeCount, begin];
     const met = (await store.run(wipeScript, markOf(namespace), ...args)) as number;
     if (met < 0 || !(await lock.keep())) throw new Error('another instance rebuilds the index now');
     if (met === 0) return;
@@ -60,16 +65,28 @@ async function claim({ store, lock }: RebuildOptions, namespace: Namespace): Pro
 }
 
 async function fill(
-  { store, lock }: RebuildOptions,
+  { store, era, lock }: RebuildOptions,
   namespace: Namespace,
   changes: readonly IndexChange[],
 ): Promise<void> {
-  const args = [prefixOf(namespace), lock.token, 0, 0, 0, ...changes.flatMap(changeArguments)];
+  const args = [prefixOf(namespace), era, lock.token, 0, 0, 0, ...changes.flatMap(changeArguments)];
   const answer = await store.run(applyScript, markOf(namespace), ...args);
   if (answer !== 0) throw new Error('another instance rebuilds the index now');
 }
 
-async function finish({ store, lock, now }: RebuildOptions, namespace: Namespace, to: number): Promise<void> {
-  const done = await store.run(finishScript, markOf(namespace), lock.token, to, now());
+async function finish(
+  { store, era, lock, now }: RebuildOptions,
+  namespace: Namespace,
+  to: number,
+): Promise<void> {
+  const done = await store.run(
+    finishScript,
+    markOf(namespace),
+    prefixOf(namespace),
+    era,
+    lock.token,
+    to,
+    now(),
+  );
   if (done !== 1) throw new Error('another instance rebuilds the index now');
 }

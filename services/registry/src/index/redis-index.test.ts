@@ -29,7 +29,7 @@ describe('RedisIndex', async () => {
   const open: TestIndex[] = [];
   let ledger: Ledger;
   let first: TestIndex;
-  const opened = async (from: Pick<Ledger, 'read'> = ledger): Promise<TestIndex> => {
+  const opened = async (from: Pick<Ledger, 'get' | 'put' | 'read'> = ledger): Promise<TestIndex> => {
     const one = await openIndex(redis.url, from);
     open.push(one);
     return one;

@@ -25,7 +25,7 @@ import { Wildcards } from './wildcards.ts';
 export interface IndexOptions {
   readonly store: Store;
   /** The ledger `subscriptions`. */
-  readonly ledger: Pick<Ledger, 'read'>;
+  readonly ledger: Pick<Ledger, 'get' | 'put' | 'read'>;
   readonly changeOf: ReadChange;
   readonly log: Log;
   readonly now?: () => number;
@@ -65,11 +65,12 @@ export class RedisIndex implements SubscriptionIndex, Part {
     const summaries = new SummaryStore(store, forgetMs, now);
     this.#repair = new Repair({
       ...{ store, ledger, changeOf, log, now, summaries },
+      era: () => this.#following.era,
       whole: (namespace) => this.#reader.whole(countScript, namespace),
     });
     this.#following = new Following({
       ...{ ledger, changeOf, summaries, now },
-      rebuildAll: () => this.#repair.all(),
+      rebuildAll: (era) => this.#repair.all(era),
       onSteps: (steps) => this.#take(steps, now),
       onForget: () => this.#wildcards.clear(),
     });
@@ -106,6 +107,7 @@ export class RedisIndex implements SubscriptionIndex, Part {
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
+    await this.#repair.close();
   }
 
   async list({ namespace, owner, kind, filter, state, after, limit }: IndexQuery): Promise<IndexPage> {
@@ -142,7 +144,7 @@ export class RedisIndex implements SubscriptionIndex, Part {
   /** What is new in the log. That Redis could not take it is found by the next question. */
   async #take(steps: readonly Step[], now: () => number): Promise<void> {
     for (const { namespace, changes } of steps) this.#wildcards.note(namespace, changes);
-    await applySteps({ store: this.#store, now }, steps).catch(() => {});
+    await applySteps({ store: this.#store, era: this.#following.era, now }, steps).catch(() => {});
   }
 
   async #readFilters(namespace: Namespace, after: string, count: number): Promise<readonly string[]> {

@@ -24,15 +24,21 @@ async function eventually<T>(ask: () => Promise<T>): Promise<T> {
   return answer as T;
 }
 
-type Reads = Pick<Ledger, 'read'>;
+/** The ledger, read in another way. */
+const readAs = (ledger: Ledger, read: Ledger['read']): Reads => ({
+  get: (key) => ledger.get(key),
+  put: (key, value, options) => ledger.put(key, value, options),
+  read,
+});
+
+type Reads = Pick<Ledger, 'get' | 'put' | 'read'>;
 
 /** The log as it is long after: what has ended left no trace in it. */
-const forgetful = (ledger: Ledger): Reads => ({
-  async read(options) {
+const forgetful = (ledger: Ledger): Reads =>
+  readAs(ledger, async (options) => {
     const { head, pages } = await ledger.read(options);
     return { head, pages: filtered(pages) };
-  },
-});
+  });
 
 async function* filtered(pages: LedgerReading['pages']): LedgerReading['pages'] {
   for await (const page of pages) yield page.filter(({ value }) => value !== undefined);
@@ -149,14 +155,12 @@ describe('RedisIndex whose Redis lost something', async () => {
 
   it('knows each change that the log holds, however late it comes to an instance', async () => {
     const gate = { open: Promise.resolve(), failing: false };
-    const late: Reads = {
-      async read(options) {
-        const reading = await ledger.read(options);
-        await gate.open;
-        if (gate.failing) throw new PushfleetError('unavailable', 'The log does not answer.');
-        return reading;
-      },
-    };
+    const late = readAs(ledger, async (options) => {
+      const reading = await ledger.read(options);
+      await gate.open;
+      if (gate.failing) throw new PushfleetError('unavailable', 'The log does not answer.');
+      return reading;
+    });
     const [one, other] = [await opened(), await opened(late)];
     await eventually(() => one.ids('a/b'));
     await eventually(() => other.ids('a/b'));
@@ -180,12 +184,10 @@ describe('RedisIndex whose Redis lost something', async () => {
   it('goes on without one that died while it rebuilt, and keeps out what that one still writes', async () => {
     const stuck = Promise.withResolvers<void>();
     let reached = false;
-    const dying: Reads = {
-      async read(options) {
-        const { head, pages } = await ledger.read(options);
-        return { head, pages: slowly(pages) };
-      },
-    };
+    const dying = readAs(ledger, async (options) => {
+      const { head, pages } = await ledger.read(options);
+      return { head, pages: slowly(pages) };
+    });
     async function* slowly(pages: LedgerReading['pages']): LedgerReading['pages'] {
       for await (const page of pages) {
         yield page.slice(0, 10);
@@ -205,6 +207,18 @@ describe('RedisIndex whose Redis lost something', async () => {
     stuck.resolve();
     assert.deepEqual(await eventually(() => dead.ids('a/b')), all.slice(1));
     assert.equal(dead.index.repairs.rebuilt, 0);
+  });
+
+  it('takes nothing for its own that is of another log', async () => {
+    const one = await opened();
+    await eventually(() => one.ids('a/b'));
+    const another = createMemoryBackbone().ledger('subscriptions');
+    for (let n = 0; n < 100; n++) await put(another, { id: `t${n}`, filter: 'c', namespace: 'team-b' });
+    const fresh = await opened(another);
+    assert.deepEqual(await eventually(() => fresh.ids('a/b')), []);
+    await put(another, { id: 'mine', filter: 'a/b' });
+    assert.deepEqual(await eventually(() => fresh.ids('a/b')), ['mine']);
+    assert.equal(await fresh.index.count(team), 1);
   });
 
   it('says that it cannot answer while Redis is away, and has what was changed meanwhile after it', async () => {

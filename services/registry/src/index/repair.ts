@@ -7,9 +7,11 @@ import { Lock } from './lock.ts';
 import { type RebuildOptions, rebuild } from './rebuild.ts';
 import type { Summary, SummaryStore } from './summary.ts';
 
-export interface RepairOptions extends Omit<RebuildOptions, 'lock'> {
+export interface RepairOptions extends Omit<RebuildOptions, 'era' | 'lock' | 'signal'> {
   readonly log: Log;
   readonly summaries: SummaryStore;
+  /** Of the log that this instance follows. */
+  readonly era: () => string;
   /** Whether Redis has all of the namespace that this instance knows of. */
   readonly whole: (namespace: Namespace) => Promise<boolean>;
 }
@@ -17,12 +19,15 @@ export interface RepairOptions extends Omit<RebuildOptions, 'lock'> {
 /** A question waits so long for a repair, in milliseconds; then it is told to come again. */
 const patienceMs = 1_000;
 const retryMs = 1_000;
+const askMs = 50;
 
 /** Makes good what Redis lost: the end of a namespace after a failover, or all of it. */
 export class Repair {
   readonly #o: RepairOptions;
   readonly #wanted = new Set<Namespace>();
   readonly #catching = new Map<Namespace, Promise<void>>();
+  readonly #works = new Set<Promise<unknown>>();
+  readonly #closed = new AbortController();
   #running: Promise<void> | undefined;
   #runningAll: Promise<Summary> | undefined;
   /** What was done since the start of this instance. */
@@ -44,11 +49,17 @@ export class Repair {
   }
 
   /** Rebuilds everything. @throws PushfleetError `unavailable`, also where it takes longer than a moment */
-  async all(): Promise<Summary> {
-    this.#runningAll ??= this.#rebuildAll().finally(() => {
+  async all(era: string): Promise<Summary> {
+    this.#runningAll ??= this.#rebuildAll(era).finally(() => {
       this.#runningAll = undefined;
     });
     return patiently(this.#runningAll);
+  }
+
+  /** Leaves what is not done to others, who need not wait for the lock to end. */
+  async close(): Promise<void> {
+    this.#closed.abort();
+    await Promise.race([Promise.allSettled(this.#works), pause()]);
   }
 
   #catchUp(namespace: Namespace, mark: number): Promise<void> {
@@ -70,10 +81,10 @@ export class Repair {
         .flatMap((entry) => changeOf(entry) ?? [])
         .filter((one) => namespaceOf(one) === namespace);
       const to = changes.reduce((_, change) => revisionOf(change), previous);
-      await applySteps(this.#o, [{ namespace, changes, previous, to }]);
+      await applySteps({ ...this.#o, era: this.#o.era() }, [{ namespace, changes, previous, to }]);
       previous = to;
     }
-    await applySteps(this.#o, [{ namespace, changes: [], previous, to: head }]);
+    await applySteps({ ...this.#o, era: this.#o.era() }, [{ namespace, changes: [], previous, to: head }]);
     this.counts.caught++;
   }
 
@@ -93,27 +104,27 @@ export class Repair {
       await this.#locked(async (lock) => {
         const broken = new Set<Namespace>();
         for (const namespace of wanted) if (!(await this.#o.whole(namespace))) broken.add(namespace);
-        if (broken.size > 0) await this.#make(broken, lock);
+        if (broken.size > 0) await this.#make(broken, this.#o.era(), lock);
       });
     }
   }
 
-  #rebuildAll(): Promise<Summary> {
+  #rebuildAll(era: string): Promise<Summary> {
     return this.#locked(async (lock) => {
-      const known = await this.#o.summaries.load();
+      const known = await this.#o.summaries.load(era);
       const { head } = await this.#o.ledger.read();
       if (known !== undefined && known.to <= head) return known;
-      const summary = await this.#make(undefined, lock);
+      const summary = await this.#make(undefined, era, lock);
       await this.#o.summaries.replace(summary);
       return summary;
     });
   }
 
-  async #make(namespaces: ReadonlySet<Namespace> | undefined, lock: Lock): Promise<Summary> {
+  async #make(namespaces: ReadonlySet<Namespace> | undefined, era: string, lock: Lock): Promise<Summary> {
     const begun = this.#o.now();
     const many = namespaces?.size ?? 'all';
     this.#o.log.warn({ namespaces: many }, 'Redis lost subscriptions; they are being read from the log');
-    const summary = await rebuild({ ...this.#o, lock }, namespaces);
+    const summary = await rebuild({ ...this.#o, era, lock, signal: this.#closed.signal }, namespaces);
     this.counts.rebuilt++;
     this.#o.log.info(
       { namespaces: many, ms: this.#o.now() - begun },
@@ -122,9 +133,16 @@ export class Repair {
     return summary;
   }
 
-  async #locked<T>(work: (lock: Lock) => Promise<T>): Promise<T> {
-    const lock = await Lock.take(this.#o.store);
-    if (lock === undefined) throw rebuilding();
+  #locked<T>(work: (lock: Lock) => Promise<T>): Promise<T> {
+    const held = this.#hold(work);
+    this.#works.add(held);
+    const over = () => this.#works.delete(held);
+    held.then(over, over);
+    return held;
+  }
+
+  async #hold<T>(work: (lock: Lock) => Promise<T>): Promise<T> {
+    const lock = await this.#take();
     try {
       return await work(lock);
     } catch (error) {
@@ -134,11 +152,23 @@ export class Repair {
       await lock.give();
     }
   }
+
+  /** What another does now may be what is wanted here; it is mostly over at once. */
+  async #take(): Promise<Lock> {
+    for (let waited = 0; waited <= patienceMs && !this.#closed.signal.aborted; waited += askMs) {
+      const lock = await Lock.take(this.#o.store);
+      if (lock !== undefined) return lock;
+      await sleep(askMs, undefined, { ref: false });
+    }
+    throw rebuilding();
+  }
 }
+
+const pause = () => sleep(patienceMs, undefined, { ref: false });
 
 async function patiently<T>(work: Promise<T>): Promise<T> {
   work.catch(() => {});
-  const late = sleep(patienceMs, undefined, { ref: false }).then(() => {
+  const late = pause().then(() => {
     throw rebuilding();
   });
   return Promise.race([work, late]);

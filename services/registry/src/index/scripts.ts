@@ -4,7 +4,7 @@
 import { Script } from '../redis.ts';
 
 const tools = `
-local prefix = ARGV[1]
+local prefix, era = ARGV[1], ARGV[2]
 local all, wild = prefix .. 'all', prefix .. 'wild'
 local function parse(record)
   local kind, state, region, wildcard, length, rest = string.match(record, '^%S+ (.)(.)(.)(.) (%d+) (.*)$')
@@ -13,28 +13,37 @@ local function parse(record)
 end
 `;
 
+/** A mark of another log is none. */
+const marked = `
+local held = redis.call('HMGET', KEYS[1], 'e', 'r', 'at')
+local answer = held[1] == ARGV[2] and { held[2] or '-1', held[3] or '0' } or { '-1', '0' }
+`;
+
 /**
- * Applies changes of a namespace in the order of their revisions: `prefix, fence, prev, to, now, change…`. Those at or
- * before the mark are in already.
+ * Applies changes of a namespace in the order of their revisions: `prefix, era, fence, prev, to, now, change…`. Those at
+ * or before the mark are in already.
  *
  * Without a fence `prev` is the revision of the namespace's change before the first of these: where the mark is behind
  * it, something is missing, nothing is done, and the answer is the mark, -1 where there is none. With a `prev` of 0
- * these are the first, and there must be nothing. Otherwise the mark
- * moves to `to`, and the answer is not less. With a fence it must be that of who rebuilds the namespace; there is no
- * mark then, and the answer is 0, or -1 where somebody else rebuilds it.
+ * these are the first, and there must be nothing. Otherwise the mark moves to `to`, and the answer is not less.
+ *
+ * With a fence it must be that of who rebuilds the namespace; there is no mark then, and the answer is 0, or -1 where
+ * somebody else rebuilds it.
  */
 export const applyScript = new Script(`${tools}
-local fence, prev, to = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local held = redis.call('HMGET', KEYS[1], 'r', 'b')
-local mark = tonumber(held[1] or -1)
+local fence, prev, to = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local held = redis.call('HMGET', KEYS[1], 'e', 'r', 'b')
+local mark = held[1] == era and tonumber(held[2] or -1) or -1
 if fence ~= '' then
-  if held[2] ~= fence then return -1 end
+  if held[3] ~= fence then return -1 end
 elseif prev > 0 then
   if mark < prev then return mark end
 elseif mark >= 0 then
   if mark < to then return mark end
-elseif held[2] or redis.call('EXISTS', all) == 1 then
+elseif held[2] or held[3] or redis.call('EXISTS', all) == 1 then
   return -1
+else
+  redis.call('HSET', KEYS[1], 'e', era)
 end
 
 local function take(id)
@@ -79,7 +88,7 @@ local function enter(revision, id, record, tail, old)
   end
 end
 
-for i = 6, #ARGV, 4 do
+for i = 7, #ARGV, 4 do
   local revision, id, record, tail = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   if tonumber(revision) > mark then
     local old = take(id)
@@ -88,49 +97,49 @@ for i = 6, #ARGV, 4 do
 end
 if fence ~= '' then return 0 end
 if to > mark then
-  redis.call('HSET', KEYS[1], 'r', ARGV[4], 'at', ARGV[5])
+  redis.call('HSET', KEYS[1], 'r', ARGV[5], 'at', ARGV[6])
   mark = to
 end
 return mark`);
 
 /**
  * Takes the mark away and claims the namespace for who rebuilds it, where it was not claimed; then takes out what is
- * there: `prefix, fence, count, begin`. Says how many of at most `count` records it met; -1: somebody else rebuilds.
+ * there: `prefix, era, fence, count, begin`. Says how many of at most `count` records it met; -1: somebody else rebuilds.
  */
 export const wipeScript = new Script(`${tools}
-if ARGV[4] == '1' then
+if ARGV[5] == '1' then
   redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[1], 'b', ARGV[2])
-elseif redis.call('HGET', KEYS[1], 'b') ~= ARGV[2] then
+  redis.call('HSET', KEYS[1], 'b', ARGV[3])
+elseif redis.call('HGET', KEYS[1], 'b') ~= ARGV[3] then
   return -1
 end
-local records = redis.call('ZRANGE', all, 0, ARGV[3] - 1)
+local records = redis.call('ZRANGE', all, 0, ARGV[4] - 1)
 for _, record in ipairs(records) do
   local old = parse(record)
   redis.call('UNLINK', prefix .. 'own:' .. old.owner)
   if old.region ~= '-' then redis.call('UNLINK', prefix .. old.kind .. ':' .. old.filter) end
 end
-redis.call('ZREMRANGEBYRANK', all, 0, ARGV[3] - 1)
+redis.call('ZREMRANGEBYRANK', all, 0, ARGV[4] - 1)
 if #records == 0 then redis.call('UNLINK', wild) end
 return #records`);
 
-/** Ends a rebuild: `fence, to, now`. Says 1, or 0 where somebody else has taken it over. */
+/** Ends a rebuild: `prefix, era, fence, to, now`. Says 1, or 0 where somebody else has taken it over. */
 export const finishScript = new Script(`
-if redis.call('HGET', KEYS[1], 'b') ~= ARGV[1] then return 0 end
+if redis.call('HGET', KEYS[1], 'b') ~= ARGV[3] then return 0 end
 redis.call('HDEL', KEYS[1], 'b')
-redis.call('HSET', KEYS[1], 'r', ARGV[2], 'at', ARGV[3], 'o', ARGV[2])
+redis.call('HSET', KEYS[1], 'e', ARGV[2], 'r', ARGV[4], 'at', ARGV[5], 'o', ARGV[4])
 return 1`);
 
 /**
- * Pages of members: `prefix, kind, budget`, then for each question `low, high, limit, n` and n filters. Answers the mark,
- * `at`, `o`, how many wildcard filters there are, and for each question in turn a page of each of its filters, until
- * the budget of members is used up.
+ * Pages of members: `prefix, era, kind, budget`, then for each question `low, high, limit, n` and n filters. Answers the
+ * mark, `at`, `o`, how many wildcard filters there are, and for each question in turn a page of each of its filters,
+ * until the budget of members is used up.
  */
-export const matchScript = new Script(`
-local held = redis.call('HMGET', KEYS[1], 'r', 'at', 'o')
-local prefix, left = ARGV[1] .. ARGV[2] .. ':', tonumber(ARGV[3])
-local answer = { held[1] or '-1', held[2] or '0', held[3] or '0', redis.call('ZCARD', ARGV[1] .. 'wild') }
-local i, n = 4, #ARGV
+export const matchScript = new Script(`${marked}
+local prefix, left = ARGV[1] .. ARGV[3] .. ':', tonumber(ARGV[4])
+answer[3] = redis.call('HGET', KEYS[1], 'o') or '0'
+answer[4] = redis.call('ZCARD', ARGV[1] .. 'wild')
+local i, n = 5, #ARGV
 while i <= n and left > 0 do
   local low, high, limit, last = ARGV[i], ARGV[i + 1], ARGV[i + 2], i + 3 + ARGV[i + 3]
   for j = i + 4, last do
@@ -143,16 +152,15 @@ end
 return answer`);
 
 /**
- * A page of ids: `prefix, after, look, limit, owner, kind, state, filter`; what is empty does not narrow. Answers the
+ * A page of ids: `prefix, era, after, look, limit, owner, kind, state, filter`; what is empty does not narrow. Answers the
  * mark, `at`, behind which id to go on, empty at the end, and the ids.
  */
-export const listScript = new Script(`${tools}
-local after, look, limit, owner, kind, state, filter = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7], ARGV[8]
-local held = redis.call('HMGET', KEYS[1], 'r', 'at')
+export const listScript = new Script(`${tools}${marked}
+local after, look, limit, owner, kind, state, filter = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local low = after == '' and '-' or '(' .. after .. '!'
 local looked = owner == '' and redis.call('ZRANGEBYLEX', all, low, '+', 'LIMIT', 0, look)
   or redis.call('ZRANGEBYLEX', prefix .. 'own:' .. owner, after == '' and '-' or '(' .. after, '+', 'LIMIT', 0, look)
-local answer = { held[1] or '-1', held[2] or '0', '' }
+answer[3] = ''
 local plain = kind == '' and state == '' and filter == ''
 local function fits(record)
   local entry = parse(record)
@@ -172,13 +180,14 @@ for index, member in ipairs(looked) do
 end
 return answer`);
 
-/** `prefix, low, count`: the mark, `at`, and a page of the distinct wildcard filters. */
-export const wildScript = new Script(`
-local held = redis.call('HMGET', KEYS[1], 'r', 'at')
-return { held[1] or '-1', held[2] or '0', redis.call('ZRANGEBYLEX', ARGV[1] .. 'wild', ARGV[2], '+', 'LIMIT', 0, ARGV[3]) }`);
+/** `prefix, era, low, count`: the mark, `at`, and a page of the distinct wildcard filters. */
+export const wildScript = new Script(`${marked}
+answer[3] = redis.call('ZRANGEBYLEX', ARGV[1] .. 'wild', ARGV[3], '+', 'LIMIT', 0, ARGV[4])
+return answer`);
 
-/** `prefix`: the mark, `at`, and how many subscriptions, filters and wildcard filters there are. */
-export const countScript = new Script(`
-local held = redis.call('HMGET', KEYS[1], 'r', 'at', 'f')
-return { held[1] or '-1', held[2] or '0', redis.call('ZCARD', ARGV[1] .. 'all'), tonumber(held[3] or 0),
-  redis.call('ZCARD', ARGV[1] .. 'wild') }`);
+/** `prefix, era`: the mark, `at`, and how many subscriptions, filters and wildcard filters there are. */
+export const countScript = new Script(`${marked}
+answer[3] = redis.call('ZCARD', ARGV[1] .. 'all')
+answer[4] = tonumber(redis.call('HGET', KEYS[1], 'f') or 0)
+answer[5] = redis.call('ZCARD', ARGV[1] .. 'wild')
+return answer`);

@@ -14,6 +14,7 @@ import { RedisStore } from '../redis.ts';
 import { parseRedisUrl } from '../redis-url.ts';
 import { indexChangeOf, recordKey } from '../subscriptions/record.ts';
 import * as targets from '../subscriptions/testing.ts';
+import { lockKey } from './keys.ts';
 import { RedisIndex } from './redis-index.ts';
 
 export const team = 'team-a' as Namespace;
@@ -71,7 +72,7 @@ export interface TestIndex {
 /** An index as one instance has it. */
 export async function openIndex(
   redisUrl: string,
-  ledger: Pick<Ledger, 'read'>,
+  ledger: Pick<Ledger, 'get' | 'put' | 'read'>,
   options: { readonly now?: () => number } = {},
 ): Promise<TestIndex> {
   const log = createLog({ name: 'registry', level: 'silent' });
@@ -99,10 +100,15 @@ export async function openIndex(
   };
 }
 
-/** What a replica had that missed all later writes: returns how to put it in the place of what is there. */
+/**
+ * What a replica had that missed all later writes: returns how to put it in the place of what is there. The lock, which
+ * ends by itself, is left out.
+ */
 export async function snapshot(redisUrl: string): Promise<() => Promise<void>> {
   const dumps = await using(redisUrl, async (client) =>
-    Promise.all((await client.keys('*')).map(async (key) => [key, await client.dumpBuffer(key)] as const)),
+    Promise.all(
+      keysOf(await client.keys('*')).map(async (key) => [key, await client.dumpBuffer(key)] as const),
+    ),
   );
   const restores = dumps.flatMap(([key, dump]) => (dump === null ? [] : [['restore', key, 0, dump]]));
   return () =>
@@ -110,6 +116,8 @@ export async function snapshot(redisUrl: string): Promise<() => Promise<void>> {
       await client.multi([['flushall'], ...restores]).exec();
     });
 }
+
+const keysOf = (all: readonly string[]): string[] => all.filter((key) => key !== lockKey);
 
 async function using<T>(redisUrl: string, work: (client: Redis) => Promise<T>): Promise<T> {
   const client = new Redis(redisUrl);
