@@ -143,15 +143,22 @@ class Trial {
         }),
     );
     const running = Promise.all(publishers.map((publisher) => publisher.run()));
-    await Promise.all([this.#killWorkers(), this.#disturb()]);
-    for (const publisher of publishers) publisher.finish();
+    try {
+      await Promise.all([this.#killWorkers(), this.#disturb()]);
+    } finally {
+      for (const publisher of publishers) publisher.finish();
+    }
     await running;
   }
 
   async #killWorkers(): Promise<void> {
-    while (!this.#calm) {
-      await sleep(this.#size.killEveryMs);
-      await this.#during('kill -9 of a worker');
+    try {
+      while (!this.#calm) {
+        await sleep(this.#size.killEveryMs);
+        await this.#during('kill -9 of a worker');
+      }
+    } finally {
+      this.#calm = true;
     }
   }
 
@@ -159,7 +166,7 @@ class Trial {
     const { deliveries } = this.#size;
     const arrived = (share: number) =>
       until(
-        () => this.#receivers.accepted >= share * deliveries,
+        () => this.#calm || this.#receivers.accepted >= share * deliveries,
         `${100 * share} % of the deliveries`,
         600_000,
       );
@@ -197,10 +204,11 @@ class Trial {
     const observed = observe();
     const found = check(observed);
     const owed = endpoints.reduce((sum, endpoint) => sum + endpoint.owed.length, 0);
-    const kinds = Map.groupBy(this.#disruptions, ({ what }) => what);
     this.#test.diagnostic(
       `${owed} owed, ${observed.receipts.length} requests, ${countAgain(observed)} came again; ` +
-        [...kinds].map(([what, all]) => `${all.length} × ${what}`).join(', '),
+        this.#disruptions
+          .map(({ what, from, to }) => `${what} ${Math.round(from)}–${Math.round(to)}`)
+          .join(', '),
     );
     const lines = Object.entries(found).flatMap(([promise, all]) =>
       all.length === 0 ? [] : [`${promise}: ${all.length}`, ...all.slice(0, 10)],

@@ -8,6 +8,7 @@ import {
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Webhook } from 'standardwebhooks';
 import type { Receipt } from './webhook-check.ts';
 
@@ -125,11 +126,10 @@ export class Receivers {
     const reply = endpoint.behave(++endpoint.count);
     if (reply === 'never') return;
     const { status, headers = {}, afterMs = 0 } = reply;
-    setTimeout(() => {
-      Object.assign(receipt, { status, answeredAt: performance.now() });
-      if (status < 300) this.accepted++;
-      response.writeHead(status, headers).end(reply.body);
-    }, afterMs);
+    if (afterMs > 0) await sleep(afterMs);
+    Object.assign(receipt, { status, answeredAt: performance.now() });
+    if (status < 300) this.accepted++;
+    response.writeHead(status, headers).end(reply.body);
   }
 
   #confirm(name: string, { headers, method }: IncomingMessage, response: ServerResponse): void {

@@ -124,13 +124,16 @@ export class Dispatch {
     this.#pump(lane);
   }
 
-  /** Of this slot nothing new sets out; resolves when what waits is on its shelves and nothing is on its way. */
+  /**
+   * Of this slot nothing new sets out; resolves when what waits is on its shelves, nothing is on its way, and what
+   * became of all of it is on record: its next owner goes by that.
+   */
   async leave(slot: number, deadline: AbortSignal): Promise<void> {
     const { lanes } = this.#o;
     lanes.setLeaving(slot, true);
     for (const lane of lanes.ofSlot(slot)) this.#pump(lane);
     const busy = (): boolean =>
-      lanes.ofSlot(slot).some(({ active, waiting }) => active.size + waiting.size > 0);
+      lanes.ofSlot(slot).some(({ active, waiting, writing }) => active.size + waiting.size + writing > 0);
     while (!deadline.aborted && busy()) await sleep(leaveCheckMs);
   }
 
@@ -277,8 +280,8 @@ export class Dispatch {
   #settle(delivery: Delivery): void {
     const { record, lane } = delivery;
     if (record.on === 'queue') record.entry.settle();
-    else if (record.on === 'lane') this.#forgive(this.#o.lanes.unshelve(lane, record.sequence));
-    else this.#forgive(this.#o.books.callOff(delivery));
+    else if (record.on === 'lane') this.#note(lane, this.#o.lanes.unshelve(lane, record.sequence));
+    else this.#note(lane, this.#o.books.callOff(delivery));
   }
 
   #drop(lane: Lane): void {
@@ -302,7 +305,7 @@ export class Dispatch {
       this.#settle(delivery);
       this.#pump(lane);
     });
-    this.#forgive(shelved);
+    this.#note(lane, shelved);
   }
 
   /** Makes an appointment for a delivery that is on its way, in place of its entry of the queue. */
@@ -315,7 +318,7 @@ export class Dispatch {
       delivery.moving = undefined;
       record.entry.settle();
     });
-    this.#forgive(delivery.moving);
+    this.#note(delivery.lane, delivery.moving);
   }
 
   /** Ends the patience with whatever has used it up. */
@@ -341,8 +344,8 @@ export class Dispatch {
   }
 
   /** What is cut short by the end of the worker is on record; anything else is a bug. */
-  #forgive(work: Promise<void>): void {
-    work.catch((error: unknown) => {
+  #note(lane: Lane, work: Promise<void>): void {
+    lane.note(work).catch((error: unknown) => {
       if (!(error instanceof Stopped)) throw error;
     });
   }

@@ -55,6 +55,8 @@ export type Job =
       readonly after: Cursor;
       readonly until: Cursor;
     }
+  /** Asks for nothing: whoever is handed it owns the slot. */
+  | { readonly kind: 'knock' }
   /** All dead letters of a subscription, once more. */
   | { readonly kind: 'redeliver'; readonly namespace: Namespace; readonly id: string }
   /** A call that no publication is behind. */

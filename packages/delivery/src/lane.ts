@@ -54,6 +54,8 @@ export class Lane {
   shelved = 0;
   /** A read of record or shelf is under way. */
   busy = false;
+  /** How much of what became of its deliveries is not on record yet. */
+  writing = 0;
   /** Of an ordered lane: its first delivery has failed, and waits for its next attempt. */
   headWaits = false;
   /** Attempts that were made of the first delivery of an ordered lane. */
@@ -84,11 +86,22 @@ export class Lane {
     else this.waiting.delete(delivery);
   }
 
+  /** Counts work that writes something down for as long as it takes. */
+  async note(work: Promise<unknown>): Promise<void> {
+    this.writing++;
+    try {
+      await work;
+    } finally {
+      this.writing--;
+    }
+  }
+
   /** Nothing here is worth remembering. */
   get idle(): boolean {
     return (
       this.active.size === 0 &&
       this.waiting.size === 0 &&
+      this.writing === 0 &&
       this.page.length === 0 &&
       !(this.behind || this.busy || this.headWaits) &&
       this.gate.failures === 0

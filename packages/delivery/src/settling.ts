@@ -110,14 +110,14 @@ export class Settling {
     lane.headWaits = true;
     lane.headAttempts = attempts;
     lane.page.unshift({ ...delivery, lane, attempts });
-    this.#forgive(this.#o.books.headLater(lane, attempts, at));
+    this.#forgive(lane.note(this.#o.books.headLater(lane, attempts, at)));
   }
 
   #later(delivery: Delivery, at: number, release: () => void): void {
     const before = delivery.record;
     const written = this.#o.books.later(delivery, at);
     // An appointment that it had was replaced by this one.
-    this.#forgive(before.on === 'appointment' ? written : written.then(release));
+    this.#forgive(delivery.lane.note(before.on === 'appointment' ? written : written.then(release)));
   }
 
   #bury(delivery: Delivery, attempts: number, reason: string, release: () => void): void {
@@ -127,7 +127,7 @@ export class Settling {
       const { id: publication, topic } = owed.publication;
       this.#o.news(lane.ref, 'dead_letter', { delivery: id, publication, topic, attempts, reason });
     });
-    this.#forgive(buried);
+    this.#forgive(lane.note(buried));
   }
 
   /** Nothing is sent from here on, and the registry forgets it. */
@@ -141,7 +141,7 @@ export class Settling {
       // From here on the registry says so.
       lane.gone = false;
     });
-    this.#forgive(ended);
+    this.#forgive(lane.note(ended));
   }
 
   #fails(lane: Lane, subscription: Subscription, now: number): void {

@@ -40,11 +40,6 @@ export class Shares {
     return this.#held.size;
   }
 
-  /** Calls `on` for each piece that is held here. */
-  each(on: (piece: number) => void): void {
-    for (const piece of this.#held.keys()) on(piece);
-  }
-
   start(): void {
     this.#settle();
     this.#timer = setInterval(() => this.#settle(), everyMs).unref();

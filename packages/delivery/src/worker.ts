@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { queueSlots, type Taken } from '@pushfleet/bus';
 import type { Namespace } from '@pushfleet/core';
 import type { Part } from '@pushfleet/runtime';
 import { Entry } from './entry.ts';
-import { decodeJob, type Job, type Owed } from './job.ts';
+import { decodeJob, encodeJob, type Job, type Owed } from './job.ts';
 import { type Machinery, wireMachinery } from './machinery.ts';
 import type { DeliveryOptions } from './options.ts';
 import { Stopped, untilDone } from './patience.ts';
@@ -14,6 +16,8 @@ import { declareDeliveryMetrics } from './worker-metrics.ts';
 const inHand = 64;
 /** How often the shelves are looked through for lanes that nobody has told of, in milliseconds. */
 const auditMs = 60_000;
+/** How often a new owner of a slot asks whether it has passed on yet, in milliseconds. */
+const knockMs = 1_000;
 
 /** The workers of one kind of receiver: one part, to be started behind the log, the fleet and the registry. */
 export function createDeliveryWorker(options: DeliveryOptions): Part {
@@ -27,6 +31,8 @@ class Worker implements Part {
   readonly #closing = new AbortController();
   readonly #parts: Machinery;
   readonly #slots: Shares;
+  /** Slots that the queue has handed something of to this instance. */
+  readonly #entered = new Set<number>();
   #readings: Shares | undefined;
   #audit: NodeJS.Timeout | undefined;
   /** Until then a slot that is given back waits for what is on its way. */
@@ -48,11 +54,12 @@ class Worker implements Part {
     dispatch.start();
     this.#slots.start();
     const tail = backbone.tail(kind);
-    this.#readings = new Shares(fleet, service, tail.shards, (shard) =>
+    const shards = await this.#until('how many shards there are', async () => tail.shards);
+    this.#readings = new Shares(fleet, service, shards, (shard) =>
       this.#hold('the log', () => tail.read(shard, (batch) => expander.expand(batch))),
     );
     this.#readings.start();
-    this.#audit = setInterval(() => this.#slots.each((slot) => void this.#find(slot)), auditMs).unref();
+    this.#audit = setInterval(() => this.#auditLanes(), auditMs).unref();
   }
 
   /** Hands slots and shards to others; what is on its way is waited for. */
@@ -74,14 +81,20 @@ class Worker implements Part {
   }
 
   #holdSlot(slot: number): Holding {
+    const leaving = new AbortController();
     const owning = this.#hold('a slot', () =>
-      this.#parts.queue.own(slot, inHand, (taken) => this.#take(taken)),
+      this.#parts.queue.own(slot, inHand, (taken) => {
+        this.#enter(slot);
+        this.#take(taken);
+      }),
     );
-    void this.#find(slot);
+    void this.#knock(slot, leaving.signal);
     return {
       stop: async () => {
+        leaving.abort();
         await this.#parts.dispatch.leave(slot, this.#deadline);
         await owning.stop();
+        this.#entered.delete(slot);
         for (const lane of this.#parts.lanes.ofSlot(slot)) {
           if (lane.behind || lane.page.length > 0) await this.#parts.books.nudge(lane).catch(unlessStopped);
           this.#parts.lanes.forget(lane);
@@ -91,10 +104,33 @@ class Worker implements Part {
     };
   }
 
+  /**
+   * That an instance should own a slot does not mean that the one before has left it: only the queue knows. So its
+   * lanes are left alone until it has handed something out here; where there is nothing, an entry for that is put.
+   */
+  async #knock(slot: number, leaving: AbortSignal): Promise<void> {
+    while (!leaving.aborted && !this.#entered.has(slot)) {
+      const entry = { slot, id: randomUUID(), body: encodeJob({ kind: 'knock' }) };
+      await this.#until('a knock at a slot', () => this.#parts.queue.put([entry])).catch(unlessStopped);
+      await sleep(knockMs, undefined, { signal: leaving }).catch(() => {});
+    }
+  }
+
+  /** The slot has passed on to this instance: whatever waits on its lanes is this one's to deliver. */
+  #enter(slot: number): void {
+    if (this.#entered.has(slot)) return;
+    this.#entered.add(slot);
+    void this.#find(slot);
+  }
+
   /** Holds something from when it can be had until it is given back. */
   #hold(what: string, open: () => Promise<{ stop(): Promise<void> }>): Holding {
     const opened = this.#until(what, open).catch(unlessStopped);
     return { stop: async () => void (await (await opened)?.stop()) };
+  }
+
+  #auditLanes(): void {
+    for (const slot of this.#entered) void this.#find(slot);
   }
 
   async #find(slot: number): Promise<void> {
