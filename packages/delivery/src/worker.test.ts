@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connectJetStream, migrate } from '@pushfleet/bus';
 import { startNats, until } from '@pushfleet/contract';
 import { SubscriptionState } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
@@ -169,6 +170,22 @@ for (const [log, open] of Object.entries(logs))
       await until(() => fleet.courier.errands.length >= 21 * 30, 'all deliveries', 20_000);
       assert.deepEqual([...new Set(fleet.courier.seen('s'))], ids(30));
       for (let i = 0; i < 20; i++) assert.equal(new Set(fleet.courier.seen(`u${i}`)).size, 30);
+    });
+
+    it('delivers nothing twice while slots pass on to workers that come, although lanes are long', async () => {
+      const receivers = Array.from({ length: 16 }, (_, i) => `s${i}`);
+      for (const id of receivers) fleet.registry.put(id, { ordered: true });
+      fleet.courier.answer = async () => {
+        await sleep(60); // so long that the slots pass on in the middle of it
+        return delivered;
+      };
+      await fleet.worker();
+      await publishAll(ids(50));
+      await until(() => fleet.courier.errands.length >= 160, 'the lanes to be under way');
+      await fleet.worker();
+      await fleet.worker();
+      await until(() => fleet.courier.errands.length >= 16 * 50, 'all deliveries', 30_000);
+      for (const id of receivers) assert.deepEqual(fleet.courier.seen(id), ids(50));
     });
 
     it('replays a stretch of the log', async () => {
