@@ -25,7 +25,7 @@ export interface Taken {
   readonly body: Uint8Array;
   /** When it was stored, Unix time in milliseconds. */
   readonly time: number;
-  /** It was in somebody's hands before. */
+  /** It was in somebody's hands before, as far as the broker remembers: one that was killed may not. */
   readonly again: boolean;
   /** It is never handed out again. Harmless to call twice. */
   done(): void;
