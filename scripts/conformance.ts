@@ -1,9 +1,11 @@
 // Runs the programs of examples/ against a real fleet: each subscriber sees what each publisher stored, and again from
-// a cursor; each receiver of webhooks verifies what it is sent. Brings what the languages need; what cannot be had on this machine is skipped and said so.
+// a cursor; each receiver of webhooks verifies what it is sent. Then the registry's API against its own document. Brings
+// what that needs; what cannot be had on this machine is skipped and said so.
 
 import { Fleet, token } from '../e2e/src/fleet.ts';
 import { HookManager, webhookEnv } from '../e2e/src/webhooks.ts';
 import { freePort, until } from '../packages/contract/src/mod.ts';
+import { apiEnv, bringSchemathesis, tryApi } from './conformance/api.ts';
 import { type Language, languages, Missing } from './conformance/languages.ts';
 import { Running } from './conformance/program.ts';
 import { exportServers } from './servers.ts';
@@ -144,14 +146,30 @@ async function tryWebhooks(ready: ReadonlyMap<string, Language>, o: Webhooks): P
   }
 }
 
+/** The API of the registry, asked by a tool that others wrote. */
+async function tryRegistry(registry: string): Promise<void> {
+  try {
+    const command = bringSchemathesis();
+    const bearer = await token({ subscribe: ['#'], manage: true });
+    await attempt('the registry answers as its OpenAPI document says', async () =>
+      tryApi(command, registry, bearer),
+    );
+  } catch (error) {
+    if (!(error instanceof Missing)) throw error;
+    counts.skipped++;
+    console.log(`- the registry's API is SKIPPED: ${error.message}`);
+  }
+}
+
 await exportServers();
 const ready = prepare();
-const fleet = await Fleet.start({ workers: 1, env: webhookEnv });
+const fleet = await Fleet.start({ workers: 1, env: { ...webhookEnv, ...apiEnv } });
 try {
   const bearer = await token({ publish: ['conformance/#'], subscribe: ['conformance/#'] });
   const env = { PUSHFLEET_GRPC_URL: `http://${fleet.grpc.address}`, PUSHFLEET_TOKEN: bearer };
   await tryAll(ready, env);
   await tryWebhooks(ready, { hooks: new HookManager(fleet, bearer), env });
+  await tryRegistry(`http://${fleet.registry.addresses.http}`);
 } finally {
   await fleet.stop();
 }

@@ -15,7 +15,7 @@ export interface Language {
   readonly signings: readonly ('hmac' | 'ed25519')[];
 }
 
-const workshop = join(root, '.pushfleet/conformance');
+export const workshop = join(root, '.pushfleet/conformance');
 const proto = join(root, 'proto');
 
 /** What keeps a language from being tried on this machine, and is no fault of the examples. */
@@ -35,7 +35,7 @@ function run(folder: string, command: string, ...args: string[]): string {
 }
 
 /** As `run`, for what needs a toolchain or a registry to be there. */
-function bring(what: string, folder: string, command: string, ...args: string[]): string {
+export function bring(what: string, folder: string, command: string, ...args: string[]): string {
   try {
     return run(folder, command, ...args);
   } catch (error) {

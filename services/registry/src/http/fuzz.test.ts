@@ -101,13 +101,16 @@ function requestOf(template: string, { parameters = [], requestBody }: Operation
       let path = template;
       for (const { name, in: where } of given) {
         const text = String(value[name]);
-        if (where === 'path') path = path.replace(`{${name}}`, encodeURIComponent(text) || '_');
+        if (where === 'path') path = path.replace(`{${name}}`, segmentOf(text));
         else if (where === 'query') query.append(name, text);
         else if (/^[\x21-\x7e]+$/.test(text)) headers[name] = text;
       }
       return { path: `${path}?${query}`, headers, body: json };
     });
 }
+
+/** Clients take empty segments and dots for steps through the path. */
+const segmentOf = (text: string): string => (/^\.{0,2}$/.test(text) ? '_' : encodeURIComponent(text));
 
 describe('requests of any kind', () => {
   let fleet: WebhookFleet;

@@ -50,12 +50,16 @@ export function readQuery<const Name extends string>(
   return query;
 }
 
-/** The header If-Match: undefined where any revision will do. @throws PushfleetError `request_invalid` */
+/**
+ * The header If-Match: undefined where any revision will do. A revision may stand without its quotes, which shells eat.
+ *
+ * @throws PushfleetError `request_invalid`
+ */
 export function readIfMatch(request: Request): ReadonlySet<string> | undefined {
   const text = request.get('if-match')?.trim();
   if (text === undefined || text === '*') return undefined;
   // RFC 9110 section 8.8.3; a weak one never matches here (section 13.1.1).
-  const tags = text.split(/\s*,\s*/);
+  const tags = text.split(/\s*,\s*/).map((tag) => (/^\d+$/.test(tag) ? `"${tag}"` : tag));
   if (tags.every((tag) => /^(W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/.test(tag))) return new Set(tags);
   throw invalid('If-Match is an ETag as it was received, such as "42" with its quotes, or *.');
 }

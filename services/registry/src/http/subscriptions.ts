@@ -59,7 +59,7 @@ class SubscriptionApi {
       namespace: grant.namespace,
       kind: SubscriptionKind.SUBSCRIPTION_KIND_WEBHOOK,
       pageSize: readLimit(query.limit),
-      ...(query.after && { pageToken: query.after }),
+      ...(query.after !== undefined && { pageToken: query.after }),
       ...(query.filter !== undefined && { filter: parseTopicFilter(query.filter) }),
       ...(query.state !== undefined && { state: stateOf(query.state) }),
       ...ownerOf(grant, query),

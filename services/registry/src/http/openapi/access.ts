@@ -23,7 +23,7 @@ export const accessPaths: Schema = {
       tag: 'revocations',
       summary: 'What is revoked, in the order of its ids',
       parameters: [
-        inQuery('after', 'The "next" of the page before.', id),
+        inQuery('after', 'The "next" of the page before.', { ...id, pattern: `${id.pattern}|^$` }),
         inQuery('limit', 'Most entries of the page.', {
           type: 'integer',
           minimum: 1,

@@ -4,6 +4,7 @@ import { answer, type Schema, text } from '../schema/json-schema.ts';
 import {
   change,
   creation,
+  filter,
   resumption,
   rotation,
   state,
@@ -57,7 +58,7 @@ export const subscriptionPaths: Schema = {
       parameters: [
         inQuery('after', 'The "next" of the page before.'),
         limit,
-        inQuery('filter', 'Only those with exactly this filter.'),
+        inQuery('filter', 'Only those with exactly this filter.', filter),
         inQuery('state', 'Only those in this state.', state),
         inQuery('owner', 'Only those of this sub.'),
       ],

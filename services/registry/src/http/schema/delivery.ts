@@ -1,4 +1,4 @@
-import { answer, count, object, type Schema, text, time } from './json-schema.ts';
+import { answer, count, cursorForm, object, type Schema, text, time } from './json-schema.ts';
 
 const publication = answer(
   {
@@ -70,7 +70,8 @@ export const deadLetter = answer(
   'publication',
 );
 
-const cursor = (description: string): Schema => text(description, { minLength: 1, maxLength: 1_024 });
+const cursor = (description: string): Schema =>
+  text(description, { pattern: `^${cursorForm}$`, maxLength: 1_024 });
 
 /** Body of POST …/replay. */
 export const replay: Schema = {

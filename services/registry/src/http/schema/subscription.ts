@@ -1,12 +1,12 @@
 import { expressionLength, selectionTypes } from '@pushfleet/delivery';
 import { recordLimits } from '../../subscriptions/limits.ts';
-import { answer, count, object, type Schema, text, time } from './json-schema.ts';
+import { answer, count, cursorForm, object, type Schema, text, time } from './json-schema.ts';
 
 /** Longest life of the secret that a rotation replaces, in seconds. */
 export const longestOverlap = 7 * 86_400;
 export const usualOverlap = 86_400;
 
-const filter = text('The topic filter: "+" is any one level, "#" at the end all levels below.', {
+export const filter = text('The topic filter: "+" is any one level, "#" at the end all levels below.', {
   minLength: 1,
   maxLength: 1_024,
   pattern: '^([^+#\\u0000/]*|\\+)(/([^+#\\u0000/]*|\\+))*(/#)?$|^#$',
@@ -127,6 +127,11 @@ const once: Schema = {
   not: { required: ['expiresAt', 'lease'] },
 };
 
+const keyless: Schema = {
+  description: 'A secret is for hmac; the key of ed25519 is made here.',
+  not: { required: ['signing', 'secret'], properties: { signing: { const: 'ed25519' } } },
+};
+
 /** Body of POST /v1/subscriptions. */
 export const creation: Schema = {
   ...object({
@@ -144,6 +149,7 @@ export const creation: Schema = {
     one('Give a filter, or an event in its place; not both.', 'filter', 'event'),
     one('Give a url, or a target_url in its place; not both.', 'url', 'target_url'),
     once,
+    keyless,
   ],
 };
 
@@ -239,26 +245,29 @@ export const subscriptionSecret: Schema = answer(
 );
 
 /** Body of POST …/rotate-secret. */
-export const rotation = object({
-  overlap: {
-    type: 'integer',
-    minimum: 0,
-    maximum: longestOverlap,
-    default: usualOverlap,
-    description: 'Seconds for which the old secret signs beside the new one.',
-  },
-  signing: {
-    ...signing,
-    default: undefined,
-    description: 'Another way of signing. Absent: the same as before.',
-  },
-  secret,
-});
+export const rotation: Schema = {
+  ...object({
+    overlap: {
+      type: 'integer',
+      minimum: 0,
+      maximum: longestOverlap,
+      default: usualOverlap,
+      description: 'Seconds for which the old secret signs beside the new one.',
+    },
+    signing: {
+      ...signing,
+      default: undefined,
+      description: 'Another way of signing. Absent: the same as before.',
+    },
+    secret,
+  }),
+  allOf: [keyless],
+};
 
 /** Body of POST …/resume. */
 export const resumption = object({
   from: text(
     'For a suspended one, what it missed: "suspension" delivers all of it, "now" nothing, a cursor what was published behind it.',
-    { maxLength: 1_024, default: 'suspension' },
+    { pattern: `^(suspension|now|${cursorForm})$`, maxLength: 1_024, default: 'suspension' },
   ),
 });
