@@ -123,12 +123,12 @@ export class Repair {
   async #make(namespaces: ReadonlySet<Namespace> | undefined, era: string, lock: Lock): Promise<Summary> {
     const begun = this.#o.now();
     const many = namespaces?.size ?? 'all';
-    this.#o.log.warn({ namespaces: many }, 'Redis lost subscriptions; they are being read from the log');
+    this.#o.log.info({ namespaces: many }, 'the index of subscriptions is being built from the log');
     const summary = await rebuild({ ...this.#o, era, lock, signal: this.#closed.signal }, namespaces);
     this.counts.rebuilt++;
     this.#o.log.info(
       { namespaces: many, ms: this.#o.now() - begun },
-      'the index of subscriptions is complete again',
+      'the index of subscriptions is complete',
     );
     return summary;
   }
