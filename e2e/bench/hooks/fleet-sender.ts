@@ -75,7 +75,7 @@ async function startServices(
     PUSHFLEET_TOKEN_SECRET: secret,
     PUSHFLEET_SECRETS_KEYS: `bench:${randomBytes(32).toString('base64')}`,
     PUSHFLEET_OUTBOUND_ALLOW: '127.0.0.0/8',
-    PUSHFLEET_LOG_LEVEL: 'warn',
+    PUSHFLEET_LOG_LEVEL: 'info',
     PUSHFLEET_DRAIN_SECONDS: '1',
     PUSHFLEET_PUBLISH_RATE: plenty,
     PUSHFLEET_PUBLISH_BURST: plenty,

@@ -8,7 +8,7 @@ export type Command =
 
 /** Requests since the last mark to endpoints that answer. Latencies in microseconds. */
 export interface Counted {
-  /** By the endpoint's number. */
+  /** Of each endpoint that got any. */
   readonly counts: readonly number[];
   readonly latencies: readonly number[];
 }

@@ -9,7 +9,7 @@ const begin = Buffer.from('POST /');
 const answer = Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
 const space = 0x20;
 
-let counts: number[] = [];
+const counts = new Map<number, number>();
 let latencies: number[] = [];
 let hanging: ReadonlySet<number> = new Set();
 let total = 0;
@@ -31,7 +31,7 @@ function serve(socket: Socket): void {
     if (at < 0 || endpoint === undefined || hanging.has(endpoint)) return;
     const stamp = stampAt(chunk, at);
     if (stamp !== undefined) latencies.push(now() - stamp);
-    counts[endpoint] = (counts[endpoint] ?? 0) + 1;
+    counts.set(endpoint, (counts.get(endpoint) ?? 0) + 1);
     total++;
     endpoint = undefined;
     socket.write(answer);
@@ -52,12 +52,12 @@ function open(): void {
 
 process.on('message', (command: Command) => {
   if (command.kind === 'open') open();
-  else if (command.kind === 'count') reply({ kind: 'counted', counts: [...counts], latencies });
+  else if (command.kind === 'count') reply({ kind: 'counted', counts: [...counts.values()], latencies });
   else if (command.kind === 'hang') {
     hanging = new Set(command.endpoints);
     reply({ kind: 'hung' });
   } else {
-    counts = [];
+    counts.clear();
     latencies = [];
     total = reported = 0;
     reply({ kind: 'marked' });
