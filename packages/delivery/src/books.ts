@@ -5,7 +5,7 @@ import type { Attempt, PublicationRef } from './attempt.ts';
 import { encodeJob, encodeJson, type Job, type Owed, type Reference } from './job.ts';
 import type { Delivery, Lane } from './lane.ts';
 import type { OwedShelf } from './owed-shelf.ts';
-import { untilDone } from './patience.ts';
+import type { Patiently } from './patience.ts';
 import { keyOf, laneKey, nameOf, type SubscriptionRef, shortHash, slotOf } from './place.ts';
 
 /** A dead letter as it lies on its shelf. */
@@ -24,6 +24,7 @@ export interface BooksOptions {
   readonly attempts: Shelf;
   readonly owed: OwedShelf;
   readonly limits: { readonly queueMs: number; readonly attemptsMs: number; readonly deadLettersMs: number };
+  readonly patiently: Patiently;
   readonly log: Log;
 }
 
@@ -32,11 +33,10 @@ const mostPending = 10_000;
 
 /**
  * Writes down what becomes of deliveries: their next attempt, their place in their lane, their end. Every method
- * but `attempt` resolves once it is stored, however long that takes, and rejects with Stopped when the books close.
+ * but `attempt` resolves once it is stored, however long that takes, and rejects with Stopped when the worker closes.
  */
 export class Books {
   readonly #o: BooksOptions;
-  readonly #closing = new AbortController();
   #attempts: { readonly key: string; readonly body: Uint8Array; readonly ttlMs: number }[] = [];
   #writing: Promise<void> | undefined;
   #removals: number[] = [];
@@ -48,13 +48,9 @@ export class Books {
     this.#o = options;
   }
 
-  close(): void {
-    this.#closing.abort();
-  }
-
   /** The delivery's next attempt: at that time it comes back by the queue. */
   later(delivery: Delivery, at: number): Promise<void> {
-    return this.#until('the next attempt of a delivery', async () => {
+    return this.#o.patiently('the next attempt of a delivery', async () => {
       const { ref, slot } = delivery.lane;
       const reference = await this.#refer(delivery);
       const body = encodeJob({ kind: 'again', ...ref, reference });
@@ -65,7 +61,7 @@ export class Books {
   /** There will be no such attempt. */
   callOff(delivery: Delivery): Promise<void> {
     const { ref, slot } = delivery.lane;
-    return this.#until('the end of a delivery', () =>
+    return this.#o.patiently('the end of a delivery', () =>
       this.#o.queue.cancel(slot, `${keyOf(ref)}/${delivery.id}`),
     );
   }
@@ -73,7 +69,7 @@ export class Books {
   /** The first delivery of an ordered lane is tried again at that time. */
   headLater({ ref, slot }: Lane, attempts: number, at: number): Promise<void> {
     const body = encodeJob({ kind: 'nudge', ...ref, attempts });
-    return this.#until('the next attempt of a lane', () =>
+    return this.#o.patiently('the next attempt of a lane', () =>
       this.#o.queue.later([{ slot, key: headKey(ref), at, body }]),
     );
   }
@@ -86,19 +82,19 @@ export class Books {
       at,
       body: encodeJob(call),
     };
-    return this.#until('the next attempt of a call', () => this.#o.queue.later([appointment]));
+    return this.#o.patiently('the next attempt of a call', () => this.#o.queue.later([appointment]));
   }
 
   /** There will be no such attempt. */
   callOffCall(call: Extract<Job, { kind: 'call' }>): Promise<void> {
-    return this.#until('the end of a call', () =>
+    return this.#o.patiently('the end of a call', () =>
       this.#o.queue.cancel(slotOf(call), `${keyOf(call)}/${call.delivery}`),
     );
   }
 
   /** Whether `headLater` was called for the lane, by whomever, and its time has not come. */
   headWaits({ ref, slot }: Lane): Promise<boolean> {
-    return this.#until(
+    return this.#o.patiently(
       'the state of a lane',
       async () => (await this.#o.queue.appointments(slot, headKey(ref))) > 0,
     );
@@ -106,7 +102,7 @@ export class Books {
 
   /** Lays the delivery at the end of its lane. */
   shelve(delivery: Delivery): Promise<void> {
-    return this.#until('a delivery that waits', async () =>
+    return this.#o.patiently('a delivery that waits', async () =>
       this.shelveReference(delivery.lane.ref, await this.#refer(delivery)),
     );
   }
@@ -119,13 +115,13 @@ export class Books {
       body: encodeJson(reference),
       ttlMs: this.#o.limits.queueMs,
     };
-    return this.#until('a delivery that waits', async () => void (await this.#o.lanes.append([draft])));
+    return this.#o.patiently('a delivery that waits', async () => void (await this.#o.lanes.append([draft])));
   }
 
   /** Says to the owner of the lane's slot, this worker or another, that something lies there. */
   nudge({ ref, slot }: Pick<Lane, 'ref' | 'slot'>): Promise<void> {
     const entry = { slot, id: randomUUID(), body: encodeJob({ kind: 'nudge', ...nameOf(ref) }) };
-    return this.#until('a nudge', () => this.#o.queue.put([entry]));
+    return this.#o.patiently('a nudge', () => this.#o.queue.put([entry]));
   }
 
   /** Takes an entry off its lane; many in a turn go together. */
@@ -137,7 +133,7 @@ export class Books {
 
   /** Gives the delivery up. */
   bury(delivery: Delivery, attempts: number, reason: string): Promise<void> {
-    return this.#until('a dead letter', async () => {
+    return this.#o.patiently('a dead letter', async () => {
       const { owed } = await this.#refer(delivery);
       const letter: Buried = {
         ...{ owed, attempts, id: delivery.id, at: Date.now(), reason },
@@ -169,7 +165,7 @@ export class Books {
   /** Removes all that is kept of a subscription that has ended. */
   async forget(lane: Pick<Lane, 'ref' | 'slot' | 'key'>): Promise<void> {
     const { queue, lanes, dead, attempts, kind } = this.#o;
-    await this.#until('the end of a subscription', async () => {
+    await this.#o.patiently('the end of a subscription', async () => {
       await Promise.all([
         queue.cancel(lane.slot, lane.key),
         lanes.clear(laneKey(kind, lane.ref)),
@@ -206,11 +202,7 @@ export class Books {
     const sequences = this.#removals;
     this.#removals = [];
     this.#removing = undefined;
-    await this.#until('the end of deliveries', () => this.#o.lanes.remove(sequences));
-  }
-
-  #until<T>(what: string, run: () => Promise<T>): Promise<T> {
-    return untilDone(what, this.#closing.signal, this.#o.log, run);
+    await this.#o.patiently('the end of deliveries', () => this.#o.lanes.remove(sequences));
   }
 }
 

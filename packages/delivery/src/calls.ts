@@ -8,13 +8,12 @@ import {
   type Signals,
 } from '@pushfleet/core';
 import { type Subscription, SubscriptionState } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
-import type { Log } from '@pushfleet/runtime';
 import type { Attempt, Outcome } from './attempt.ts';
 import type { Books } from './books.ts';
 import type { Courier } from './courier.ts';
 import type { HookNews } from './hooks.ts';
 import type { Job } from './job.ts';
-import { untilDone } from './patience.ts';
+import type { Patiently } from './patience.ts';
 import type { SubscriptionRef } from './place.ts';
 import { retryDelay } from './retry.ts';
 import type { Subscribers } from './subscribers.ts';
@@ -34,8 +33,7 @@ export interface CallsOptions {
   readonly courier: Courier;
   readonly news: HookNews;
   readonly limits: { readonly retryMs: readonly number[]; readonly timeoutMs: number };
-  readonly log: Log;
-  readonly closing: AbortSignal;
+  readonly patiently: Patiently;
 }
 
 /** A call whose worker died is made again so long after its time was over, in milliseconds. */
@@ -65,7 +63,7 @@ export class Calls {
 
   /** Returns when it is made again, Unix time in milliseconds. */
   async #attempt(call: Call): Promise<number | undefined> {
-    const subscription = await this.#until('a subscription', async () => this.#o.subscribers.get(call));
+    const subscription = await this.#o.patiently('a subscription', async () => this.#o.subscribers.get(call));
     const wanted =
       call.why === 'test' || subscription?.state === SubscriptionState.SUBSCRIPTION_STATE_PENDING;
     if (subscription === undefined || !wanted) return undefined;
@@ -86,7 +84,9 @@ export class Calls {
     id,
   }: Call): Promise<{ publication: Publication | undefined; cursor: Cursor | undefined }> {
     if (why === 'handshake') return { publication: undefined, cursor: undefined };
-    const cursor = await this.#until('the head of the log', () => this.#o.backbone.bus(namespace).head());
+    const cursor = await this.#o.patiently('the head of the log', () =>
+      this.#o.backbone.bus(namespace).head(),
+    );
     const publication: Publication = {
       ...{
         id: randomUUID(),
@@ -114,7 +114,9 @@ export class Calls {
       await this.#o.books.callLater({ ...call, attempts }, at);
       return at;
     }
-    await this.#until('the end of a subscription', () => this.#o.subscribers.end(call, 'handshake_failed'));
+    await this.#o.patiently('the end of a subscription', () =>
+      this.#o.subscribers.end(call, 'handshake_failed'),
+    );
     this.#o.news(call, 'handshake_failed', { reason: outcome.error });
     return undefined;
   }
@@ -126,13 +128,13 @@ export class Calls {
     while (subscription?.state === SubscriptionState.SUBSCRIPTION_STATE_PENDING) {
       const active = { ...subscription, state, stateReason: '' };
       try {
-        await this.#until('the state of a subscription', () =>
+        await this.#o.patiently('the state of a subscription', () =>
           this.#o.subscribers.change(active, ['state', 'state_reason']),
         );
         return;
       } catch (error) {
         if (!isOverrun(error)) throw error;
-        subscription = await this.#until('a subscription', async () => this.#o.subscribers.get(call));
+        subscription = await this.#o.patiently('a subscription', async () => this.#o.subscribers.get(call));
       }
     }
   }
@@ -151,10 +153,6 @@ export class Calls {
     this.#o.books.attempt({ namespace, id }, attempt);
     const news: CallNews = { namespace, id, attempt };
     this.#o.signals.tell(attemptSignal, news);
-  }
-
-  #until<T>(what: string, run: () => Promise<T>): Promise<T> {
-    return untilDone(what, this.#o.closing, this.#o.log, run);
   }
 }
 

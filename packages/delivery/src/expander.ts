@@ -10,7 +10,7 @@ import type { Log } from '@pushfleet/runtime';
 import type { Deletions } from './deletions.ts';
 import { encodeJob, encodeJson, type Job, type Owed, type Reference } from './job.ts';
 import type { OwedShelf } from './owed-shelf.ts';
-import { untilDone } from './patience.ts';
+import type { Patiently } from './patience.ts';
 import { keyOf, laneKey, shortHash, slotOf } from './place.ts';
 import { compileSelection } from './selection.ts';
 import type { SubscriptionCalls } from './subscribers.ts';
@@ -26,7 +26,7 @@ export interface ExpanderOptions {
   /** How long what waits for its receiver is kept, in milliseconds. */
   readonly queueMs: number;
   readonly log: Log;
-  readonly closing: AbortSignal;
+  readonly patiently: Patiently;
 }
 
 /** Receivers of one entry of the queue: what is repeated of a delivery whose worker died is at most so much. */
@@ -86,9 +86,9 @@ export class Expander {
       await this.#answer(namespace, owed, answers[i] as MatchAnswer, entries, lanes);
     }
     if (lanes.length > 0) {
-      await this.#until('deliveries in order', async () => void (await this.#o.lanes.append(lanes)));
+      await this.#o.patiently('deliveries in order', async () => void (await this.#o.lanes.append(lanes)));
     }
-    if (entries.length > 0) await this.#until('deliveries', () => this.#o.queue.put(entries));
+    if (entries.length > 0) await this.#o.patiently('deliveries', () => this.#o.queue.put(entries));
   }
 
   async #answer(
@@ -166,7 +166,7 @@ export class Expander {
   }
 
   #keep(namespace: Namespace, owed: Owed): Promise<number> {
-    return this.#until('a publication that is owed', () => this.#o.owed.keep(namespace, owed));
+    return this.#o.patiently('a publication that is owed', () => this.#o.owed.keep(namespace, owed));
   }
 
   #match(questions: readonly (Asked & { readonly pageToken: string })[]): Promise<readonly MatchAnswer[]> {
@@ -176,7 +176,7 @@ export class Expander {
       cursor: owed.cursor,
       pageToken,
     }));
-    return this.#until('the receivers of publications', () =>
+    return this.#o.patiently('the receivers of publications', () =>
       this.#o.registry.match(this.#o.subscriptionKind, asked),
     );
   }
@@ -201,9 +201,5 @@ export class Expander {
       this.#o.log.error({ err: error, selection }, 'a selection cannot be understood; it selects nothing');
       return () => false;
     }
-  }
-
-  #until<T>(what: string, run: () => Promise<T>): Promise<T> {
-    return untilDone(what, this.#o.closing, this.#o.log, run);
   }
 }

@@ -7,7 +7,7 @@ import type { GateLimits, Terms } from './gate.ts';
 import { decodeJson, type Reference } from './job.ts';
 import { type Delivery, Lane } from './lane.ts';
 import type { OwedShelf } from './owed-shelf.ts';
-import { untilDone } from './patience.ts';
+import type { Patiently } from './patience.ts';
 import { deliveryId, keyOf, laneKey, refOfLane, type SubscriptionRef } from './place.ts';
 import type { Subscribers } from './subscribers.ts';
 
@@ -26,7 +26,7 @@ export interface LaneBookOptions {
   /** The subscription is to be stopped, for this reason. */
   readonly onStop: (lane: Lane, reason: string) => void;
   readonly log: Log;
-  readonly closing: AbortSignal;
+  readonly patiently: Patiently;
 }
 
 /** Lanes held in mind, at most; idle ones are forgotten first. */
@@ -201,13 +201,13 @@ export class LaneBook {
       lane.headWaits ||= await this.#o.books.headWaits(lane);
       this.#headKnown.add(lane);
     }
-    const entries = await this.#until('a lane', () =>
+    const entries = await this.#o.patiently('a lane', () =>
       this.#o.shelf.read(laneKey(this.#o.kind, lane.ref), lane.readTo, pageSize),
     );
     const deliveries = await Promise.all(
       entries.map(async ({ sequence, body }) => {
         const { owed: place, attempts } = decodeJson<Reference>(body);
-        const owed = await this.#until('what is owed', () => this.#o.owed.get(place));
+        const owed = await this.#o.patiently('what is owed', () => this.#o.owed.get(place));
         return { sequence, attempts, owed };
       }),
     );
@@ -235,7 +235,8 @@ export class LaneBook {
     }
     lane.busy = true;
     const { changes } = lane;
-    void this.#until('a subscription', async () => this.#o.subscribers.get(lane.ref))
+    void this.#o
+      .patiently('a subscription', async () => this.#o.subscribers.get(lane.ref))
       .then((subscription) => lane.changes === changes && this.#take(lane, subscription))
       .catch((error: unknown) =>
         this.#o.log.debug({ err: error, ...lane.ref }, 'a subscription was not read'),
@@ -281,9 +282,5 @@ export class LaneBook {
       if (looked++ === 100 || this.#lanes.size <= mostLanes) return;
       if (lane.idle) this.forget(lane);
     }
-  }
-
-  #until<T>(what: string, run: () => Promise<T>): Promise<T> {
-    return untilDone(what, this.#o.closing, this.#o.log, run);
   }
 }

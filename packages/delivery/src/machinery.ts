@@ -8,6 +8,7 @@ import { createHookNews } from './hooks.ts';
 import { LaneBook } from './lane-book.ts';
 import type { DeliveryOptions } from './options.ts';
 import { OwedShelf } from './owed-shelf.ts';
+import type { Patiently } from './patience.ts';
 import { Replays } from './replays.ts';
 import { horizonMs } from './retry.ts';
 import { Settling } from './settling.ts';
@@ -28,7 +29,7 @@ export interface Machinery {
 }
 
 /** Puts the parts together. @param closing aborts when the worker closes: nothing is waited for any more */
-export function wireMachinery(o: DeliveryOptions, closing: AbortSignal): Machinery {
+export function wireMachinery(o: DeliveryOptions, patiently: Patiently, closing: AbortSignal): Machinery {
   const { backbone, kind, subscriptionKind, registry, revocations, courier, limits, log } = o;
   const queue = backbone.queue(kind);
   const shelves = {
@@ -39,10 +40,22 @@ export function wireMachinery(o: DeliveryOptions, closing: AbortSignal): Machine
   const longestMs = limits.queueMs + horizonMs(limits.retryMs) + limits.deadLettersMs;
   const owed = new OwedShelf(backbone.shelf('owed'), longestMs);
   const news = createHookNews(backbone, o.service, log);
-  const books = new Books({ kind, queue, ...shelves, owed, limits, log });
+  const books = new Books({ kind, queue, ...shelves, owed, limits, patiently, log });
   const subscribers = new Subscribers(registry, subscriptionKind);
   const deletions = new Deletions(backbone.ledger('deletions'), log);
-  const common = { kind, queue, books, owed, subscribers, deletions, news, backbone, courier, log, closing };
+  const common = {
+    kind,
+    queue,
+    books,
+    owed,
+    subscribers,
+    deletions,
+    news,
+    backbone,
+    courier,
+    patiently,
+    log,
+  };
   const settling = new Settling({ ...common, limits });
   const onStop = settling.stop.bind(settling);
   const lanes = new LaneBook({ ...common, shelf: shelves.lanes, revocations, limits, onStop });
@@ -52,6 +65,6 @@ export function wireMachinery(o: DeliveryOptions, closing: AbortSignal): Machine
     dispatch: new Dispatch({ ...common, lanes, settling, limits }),
     expander: new Expander({ ...common, ...expansion }),
     calls: new Calls({ ...common, signals: backbone.signals, limits }),
-    replays: new Replays({ ...common, dead: shelves.dead }),
+    replays: new Replays({ ...common, dead: shelves.dead, closing }),
   };
 }

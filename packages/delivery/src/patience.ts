@@ -11,28 +11,29 @@ export class Stopped extends Error {
 }
 
 /**
- * Tries again, with jitter, until it succeeds: what must be written down cannot be given up. The log is told once.
+ * Tries again, with jitter, until it succeeds: what must be read or written down cannot be given up. The log is told
+ * once, by `what`.
  *
- * @throws Stopped when the signal aborts; whatever is not a PushfleetError that can pass by itself
+ * @throws Stopped when the worker closes; whatever is not a PushfleetError that can pass by itself
  */
-export async function untilDone<T>(
-  what: string,
-  signal: AbortSignal,
-  log: Log,
-  run: () => Promise<T>,
-): Promise<T> {
-  for (let failures = 0; ; failures++) {
-    if (signal.aborted) throw new Stopped(what);
-    try {
-      return await run();
-    } catch (error) {
-      if (!passes(error)) throw error;
-      if (failures === 0) log.warn({ err: error, what }, 'cannot be written down now; trying on');
-      const waitMs = Math.min(firstWaitMs * 2 ** failures, longestWaitMs) * (0.5 + Math.random() / 2);
-      await sleep(waitMs, undefined, { signal }).catch(() => {});
+export type Patiently = <T>(what: string, run: () => Promise<T>) => Promise<T>;
+
+/** @param closing aborts when nothing is waited for any more */
+export const createPatience =
+  (closing: AbortSignal, log: Log): Patiently =>
+  async (what, run) => {
+    for (let failures = 0; ; failures++) {
+      if (closing.aborted) throw new Stopped(what);
+      try {
+        return await run();
+      } catch (error) {
+        if (!passes(error)) throw error;
+        if (failures === 0) log.warn({ err: error, what }, 'cannot be read or written down now; trying on');
+        const waitMs = Math.min(firstWaitMs * 2 ** failures, longestWaitMs) * (0.5 + Math.random() / 2);
+        await sleep(waitMs, undefined, { signal: closing }).catch(() => {});
+      }
     }
-  }
-}
+  };
 
 const passing: ReadonlySet<string> = new Set([
   'unavailable',

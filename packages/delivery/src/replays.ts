@@ -8,12 +8,11 @@ import {
   type TopicFilter,
 } from '@pushfleet/core';
 import type { Subscription } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
-import type { Log } from '@pushfleet/runtime';
 import type { Books, Buried } from './books.ts';
 import type { HookNews } from './hooks.ts';
 import { decodeJson, type Job } from './job.ts';
 import type { OwedShelf } from './owed-shelf.ts';
-import { untilDone } from './patience.ts';
+import type { Patiently } from './patience.ts';
 import { keyOf, slotOf } from './place.ts';
 import { compileSelection } from './selection.ts';
 import type { Subscribers } from './subscribers.ts';
@@ -25,7 +24,7 @@ export interface ReplaysOptions {
   readonly dead: Shelf;
   readonly owed: OwedShelf;
   readonly news: HookNews;
-  readonly log: Log;
+  readonly patiently: Patiently;
   readonly closing: AbortSignal;
 }
 
@@ -43,11 +42,11 @@ export class Replays {
   }
 
   async replay(job: Extract<Job, { kind: 'replay' }>): Promise<void> {
-    const subscription = await this.#until('a subscription', async () => this.#o.subscribers.get(job));
+    const subscription = await this.#o.patiently('a subscription', async () => this.#o.subscribers.get(job));
     if (subscription === undefined) return;
     // What was laid down before a failure of the log is passed over at the next try.
     let after: Cursor = job.after;
-    await this.#until('a replay', async () => {
+    await this.#o.patiently('a replay', async () => {
       const filters = [subscription.filter as TopicFilter];
       const pages = this.#o.backbone.bus(job.namespace).replay(filters, after, job.until, this.#o.closing);
       for await (const page of pages) {
@@ -77,21 +76,19 @@ export class Replays {
 
   async redeliver(job: Extract<Job, { kind: 'redeliver' }>): Promise<void> {
     for (let after = 0; ; ) {
-      const letters = await this.#until('dead letters', () =>
+      const letters = await this.#o.patiently('dead letters', () =>
         this.#o.dead.read(keyOf(job), after, lettersAtOnce),
       );
       for (const { sequence, body } of letters) {
         await this.#o.books.shelveReference(job, { owed: decodeJson<Buried>(body).owed, attempts: 0 });
         after = sequence;
       }
-      await this.#until('dead letters', () => this.#o.dead.remove(letters.map(({ sequence }) => sequence)));
+      await this.#o.patiently('dead letters', () =>
+        this.#o.dead.remove(letters.map(({ sequence }) => sequence)),
+      );
       if (letters.length < lettersAtOnce) break;
     }
     await this.#o.books.nudge({ ref: job, slot: slotOf(job) });
-  }
-
-  #until<T>(what: string, run: () => Promise<T>): Promise<T> {
-    return untilDone(what, this.#o.closing, this.#o.log, run);
   }
 }
 

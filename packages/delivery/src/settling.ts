@@ -5,7 +5,7 @@ import type { Outcome } from './attempt.ts';
 import type { Books } from './books.ts';
 import type { HookNews } from './hooks.ts';
 import type { Delivery, Lane } from './lane.ts';
-import { Stopped, untilDone } from './patience.ts';
+import { type Patiently, Stopped } from './patience.ts';
 import { retryDelay } from './retry.ts';
 import type { Subscribers } from './subscribers.ts';
 
@@ -15,7 +15,7 @@ export interface SettlingOptions {
   readonly news: HookNews;
   readonly limits: { readonly retryMs: readonly number[]; readonly suspendAfterMs: number };
   readonly log: Log;
-  readonly closing: AbortSignal;
+  readonly patiently: Patiently;
 }
 
 /** Failures shorter than this are no news to the owner of a subscription, in milliseconds. */
@@ -135,12 +135,12 @@ export class Settling {
     if (lane.gone) return;
     lane.gone = true;
     this.#o.news(lane.ref, 'gone', { reason: 'Its receiver answered that it wants nothing any more.' });
-    const ended = this.#until('the end of a subscription', () =>
-      this.#o.subscribers.end(lane.ref, 'gone'),
-    ).then(() => {
-      // From here on the registry says so.
-      lane.gone = false;
-    });
+    const ended = this.#o
+      .patiently('the end of a subscription', () => this.#o.subscribers.end(lane.ref, 'gone'))
+      .then(() => {
+        // From here on the registry says so.
+        lane.gone = false;
+      });
     this.#forgive(lane.note(ended));
   }
 
@@ -158,7 +158,7 @@ export class Settling {
   /** False where somebody else changed it first, or it is no more: what it is now is read again. */
   async #change(subscription: Subscription, fields: readonly string[]): Promise<boolean> {
     try {
-      await this.#until('the state of a subscription', () =>
+      await this.#o.patiently('the state of a subscription', () =>
         this.#o.subscribers.change(subscription, fields),
       );
       return true;
@@ -167,10 +167,6 @@ export class Settling {
         return false;
       throw error;
     }
-  }
-
-  #until<T>(what: string, run: () => Promise<T>): Promise<T> {
-    return untilDone(what, this.#o.closing, this.#o.log, run);
   }
 
   #forgive(work: Promise<unknown>): void {

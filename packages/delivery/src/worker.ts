@@ -7,7 +7,7 @@ import { Entry } from './entry.ts';
 import { decodeJob, encodeJob, type Job, type Owed } from './job.ts';
 import { type Machinery, wireMachinery } from './machinery.ts';
 import type { DeliveryOptions } from './options.ts';
-import { Stopped, untilDone } from './patience.ts';
+import { createPatience, type Patiently, Stopped } from './patience.ts';
 import { nameOf } from './place.ts';
 import { type Holding, Shares } from './shares.ts';
 import { declareDeliveryMetrics } from './worker-metrics.ts';
@@ -29,6 +29,7 @@ class Worker implements Part {
   readonly name = 'deliveries';
   readonly #o: DeliveryOptions;
   readonly #closing = new AbortController();
+  readonly #patiently: Patiently;
   readonly #parts: Machinery;
   readonly #slots: Shares;
   /** Slots that the queue has handed something of to this instance. */
@@ -41,7 +42,8 @@ class Worker implements Part {
   constructor(options: DeliveryOptions) {
     this.#o = options;
     const { fleet, service, metrics } = options;
-    this.#parts = wireMachinery(options, this.#closing.signal);
+    this.#patiently = createPatience(this.#closing.signal, options.log);
+    this.#parts = wireMachinery(options, this.#patiently, this.#closing.signal);
     this.#slots = new Shares(fleet, service, queueSlots, (slot) => this.#holdSlot(slot));
     declareDeliveryMetrics(metrics, { ...this.#parts, slots: this.#slots });
   }
@@ -50,11 +52,11 @@ class Worker implements Part {
     const { backbone, kind, fleet, service } = this.#o;
     const { subscribers, deletions, dispatch, expander } = this.#parts;
     subscribers.start();
-    await this.#until('the deletions', () => deletions.start());
+    await this.#patiently('the deletions', () => deletions.start());
     dispatch.start();
     this.#slots.start();
     const tail = backbone.tail(kind);
-    const shards = await this.#until('how many shards there are', async () => tail.shards);
+    const shards = await this.#patiently('how many shards there are', async () => tail.shards);
     this.#readings = new Shares(fleet, service, shards, (shard) =>
       this.#hold('the log', () => tail.read(shard, (batch) => expander.expand(batch))),
     );
@@ -75,7 +77,7 @@ class Worker implements Part {
     this.#closing.abort();
     this.#deadline = this.#closing.signal;
     const { books, dispatch, lanes, deletions, subscribers } = this.#parts;
-    for (const one of [books, dispatch, lanes, deletions, subscribers]) one.close();
+    for (const one of [dispatch, lanes, deletions, subscribers]) one.close();
     await Promise.all([this.#readings?.stop(), this.#slots.stop()]);
     await books.flush();
   }
@@ -111,7 +113,7 @@ class Worker implements Part {
   async #knock(slot: number, leaving: AbortSignal): Promise<void> {
     while (!leaving.aborted && !this.#entered.has(slot)) {
       const entry = { slot, id: randomUUID(), body: encodeJob({ kind: 'knock' }) };
-      await this.#until('a knock at a slot', () => this.#parts.queue.put([entry])).catch(unlessStopped);
+      await this.#patiently('a knock at a slot', () => this.#parts.queue.put([entry])).catch(unlessStopped);
       await sleep(knockMs, undefined, { signal: leaving }).catch(() => {});
     }
   }
@@ -125,7 +127,7 @@ class Worker implements Part {
 
   /** Holds something from when it can be had until it is given back. */
   #hold(what: string, open: () => Promise<{ stop(): Promise<void> }>): Holding {
-    const opened = this.#until(what, open).catch(unlessStopped);
+    const opened = this.#patiently(what, open).catch(unlessStopped);
     return { stop: async () => void (await (await opened)?.stop()) };
   }
 
@@ -134,7 +136,7 @@ class Worker implements Part {
   }
 
   async #find(slot: number): Promise<void> {
-    await this.#until('the lanes of a slot', () => this.#parts.lanes.find(slot)).catch(unlessStopped);
+    await this.#patiently('the lanes of a slot', () => this.#parts.lanes.find(slot)).catch(unlessStopped);
   }
 
   #take(taken: Taken): void {
@@ -162,13 +164,13 @@ class Worker implements Part {
         this.#offerAll(job.namespace, job.ids, job.owed, entry);
         return;
       case 'fetch': {
-        const owed = await this.#until('what is owed', () => this.#parts.owed.get(job.place));
+        const owed = await this.#patiently('what is owed', () => this.#parts.owed.get(job.place));
         this.#offerAll(job.namespace, job.ids, owed, entry);
         return;
       }
       case 'again': {
         const { owed: place, attempts } = job.reference;
-        const owed = await this.#until('what is owed', () => this.#parts.owed.get(place));
+        const owed = await this.#patiently('what is owed', () => this.#parts.owed.get(place));
         if (owed === undefined) entry.settle();
         else this.#parts.dispatch.offer(nameOf(job), owed, attempts, { on: 'queue', entry });
         return;
@@ -197,10 +199,6 @@ class Worker implements Part {
       if (owed === undefined) entry.settle();
       else this.#parts.dispatch.offer({ namespace, id }, owed, 0, { on: 'queue', entry });
     }
-  }
-
-  #until<T>(what: string, run: () => Promise<T>): Promise<T> {
-    return untilDone(what, this.#closing.signal, this.#o.log, run);
   }
 }
 
