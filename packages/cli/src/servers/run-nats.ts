@@ -48,7 +48,7 @@ export async function runNats(o: NatsOptions): Promise<NatsInstance> {
     await poll(() => /Server is ready/.test(child.output()), {
       child,
       what: `${o.name} to listen`,
-      ms: 20_000,
+      ms: 120_000, // after a kill it reads its whole store first: 10 s for a million messages, more on a busy machine
     });
   } catch (error) {
     await child.stop('SIGKILL');
