@@ -18,6 +18,7 @@ import {
 import type { fields } from './config.ts';
 import { GrpcApi } from './grpc/server.ts';
 import { createApp } from './http/app.ts';
+import { declareIndex } from './index/metrics.ts';
 import { RedisIndex } from './index/redis-index.ts';
 import { RedisStore } from './redis.ts';
 import { RevocationIndex } from './revocation-index.ts';
@@ -122,11 +123,7 @@ function declareSubscriptions(
   of: { readonly subscriptions: Subscriptions; readonly index: RedisIndex; readonly grpc: GrpcApi },
 ): void {
   const { tally, resealer } = of.subscriptions;
-  metrics.gauge(
-    'pushfleet_subscriptions',
-    { description: 'Subscriptions of the fleet, as the index last counted them.' },
-    () => of.index.sizes.subscriptions,
-  );
+  declareIndex(metrics, of.index);
   metrics.total(
     'pushfleet_subscription_changes',
     { description: 'Subscriptions created, updated and deleted here, by kind.' },
