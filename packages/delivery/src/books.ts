@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { Queue, Shelf } from '@pushfleet/bus';
 import type { Log } from '@pushfleet/runtime';
 import type { Attempt, PublicationRef } from './attempt.ts';
+import { type DeliveryStores, forgetAll } from './delivery-stores.ts';
 import { encodeJob, encodeJson, type Job, type Owed, type Reference } from './job.ts';
 import type { Delivery, Lane } from './lane.ts';
 import type { OwedShelf } from './owed-shelf.ts';
@@ -16,12 +16,7 @@ export interface Buried extends Reference {
   readonly publication: PublicationRef;
 }
 
-export interface BooksOptions {
-  readonly kind: string;
-  readonly queue: Queue;
-  readonly lanes: Shelf;
-  readonly dead: Shelf;
-  readonly attempts: Shelf;
+export interface BooksOptions extends DeliveryStores {
   readonly owed: OwedShelf;
   readonly limits: { readonly queueMs: number; readonly attemptsMs: number; readonly deadLettersMs: number };
   readonly patiently: Patiently;
@@ -163,16 +158,8 @@ export class Books {
   }
 
   /** Removes all that is kept of a subscription that has ended. */
-  async forget(lane: Pick<Lane, 'ref' | 'slot' | 'key'>): Promise<void> {
-    const { queue, lanes, dead, attempts, kind } = this.#o;
-    await this.#o.patiently('the end of a subscription', async () => {
-      await Promise.all([
-        queue.cancel(lane.slot, lane.key),
-        lanes.clear(laneKey(kind, lane.ref)),
-        dead.clear(lane.key),
-        attempts.clear(lane.key),
-      ]);
-    });
+  forget({ ref }: Pick<Lane, 'ref'>): Promise<void> {
+    return this.#o.patiently('the end of a subscription', () => forgetAll(this.#o, ref));
   }
 
   async #refer({ lane, owed, attempts }: Delivery): Promise<Reference> {

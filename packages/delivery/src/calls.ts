@@ -1,12 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import {
-  type Backbone,
-  type Cursor,
-  type Publication,
-  PushfleetError,
-  parseTopic,
-  type Signals,
-} from '@pushfleet/core';
+import { type Backbone, type Cursor, type Publication, parseTopic, type Signals } from '@pushfleet/core';
 import { type Subscription, SubscriptionState } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import type { Attempt, Outcome } from './attempt.ts';
 import type { Books } from './books.ts';
@@ -15,8 +8,8 @@ import type { HookNews } from './hooks.ts';
 import type { Job } from './job.ts';
 import type { Patiently } from './patience.ts';
 import type { SubscriptionRef } from './place.ts';
-import { retryDelay } from './retry.ts';
-import type { Subscribers } from './subscribers.ts';
+import { graceMs, retryDelay } from './retry.ts';
+import { isOverrun, type Subscribers } from './subscribers.ts';
 
 /** The signal under which whoever asked for a call hears of its attempt. */
 export const attemptSignal = 'delivery.attempt';
@@ -35,9 +28,6 @@ export interface CallsOptions {
   readonly limits: { readonly retryMs: readonly number[]; readonly timeoutMs: number };
   readonly patiently: Patiently;
 }
-
-/** A call whose worker died is made again so long after its time was over, in milliseconds. */
-const graceMs = 5_000;
 
 type Call = Extract<Job, { kind: 'call' }>;
 
@@ -155,7 +145,3 @@ export class Calls {
     this.#o.signals.tell(attemptSignal, news);
   }
 }
-
-/** Somebody else has changed it, or it is no more. */
-const isOverrun = (error: unknown): boolean =>
-  error instanceof PushfleetError && (error.code === 'conflict' || error.code === 'not_found');

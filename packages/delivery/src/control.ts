@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import type { Queue, Shelf, ShelfEntry, Stores } from '@pushfleet/bus';
+import type { Shelf, ShelfEntry, Stores } from '@pushfleet/bus';
 import { type Cursor, PushfleetError, quote, type Signals } from '@pushfleet/core';
 import type { Attempt, DeadLetter } from './attempt.ts';
 import type { Buried } from './books.ts';
 import { attemptSignal, type CallNews } from './calls.ts';
+import { type DeliveryStores, deliveryStores, forgetAll } from './delivery-stores.ts';
 import { decodeJson, encodeJob, encodeJson, type Job, type Reference } from './job.ts';
 import { keyOf, laneKey, nameOf, type SubscriptionRef, slotOf } from './place.ts';
 
@@ -50,24 +51,16 @@ export interface DeliveryControl {
 
 /** The deliveries of one kind of receiver, such as `webhook`, as managers see them. */
 export function createDeliveryControl(kind: string, stores: Stores, signals: Signals): DeliveryControl {
-  return new Control(kind, stores, signals);
+  return new Control(deliveryStores(kind, stores), signals);
 }
 
 class Control implements DeliveryControl {
-  readonly #kind: string;
+  readonly #stores: DeliveryStores;
   readonly #signals: Signals;
-  readonly #queue: Queue;
-  readonly #lanes: Shelf;
-  readonly #dead: Shelf;
-  readonly #attempts: Shelf;
 
-  constructor(kind: string, stores: Stores, signals: Signals) {
-    this.#kind = kind;
+  constructor(stores: DeliveryStores, signals: Signals) {
+    this.#stores = stores;
     this.#signals = signals;
-    this.#queue = stores.queue(kind);
-    this.#lanes = stores.shelf('lanes');
-    this.#dead = stores.shelf('dead');
-    this.#attempts = stores.shelf('attempts');
   }
 
   async call(of: SubscriptionRef, why: 'test' | 'handshake', waitMs: number): Promise<Attempt | undefined> {
@@ -88,11 +81,11 @@ class Control implements DeliveryControl {
   }
 
   attempts(of: SubscriptionRef, before: string | undefined, limit: number): Promise<Page<Attempt>> {
-    return page(this.#attempts, of, before, limit, ({ body }) => decodeJson<Attempt>(body));
+    return page(this.#stores.attempts, of, before, limit, ({ body }) => decodeJson<Attempt>(body));
   }
 
   deadLetters(of: SubscriptionRef, before: string | undefined, limit: number): Promise<Page<DeadLetter>> {
-    return page(this.#dead, of, before, limit, ({ body, sequence }) => {
+    return page(this.#stores.dead, of, before, limit, ({ body, sequence }) => {
       const { owed: _, ...letter } = decodeJson<Buried>(body);
       return { letter: String(sequence), ...letter };
     });
@@ -100,7 +93,7 @@ class Control implements DeliveryControl {
 
   async redeliver(of: SubscriptionRef, letter: string): Promise<void> {
     const sequence = placeOf(letter);
-    const entry = sequence === undefined ? undefined : await this.#dead.get(sequence);
+    const entry = sequence === undefined ? undefined : await this.#stores.dead.get(sequence);
     if (entry === undefined || entry.key !== keyOf(of)) {
       throw new PushfleetError(
         'not_found',
@@ -108,9 +101,9 @@ class Control implements DeliveryControl {
       );
     }
     const reference: Reference = { owed: decodeJson<Buried>(entry.body).owed, attempts: 0 };
-    await this.#lanes.append([{ key: laneKey(this.#kind, of), body: encodeJson(reference) }]);
+    await this.#stores.lanes.append([{ key: laneKey(this.#stores.kind, of), body: encodeJson(reference) }]);
     await this.#put(of, { kind: 'nudge', ...nameOf(of) });
-    await this.#dead.remove([entry.sequence]);
+    await this.#stores.dead.remove([entry.sequence]);
   }
 
   async redeliverAll(of: SubscriptionRef): Promise<void> {
@@ -124,24 +117,19 @@ class Control implements DeliveryControl {
   async backlog(of: SubscriptionRef): Promise<Backlog> {
     const count = async (shelf: Shelf, key: string) => (await shelf.keys(key)).get(key) ?? 0;
     const [queued, retrying, dead] = await Promise.all([
-      count(this.#lanes, laneKey(this.#kind, of)),
-      this.#queue.appointments(slotOf(of), keyOf(of)),
-      count(this.#dead, keyOf(of)),
+      count(this.#stores.lanes, laneKey(this.#stores.kind, of)),
+      this.#stores.queue.appointments(slotOf(of), keyOf(of)),
+      count(this.#stores.dead, keyOf(of)),
     ]);
     return { queued, retrying, dead };
   }
 
-  async forget(of: SubscriptionRef): Promise<void> {
-    await Promise.all([
-      this.#queue.cancel(slotOf(of), keyOf(of)),
-      this.#lanes.clear(laneKey(this.#kind, of)),
-      this.#dead.clear(keyOf(of)),
-      this.#attempts.clear(keyOf(of)),
-    ]);
+  forget(of: SubscriptionRef): Promise<void> {
+    return forgetAll(this.#stores, of);
   }
 
   #put(of: SubscriptionRef, job: Job): Promise<void> {
-    return this.#queue.put([{ slot: slotOf(of), id: randomUUID(), body: encodeJob(job) }]);
+    return this.#stores.queue.put([{ slot: slotOf(of), id: randomUUID(), body: encodeJob(job) }]);
   }
 }
 

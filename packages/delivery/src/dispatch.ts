@@ -9,6 +9,7 @@ import type { Delivery, Lane } from './lane.ts';
 import type { LaneBook } from './lane-book.ts';
 import { Stopped } from './patience.ts';
 import { deliveryId, type SubscriptionRef } from './place.ts';
+import { graceMs } from './retry.ts';
 import type { Settling } from './settling.ts';
 
 export interface DispatchLimits {
@@ -37,8 +38,6 @@ export const patienceMs = 1_000;
 const sweepMs = 250;
 /** An entry that stays longer has its term extended as often, in milliseconds. */
 const extendMs = 3_000;
-/** A delivery that was written down while it was under way comes back so long after its time was over. */
-const graceMs = 5_000;
 /** Deliveries that may wait for one receiver in memory; further ones go to its shelf at once. */
 const mostWaiting = 64;
 /** How often it is looked whether a slot that is left is empty, in milliseconds. */

@@ -1,18 +1,16 @@
 import type { Queue, QueueEntry, Shelf, ShelfDraft, Tailed } from '@pushfleet/bus';
-import type { Namespace, Publication } from '@pushfleet/core';
+import type { Namespace } from '@pushfleet/core';
 import type {
   MatchAnswer,
-  Selection,
   SubscriptionKind,
   SubscriptionMatch,
 } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
-import type { Log } from '@pushfleet/runtime';
 import type { Deletions } from './deletions.ts';
 import { encodeJob, encodeJson, type Job, type Owed, type Reference } from './job.ts';
 import type { OwedShelf } from './owed-shelf.ts';
 import type { Patiently } from './patience.ts';
 import { keyOf, laneKey, shortHash, slotOf } from './place.ts';
-import { compileSelection } from './selection.ts';
+import type { Selections } from './selections.ts';
 import type { SubscriptionCalls } from './subscribers.ts';
 
 export interface ExpanderOptions {
@@ -23,9 +21,9 @@ export interface ExpanderOptions {
   readonly lanes: Shelf;
   readonly owed: OwedShelf;
   readonly deletions: Deletions;
+  readonly selections: Selections;
   /** How long what waits for its receiver is kept, in milliseconds. */
   readonly queueMs: number;
-  readonly log: Log;
   readonly patiently: Patiently;
 }
 
@@ -35,7 +33,6 @@ const idsPerEntry = 32;
 const inlineBytes = 32_768;
 /** Publications asked about at once. */
 const questionsAtOnce = 500;
-const mostSelections = 10_000;
 
 interface Asked {
   readonly namespace: Namespace;
@@ -49,7 +46,6 @@ interface Asked {
  */
 export class Expander {
   readonly #o: ExpanderOptions;
-  readonly #selections = new Map<string, (publication: Publication) => boolean>();
   /** Publications that were expanded, and receivers found. */
   readonly counts = { publications: 0, matches: 0 };
 
@@ -101,7 +97,9 @@ export class Expander {
     let answer = first;
     for (;;) {
       const { matches, nextPageToken: pageToken } = answer;
-      const chosen = matches.filter(({ selection }) => this.#selects(selection, owed.publication));
+      const chosen = matches.filter(({ selection }) =>
+        this.#o.selections.selects(selection, owed.publication),
+      );
       this.counts.matches += chosen.length;
       await this.#ordered(namespace, owed, chosen, entries, lanes);
       await this.#bySlot(namespace, owed, chosen, entries);
@@ -179,27 +177,5 @@ export class Expander {
     return this.#o.patiently('the receivers of publications', () =>
       this.#o.registry.match(this.#o.subscriptionKind, asked),
     );
-  }
-
-  #selects(selection: Selection | undefined, publication: Publication): boolean {
-    if (selection === undefined) return true;
-    const key = JSON.stringify(selection);
-    let selects = this.#selections.get(key);
-    if (selects === undefined) {
-      selects = this.#compile(selection);
-      if (this.#selections.size >= mostSelections) this.#selections.clear();
-      this.#selections.set(key, selects);
-    }
-    return selects(publication);
-  }
-
-  #compile(selection: Selection): (publication: Publication) => boolean {
-    try {
-      return compileSelection(selection);
-    } catch (error) {
-      // It was compiled when the subscription was made: an older release knew something that this one does not.
-      this.#o.log.error({ err: error, selection }, 'a selection cannot be understood; it selects nothing');
-      return () => false;
-    }
   }
 }

@@ -14,7 +14,7 @@ import { decodeJson, type Job } from './job.ts';
 import type { OwedShelf } from './owed-shelf.ts';
 import type { Patiently } from './patience.ts';
 import { keyOf, slotOf } from './place.ts';
-import { compileSelection } from './selection.ts';
+import type { Selections } from './selections.ts';
 import type { Subscribers } from './subscribers.ts';
 
 export interface ReplaysOptions {
@@ -23,6 +23,7 @@ export interface ReplaysOptions {
   readonly books: Books;
   readonly dead: Shelf;
   readonly owed: OwedShelf;
+  readonly selections: Selections;
   readonly news: HookNews;
   readonly patiently: Patiently;
   readonly closing: AbortSignal;
@@ -67,7 +68,7 @@ export class Replays {
     after: Cursor,
   ): Promise<Cursor> {
     const cursor = behind(after, publication);
-    if (selection === undefined || compileSelection(selection)(publication)) {
+    if (this.#o.selections.selects(selection, publication)) {
       const owed = await this.#o.owed.keep(job.namespace, { publication, cursor });
       await this.#o.books.shelveReference(job, { owed, attempts: 0 });
     }

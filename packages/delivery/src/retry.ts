@@ -2,6 +2,11 @@
 const longestWishMs = 86_400_000;
 /** Attempts of many deliveries that failed together are spread by this part of their delay, both ways. */
 const spread = 0.2;
+/**
+ * An attempt that was written down while it was under way, and whose worker died, is made again so long after its time
+ * was over, in milliseconds.
+ */
+export const graceMs = 5_000;
 
 /**
  * In how many milliseconds a delivery is tried again of which `attempts` have failed; undefined where that was the

@@ -1,4 +1,3 @@
-import { PushfleetError } from '@pushfleet/core';
 import { type Subscription, SubscriptionState } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import type { Log } from '@pushfleet/runtime';
 import type { Outcome } from './attempt.ts';
@@ -7,7 +6,7 @@ import type { HookNews } from './hooks.ts';
 import type { Delivery, Lane } from './lane.ts';
 import { type Patiently, Stopped } from './patience.ts';
 import { retryDelay } from './retry.ts';
-import type { Subscribers } from './subscribers.ts';
+import { isOverrun, type Subscribers } from './subscribers.ts';
 
 export interface SettlingOptions {
   readonly books: Books;
@@ -163,9 +162,8 @@ export class Settling {
       );
       return true;
     } catch (error) {
-      if (error instanceof PushfleetError && (error.code === 'conflict' || error.code === 'not_found'))
-        return false;
-      throw error;
+      if (!isOverrun(error)) throw error;
+      return false;
     }
   }
 

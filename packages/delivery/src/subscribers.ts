@@ -1,3 +1,4 @@
+import { PushfleetError } from '@pushfleet/core';
 import type {
   MatchAnswer,
   MatchQuestion,
@@ -145,3 +146,7 @@ export class Subscribers {
 /** The name of a record. */
 export const refOf = ({ namespace, id }: Subscription): SubscriptionRef =>
   ({ namespace, id }) as SubscriptionRef;
+
+/** A change came too late: somebody else has changed the subscription, or it is no more. */
+export const isOverrun = (error: unknown): boolean =>
+  error instanceof PushfleetError && (error.code === 'conflict' || error.code === 'not_found');
