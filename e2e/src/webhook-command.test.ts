@@ -7,6 +7,9 @@ import { pushfleet } from '../../packages/cli/src/testing.ts';
 import { Fleet, token } from './fleet.ts';
 import { webhookEnv } from './webhooks.ts';
 
+/** Each command is a process of its own, and the machine may be busy. */
+const patienceMs = 60_000;
+
 describe('pushfleet webhooks', () => {
   let fleet: Fleet;
   let receiver: Server;
@@ -74,10 +77,14 @@ describe('pushfleet webhooks', () => {
     assert.match(await run('test', 'shop'), /delivered {2}HTTP 204 .* test$/m);
 
     await publish();
-    await until(() => received === 2, 'the publication to arrive');
-    await until(async () => /orders\/1/.test(await run('attempts', 'shop')), 'the attempt to be listed');
+    await until(() => received === 2, 'the publication to arrive', patienceMs);
+    await until(
+      async () => /orders\/1/.test(await run('attempts', 'shop')),
+      'the attempt to be listed',
+      patienceMs,
+    );
     await run('replay', 'shop', '--since', '1h');
-    await until(() => received === 3, 'the publication to arrive again');
+    await until(() => received === 3, 'the publication to arrive again', patienceMs);
 
     assert.match(await run('pause', 'shop'), /^paused: shop {2}paused/);
     assert.match(await run('list', '--in', 'active'), /^$/);
@@ -86,11 +93,15 @@ describe('pushfleet webhooks', () => {
 
     status = 500;
     await publish();
-    await until(async () => / after \d+ attempts: /.test(await run('dead', 'shop')), 'a dead letter');
+    await until(
+      async () => / after \d+ attempts: /.test(await run('dead', 'shop')),
+      'a dead letter',
+      patienceMs,
+    );
     status = 204;
     const letter = JSON.parse(await run('dead', 'shop', '--json', '--limit', '1')) as { letter: string };
     assert.match(await run('dead', 'shop', '--redeliver', letter.letter), /^delivered again: \d+\n$/);
-    await until(async () => (await run('dead', 'shop')) === '', 'no dead letters');
+    await until(async () => (await run('dead', 'shop')) === '', 'no dead letters', patienceMs);
 
     assert.equal(await run('delete', 'shop'), 'deleted: shop\n');
     assert.equal(await run('list'), '');

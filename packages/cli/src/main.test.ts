@@ -49,6 +49,13 @@ const wrong: readonly (readonly [args: string[], words: RegExp])[] = [
   [['revoke', '--sub', 'a', '--for', 'ever'], /90s, 15m, 1h, 7d/],
   [['revoke', 'alice'], /too many arguments/],
   [['revocations', '--url', 'nonsense'], /A front is a URL/],
+  [['webhooks'], /Usage: pushfleet webhooks/],
+  [['webhooks', 'lst'], /Did you mean list/],
+  [['webhooks', 'create', 'a'], /missing required argument 'url'/],
+  [['webhooks', 'create', 'a', 'https://b.example', '--format', 'xml'], /binary, structured, verbatim/],
+  [['webhooks', 'create', 'a', 'https://b.example', '--header', 'nonsense'], /"Name: value"/],
+  [['webhooks', 'replay', 'x'], /--after or --since/],
+  [['webhooks', 'rotate', 'x', '--overlap', 'long'], /90s, 15m, 1h, 7d/],
   [['status', '--loud'], /unknown option '--loud'/],
 ];
 for (const [args, words] of wrong) {
@@ -70,6 +77,7 @@ test('without a local fleet, what needs one ends with 3 and says how to start it
     ['explain', 'x'],
     ['revoke', '--sub', 'a'],
     ['revocations'],
+    ['webhooks', 'list'],
   ]) {
     const ended = await pushfleet(...args, '--state', state).ended;
     assert.equal(ended.code, 3, args.join(' '));

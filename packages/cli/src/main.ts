@@ -9,6 +9,7 @@ import { revocationsCommand, revokeCommand } from './commands/revoke.ts';
 import { statusCommand } from './commands/status.ts';
 import { tailCommand } from './commands/tail.ts';
 import { tokenCommand } from './commands/token.ts';
+import { webhooksCommand } from './commands/webhooks.ts';
 import { exitCode, exitCodeOf } from './exit-code.ts';
 
 const exitCodes = `
@@ -28,12 +29,15 @@ for (const make of [
   tokenCommand,
   revokeCommand,
   revocationsCommand,
+  webhooksCommand,
   statusCommand,
   migrateCommand,
 ]) {
   pushfleet.addCommand(make());
 }
-for (const each of [pushfleet, ...pushfleet.commands]) each.exitOverride();
+for (const each of [pushfleet, ...pushfleet.commands.flatMap((command) => [command, ...command.commands])]) {
+  each.exitOverride();
+}
 
 // A reader that had enough, such as `head`, is no failure.
 process.stdout.on('error', () => process.exit(exitCode.done));
