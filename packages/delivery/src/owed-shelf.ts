@@ -14,7 +14,7 @@ const mostBytes = 67_108_864;
 export class OwedShelf {
   readonly #shelf: Shelf;
   readonly #ttlMs: number;
-  /** By cursor, in the order of their last use. */
+  /** By `nameOf`, in the order of their last use. */
   readonly #places = new Map<string, Promise<number>>();
   readonly #held = new Map<number, Owed>();
   #bytes = 0;
@@ -26,16 +26,17 @@ export class OwedShelf {
 
   /** Lays the publication down, if it does not lie there, and gives its place. @throws PushfleetError as `append` */
   async keep(namespace: Namespace, owed: Owed): Promise<number> {
-    const known = this.#places.get(owed.cursor);
+    const name = nameOf(namespace, owed);
+    const known = this.#places.get(name);
     if (known !== undefined) return known;
     const place = this.#append(namespace, owed);
-    this.#places.set(owed.cursor, place);
+    this.#places.set(name, place);
     trim(this.#places, mostHeld);
     try {
       this.#hold(await place, owed);
       return await place;
     } catch (error) {
-      this.#places.delete(owed.cursor);
+      this.#places.delete(name);
       throw error;
     }
   }
@@ -55,7 +56,7 @@ export class OwedShelf {
     const [place] = await this.#shelf.append([
       {
         key: `${namespace}/${owed.publication.topic}`,
-        id: shortHash(`${namespace}\0${owed.cursor}`),
+        id: shortHash(nameOf(namespace, owed)),
         body: encodeOwed(owed),
         ttlMs: this.#ttlMs,
       },
@@ -74,6 +75,13 @@ export class OwedShelf {
     }
   }
 }
+
+/**
+ * The cursor alone names no publication: that of a replay goes on from one that its caller gave, and ends up at the same
+ * text behind another publication, of another namespace even.
+ */
+const nameOf = (namespace: Namespace, { cursor, publication: { shard, sequence } }: Owed): string =>
+  `${namespace}\0${cursor}\0${shard}/${sequence}`;
 
 function trim(map: Map<string, unknown>, most: number): void {
   for (const key of map.keys()) {
