@@ -104,16 +104,33 @@ export class LaneBook {
       const ref = refOfLane(key);
       if (ref === undefined) continue;
       const lane = this.of(ref);
-      lane.shelved = count;
+      lane.shelved = count - 1;
       this.grown(lane);
       this.#onReady(lane);
     }
   }
 
-  /** Something was laid on the lane's shelf. */
+  /** Something was laid on the lane's shelf, by this worker, by the expander or by a replay. */
   grown(lane: Lane): void {
     lane.behind = true;
+    lane.shelved++;
     this.#growth.set(lane, (this.#growth.get(lane) ?? 0) + 1);
+    if (lane.shelved > this.#o.limits.queue && !lane.counting) void this.#bound(lane);
+  }
+
+  /** Stops a lane on which too much lies. A repeated nudge counts twice: the last word has the shelf. */
+  async #bound(lane: Lane): Promise<void> {
+    const key = laneKey(this.#o.kind, lane.ref);
+    lane.counting = true;
+    try {
+      lane.shelved = (await this.#o.shelf.keys(key)).get(key) ?? 0;
+      if (lane.shelved <= this.#o.limits.queue) return;
+      this.#o.onStop(lane, `More than ${this.#o.limits.queue} deliveries wait for it.`);
+    } catch (error) {
+      this.#o.log.debug({ err: error, ...lane.ref }, 'a lane was not counted');
+    } finally {
+      lane.counting = false;
+    }
   }
 
   /** What may be done with the lane now; where that is not known it is found out. */
@@ -169,13 +186,9 @@ export class LaneBook {
     await this.#o.books.shelve(delivery);
     // It ended while this was written down.
     if (lane.cleared) await this.#o.books.forget(lane);
-    lane.shelved++;
     this.grown(lane);
     // The slot's next owner may have looked before this came.
     if (this.#leaving.has(lane.slot)) await this.#o.books.nudge(lane);
-    if (lane.shelved > this.#o.limits.queue) {
-      this.#o.onStop(lane, `More than ${this.#o.limits.queue} deliveries wait for it.`);
-    }
   }
 
   async unshelve(lane: Lane, sequence: number): Promise<void> {
@@ -250,7 +263,10 @@ export class LaneBook {
   #take(lane: Lane, subscription: Subscription | undefined): void {
     lane.subscription = subscription;
     lane.ended = subscription === undefined;
-    if (subscription !== undefined) lane.terms = this.#terms(subscription);
+    if (subscription === undefined) return;
+    lane.terms = this.#terms(subscription);
+    // Another address is another receiver; and whoever resumes a subscription wants it tried, whatever was before.
+    lane.meet(`${addressOf(subscription)} ${subscription.stateSince?.getTime()}`, this.#o.limits);
   }
 
   #terms({ target }: Subscription): Terms {
@@ -284,3 +300,6 @@ export class LaneBook {
     }
   }
 }
+
+const addressOf = ({ target }: Subscription): string =>
+  target?.$case === 'webhook' ? target.webhook.url : '';

@@ -27,7 +27,10 @@ export class Lane {
   readonly ref: SubscriptionRef;
   readonly key: string;
   readonly slot: number;
-  readonly gate: Gate;
+  /** Of the receiver as it was read last. */
+  gate: Gate;
+  /** Whom `gate` and `failingSince` are about. */
+  receiver: string | undefined;
   /** As it was read last; undefined until it was, and after it changed. */
   subscription: Subscription | undefined;
   terms: Terms | undefined;
@@ -52,6 +55,8 @@ export class Lane {
   readTo = 0;
   /** Entries on the shelf, as far as known. */
   shelved = 0;
+  /** They are being counted. */
+  counting = false;
   /** A read of record or shelf is under way. */
   busy = false;
   /** How much of what became of its deliveries is not on record yet. */
@@ -84,6 +89,15 @@ export class Lane {
   take(delivery: Delivery): void {
     if (this.page[0] === delivery) this.page.shift();
     else this.waiting.delete(delivery);
+  }
+
+  /** What is known of a receiver is forgotten where it is another one now: `receiver` names it. */
+  meet(receiver: string, limits: GateLimits): void {
+    if (this.receiver !== undefined && this.receiver !== receiver) {
+      this.gate = new Gate(limits);
+      this.failingSince = undefined;
+    }
+    this.receiver = receiver;
   }
 
   /** Counts work that writes something down for as long as it takes. */

@@ -156,6 +156,45 @@ for (const [log, open] of Object.entries(logs))
       following.stop();
     });
 
+    it('suspends a paused subscription on which too much waits, with order and without', async () => {
+      const paused = { state: SubscriptionState.SUBSCRIPTION_STATE_PAUSED };
+      for (const ordered of [true, false]) fleet.registry.put(`s-${ordered}`, { ...paused, ordered });
+      await fleet.worker({ queue: 20 });
+      const states = () => [...fleet.registry.records.values()].map(({ state }) => state);
+      await publishAll(ids(20));
+      const queued = async (id: string) => (await control().backlog({ namespace, id })).queued;
+      await until(
+        async () => (await queued('s-true')) === 20 && (await queued('s-false')) === 20,
+        'all to wait',
+      );
+      assert.deepEqual(states(), [3, 3]);
+      await publishAll(ids(2, 20));
+      await until(() => states().every((state) => state === 4), 'both suspensions');
+    });
+
+    it('knows nothing of a receiver at its new address, nor of the time before it was resumed', async () => {
+      const at = (url: string) => ({ target: { $case: 'webhook', webhook: { url } } as const });
+      fleet.registry.put('s', at('https://old.example.com/'));
+      fleet.courier.answer = () => ({ ...failed, verdict: 'throttled', retryAfterMs: 3_600_000 });
+      await fleet.worker();
+      await fleet.publish('p0');
+      await until(() => fleet.courier.errands.length === 1, 'the answer that asks for an hour');
+      await fleet.publish('p1');
+      fleet.courier.answer = () => delivered;
+      const since = new Date();
+      fleet.registry.put('s', { ...at('https://new.example.com/'), stateSince: since });
+      await until(() => fleet.courier.seen('s').includes('p1'), 'the delivery to the new address');
+
+      fleet.courier.answer = () => ({ ...failed, verdict: 'throttled', retryAfterMs: 3_600_000 });
+      await fleet.publish('p2');
+      await until(() => fleet.courier.seen('s').includes('p2'), 'the answer that asks for an hour');
+      fleet.courier.answer = () => delivered;
+      await fleet.publish('p3');
+      const resumed = { ...at('https://new.example.com/'), stateSince: new Date(since.getTime() + 1) };
+      fleet.registry.put('s', resumed);
+      await until(() => fleet.courier.seen('s').includes('p3'), 'the delivery after it was resumed');
+    });
+
     it('passes its slots on when it stops, and what it had in hand when it dies', async () => {
       fleet.registry.put('s', { ordered: true });
       for (let i = 0; i < 20; i++) fleet.registry.put(`u${i}`);
