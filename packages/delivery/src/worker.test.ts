@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectJetStream, migrate } from '@pushfleet/bus';
 import { startNats, until } from '@pushfleet/contract';
-import { SubscriptionState } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
+import { Subscription, SubscriptionState } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import { createDeliveryControl } from './control.ts';
 import { delivered, failed, namespace, type TestFleet, testFleet } from './testing.ts';
 
@@ -173,8 +173,9 @@ for (const [log, open] of Object.entries(logs))
     });
 
     it('knows nothing of a receiver at its new address, nor of the time before it was resumed', async () => {
-      const at = (url: string) => ({ target: { $case: 'webhook', webhook: { url } } as const });
-      fleet.registry.put('s', at('https://old.example.com/'));
+      const at = (url: string) =>
+        Subscription.fromPartial({ target: { $case: 'webhook', webhook: { url } } }).target;
+      fleet.registry.put('s', { target: at('https://old.example.com/') });
       fleet.courier.answer = () => ({ ...failed, verdict: 'throttled', retryAfterMs: 3_600_000 });
       await fleet.worker();
       await fleet.publish('p0');
@@ -182,7 +183,7 @@ for (const [log, open] of Object.entries(logs))
       await fleet.publish('p1');
       fleet.courier.answer = () => delivered;
       const since = new Date();
-      fleet.registry.put('s', { ...at('https://new.example.com/'), stateSince: since });
+      fleet.registry.put('s', { target: at('https://new.example.com/'), stateSince: since });
       await until(() => fleet.courier.seen('s').includes('p1'), 'the delivery to the new address');
 
       fleet.courier.answer = () => ({ ...failed, verdict: 'throttled', retryAfterMs: 3_600_000 });
@@ -190,8 +191,8 @@ for (const [log, open] of Object.entries(logs))
       await until(() => fleet.courier.seen('s').includes('p2'), 'the answer that asks for an hour');
       fleet.courier.answer = () => delivered;
       await fleet.publish('p3');
-      const resumed = { ...at('https://new.example.com/'), stateSince: new Date(since.getTime() + 1) };
-      fleet.registry.put('s', resumed);
+      const resumed = new Date(since.getTime() + 1);
+      fleet.registry.put('s', { target: at('https://new.example.com/'), stateSince: resumed });
       await until(() => fleet.courier.seen('s').includes('p3'), 'the delivery after it was resumed');
     });
 
