@@ -2,11 +2,8 @@ import type {
   SubscriptionChange,
   WatchSubscriptionsResponse,
 } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
+import { ChangeWriter } from './change-writer.ts';
 import type { Sink } from './watches.ts';
-
-const batchChanges = 500;
-/** Changes that may wait for a caller that does not read. */
-const mostPending = 100_000;
 
 /**
  * Gives one caller an empty message, which says that it misses nothing from now on, and then every change as fast as
@@ -18,41 +15,11 @@ export function streamChanges(
   watch: (on: (change: SubscriptionChange) => void) => { stop(): void },
   sink: Sink<WatchSubscriptionsResponse>,
 ): () => void {
-  let pending: SubscriptionChange[] = [];
-  let stopped = false;
-  let scheduled = false;
-  let blocked = false;
-
-  const flush = (): void => {
-    scheduled = false;
-    let next = 0;
-    while (next < pending.length && !blocked) {
-      const changes = pending.slice(next, next + batchChanges);
-      next += changes.length;
-      blocked = !sink.write({ changes });
-    }
-    pending = pending.slice(next);
-  };
-  // Changes that come together travel together.
-  const schedule = (): void => {
-    if (scheduled || blocked || stopped) return;
-    scheduled = true;
-    setImmediate(() => !stopped && flush());
-  };
-  sink.onDrain(() => {
-    blocked = false;
-    if (pending.length > 0) schedule();
-  });
-  const watching = watch((change) => {
-    if (stopped) return;
-    pending.push(change);
-    if (pending.length > mostPending) sink.overflow();
-    else schedule();
-  });
-  blocked = !sink.write({ changes: [] });
+  const writer = new ChangeWriter(sink, (changes: SubscriptionChange[]) => ({ changes }));
+  const watching = watch((change) => writer.add(change));
+  writer.begin([]);
   return () => {
     watching.stop();
-    pending = [];
-    stopped = true;
+    writer.stop();
   };
 }
