@@ -1,4 +1,4 @@
-import type { ClientReadableStream, ServiceError } from '@grpc/grpc-js';
+import type { ServiceError } from '@grpc/grpc-js';
 import { Metadata } from '@grpc/grpc-js';
 import {
   type Subscription,
@@ -6,15 +6,13 @@ import {
   SubscriptionServiceClient,
   type WatchSubscriptionsResponse,
 } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
-import { fromGrpc, type InternalClient, type Log } from '@pushfleet/runtime';
+import { fromGrpc, type InternalClient, type Log, watchStream } from '@pushfleet/runtime';
 import type { SubscriptionRef } from './place.ts';
 import type { SubscriptionCalls } from './subscribers.ts';
 
 /** A call without an answer by then has failed, in milliseconds. */
 const deadlineMs = 10_000;
 const pageSize = 1_000;
-const firstWaitMs = 100;
-const longestWaitMs = 5_000;
 
 type Callback<T> = (error: ServiceError | null, response: T) => void;
 
@@ -87,40 +85,21 @@ function watch(
   onLost: () => void,
   log: Log,
 ): { stop(): void } {
-  let stream: ClientReadableStream<WatchSubscriptionsResponse> | undefined;
-  let timer: NodeJS.Timeout | undefined;
-  let stopped = false;
-  let failures = 0;
-  const again = (reason: string): void => {
-    stream = undefined;
-    if (stopped) return;
-    const waitMs = Math.random() * Math.min(longestWaitMs, firstWaitMs * 2 ** failures++);
-    log.warn({ reason }, 'changes of subscriptions are not heard of; watching again');
-    timer = setTimeout(open, waitMs);
-  };
-  const open = (): void => {
-    const current = service.watchSubscriptions({ kinds: [kind] });
-    stream = current;
-    let inPlace = false;
-    current.on('data', ({ changes }) => {
-      // Only from here on no change is missed: what was read until now is read again.
-      if (!inPlace) onLost();
-      inPlace = true;
-      failures = 0;
-      for (const change of changes) onChange(change);
-    });
-    current.once(
-      'error',
-      (error: ServiceError) => stream === current && again(error.details ?? error.message),
-    );
-    current.once('end', () => stream === current && again('the registry ended the stream'));
-  };
-  open();
-  return {
-    stop: () => {
-      stopped = true;
-      clearTimeout(timer);
-      stream?.cancel();
+  const watching = watchStream<WatchSubscriptionsResponse>({
+    open: () => service.watchSubscriptions({ kinds: [kind] }),
+    begin: (inStep) => {
+      let inPlace = false;
+      return ({ changes }) => {
+        // Only from here on no change is missed: what was read until now is read again.
+        if (!inPlace) onLost();
+        inPlace = true;
+        inStep();
+        for (const change of changes) onChange(change);
+      };
     },
-  };
+    onBroken: (reason, waitMs) =>
+      log.warn({ reason, waitMs }, 'changes of subscriptions are not heard of; watching again'),
+  });
+  watching.start();
+  return { stop: watching.close };
 }

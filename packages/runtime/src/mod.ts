@@ -35,4 +35,5 @@ export * from './shared-fields.ts';
 export * from './tokens.ts';
 export { isTraceparent, type TraceHeaders } from './trace-context.ts';
 export { createTraces, noTraces, type SpanOptions, type TraceSpan, type Traces } from './traces.ts';
+export { watchStream } from './watch-stream.ts';
 export * from './wheel.ts';

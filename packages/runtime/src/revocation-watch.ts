@@ -1,4 +1,3 @@
-import type { ClientReadableStream, ServiceError } from '@grpc/grpc-js';
 import {
   type Revocation as RevocationMessage,
   RevocationServiceClient,
@@ -7,6 +6,7 @@ import {
 import type { InternalClient } from './internal.ts';
 import type { Log } from './log.ts';
 import type { Lifted, Revocation, Revocations } from './revocations.ts';
+import { watchStream } from './watch-stream.ts';
 
 /** Keeps a list in step with the registry's. */
 export interface RevocationWatch {
@@ -16,55 +16,28 @@ export interface RevocationWatch {
   close(): void;
 }
 
-const firstWaitMs = 250;
-const longestWaitMs = 10_000;
-
-/** Follows the registry's revocations, and comes back with jitter when the stream breaks; the list stays meanwhile. */
+/** Follows the registry's revocations, and comes back when the stream breaks; the list stays meanwhile. */
 export function watchRevocations(client: InternalClient, list: Revocations, log: Log): RevocationWatch {
   const service = new RevocationServiceClient(client.target, client.credentials, client.options);
-  let stream: ClientReadableStream<WatchRevocationsResponse> | undefined;
-  let timer: NodeJS.Timeout | undefined;
-  let closed = false;
   let complete = false;
-  let failures = 0;
-
-  const again = (reason: string): void => {
-    stream = undefined;
-    if (closed) return;
-    // Full jitter: a restarted registry is not met by the whole fleet in the same moment.
-    const waitMs = Math.random() * Math.min(longestWaitMs, firstWaitMs * 2 ** failures);
-    failures++;
-    log.warn(
-      { reason, waitMs: Math.round(waitMs) },
-      'the registry is away; the revocations known so far stay in force',
-    );
-    timer = setTimeout(open, waitMs);
-  };
-  const open = (): void => {
-    const current = service.watchRevocations({});
-    stream = current;
-    const take = intoList(list, () => {
-      complete = true;
-      failures = 0;
-      log.info({ revocations: list.size }, 'the revocations are in step with the registry');
-    });
-    current.on('data', take);
-    // A failed stream both errors and ends; one of the two starts the next.
-    current.once(
-      'error',
-      (error: ServiceError) => stream === current && again(error.details ?? error.message),
-    );
-    current.once('end', () => stream === current && again('the registry ended the stream'));
-  };
+  const watch = watchStream<WatchRevocationsResponse>({
+    open: () => service.watchRevocations({}),
+    begin: (inStep) =>
+      intoList(list, () => {
+        complete = true;
+        inStep();
+        log.info({ revocations: list.size }, 'the revocations are in step with the registry');
+      }),
+    onBroken: (reason, waitMs) =>
+      log.warn({ reason, waitMs }, 'the registry is away; the revocations known so far stay in force'),
+  });
   return {
     get complete() {
       return complete;
     },
-    start: open,
+    start: watch.start,
     close: () => {
-      closed = true;
-      clearTimeout(timer);
-      stream?.cancel();
+      watch.close();
       service.close();
     },
   };
