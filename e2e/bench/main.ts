@@ -48,7 +48,7 @@ async function chooseSenders(options: Options): Promise<Sender[]> {
 
 /** What the scenarios that were asked for need. */
 async function choose(options: Options): Promise<Contenders> {
-  const posting = options.only.some((name) => chapters.webhooks?.includes(name));
+  const posting = options.only.includes('posts') || options.only.includes('hanging');
   const serving = options.only.some((name) => !chapters.webhooks?.includes(name));
   return {
     targets: serving ? await chooseTargets(options) : [],

@@ -1,3 +1,5 @@
+import { type WebhookScenario, webhookPlan } from './webhook-plan.ts';
+
 /** A scenario in which messages flow: how many listen, to what, and how messages are timed. */
 export interface Flow {
   readonly kind: 'flow';
@@ -50,34 +52,7 @@ export interface Storm {
   readonly repetitions: number;
 }
 
-/** A scenario in which endpoints are called: first as fast as they are, then at half of that rate. */
-export interface Hooks {
-  readonly kind: 'hooks';
-  readonly name: 'posts';
-  readonly title: string;
-  readonly topics: number;
-  readonly endpointsPerTopic: number;
-  readonly warmUpSeconds: number;
-  readonly seconds: number;
-  readonly repetitions: number;
-}
-
-/** A scenario in which endpoints are called at a steady rate while some of them never answer, and while all do. */
-export interface Hanging {
-  readonly kind: 'hanging';
-  readonly name: 'hanging';
-  readonly title: string;
-  readonly topics: number;
-  readonly endpointsPerTopic: number;
-  readonly hangingPerTopic: number;
-  /** Messages a second over all topics together. */
-  readonly rate: number;
-  readonly warmUpSeconds: number;
-  readonly seconds: number;
-  readonly repetitions: number;
-}
-
-export type Scenario = Flow | Idle | Publish | Storm | Hooks | Hanging;
+export type Scenario = Flow | Idle | Publish | Storm | WebhookScenario;
 
 export const scenarioNames = [
   'fanout',
@@ -89,6 +64,8 @@ export const scenarioNames = [
   'storm',
   'posts',
   'hanging',
+  'appointments',
+  'matching',
 ] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
@@ -96,14 +73,14 @@ export type ScenarioName = (typeof scenarioNames)[number];
 export const chapters: Readonly<Record<string, readonly ScenarioName[]>> = {
   deliveries: ['fanout', 'saturated', 'topics', 'idle'],
   publishing: ['publish', 'latency', 'storm'],
-  webhooks: ['posts', 'hanging'],
+  webhooks: ['posts', 'hanging', 'appointments', 'matching'],
 };
 
 /** Everything the benchmark runs, in full or as a quick look. */
 export function plan(quick: boolean): Scenario[] {
   return [
     ...[...flows(quick), idle(quick), publish(quick), ...latencies(quick), storm(quick)],
-    ...[...hooks(quick), hanging(quick)],
+    ...webhookPlan(quick),
   ];
 }
 
@@ -179,28 +156,4 @@ const storm = (quick: boolean): Storm => ({
   clients: 5000,
   messages: 100,
   repetitions: quick ? 1 : 5,
-});
-
-function hooks(quick: boolean): Hooks[] {
-  const one = {
-    ...({ kind: 'hooks', name: 'posts' } as const),
-    ...{ warmUpSeconds: quick ? 1 : 3, seconds: quick ? 3 : 10, repetitions: quick ? 1 : 5 },
-  };
-  return [
-    { ...one, title: '100 topics, each to an endpoint of its own', topics: 100, endpointsPerTopic: 1 },
-    { ...one, title: '1 topic to 100 endpoints', topics: 1, endpointsPerTopic: 100 },
-  ];
-}
-
-const hanging = (quick: boolean): Hanging => ({
-  kind: 'hanging',
-  name: 'hanging',
-  title: '20 topics to 5 endpoints each, 200 messages a second',
-  topics: 20,
-  endpointsPerTopic: 5,
-  hangingPerTopic: 1,
-  rate: 200,
-  warmUpSeconds: quick ? 1 : 3,
-  seconds: quick ? 3 : 12,
-  repetitions: quick ? 1 : 7,
 });

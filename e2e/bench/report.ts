@@ -1,5 +1,17 @@
 import { bars } from './bars.ts';
 import {
+  type Columns,
+  kilobytes,
+  lines,
+  none,
+  percent,
+  ratio,
+  shown,
+  tenths,
+  thousands,
+  times,
+} from './columns.ts';
+import {
   over,
   type PublishRow,
   perFrontSecond,
@@ -7,38 +19,13 @@ import {
   perSecond,
   publishedPerPathSecond,
   type Row,
-  ratios,
-  type Spread,
-  spread,
   type Table,
 } from './results.ts';
 import type { FlowResult } from './scenarios/flow.ts';
-import type { HangingResult, HooksResult } from './scenarios/hooks.ts';
 import type { IdleResult } from './scenarios/idle.ts';
 import type { PublishResult } from './scenarios/publish.ts';
 import type { StormResult } from './scenarios/storm.ts';
-
-const thousands = (value: number) =>
-  value >= 100_000 ? `${Math.round(value / 1000)}k` : `${(value / 1000).toFixed(1)}k`;
-const times = (value: number) => value.toFixed(2);
-const tenths = (value: number) => value.toFixed(1);
-const kilobytes = (value: number) => `${(value / 1000).toFixed(1)} KB`;
-const percent = (value: number) => `${Math.round(100 * value)}%`;
-const none = '–';
-
-function shown({ median, min, max }: Spread, format: (value: number) => string): string {
-  return min === max ? format(median) : `${format(median)} (${format(min)}–${format(max)})`;
-}
-
-function ratio<R>(row: Row<R>, peer: Row<R> | undefined, of: (result: R) => number): string {
-  return peer === undefined || peer === row ? none : shown(spread(ratios(row, peer, of)), times);
-}
-
-/** How to read a table: a head, and a row of cells for each row of results. */
-interface Columns<R> {
-  readonly head: readonly string[];
-  readonly cells: (row: R, peer: R | undefined) => readonly string[];
-}
+import { webhookBody } from './webhook-report.ts';
 
 const flowColumns: Columns<Row<FlowResult>> = {
   head: [
@@ -174,67 +161,6 @@ const stormColumns: Columns<Row<StormResult>> = {
   ],
 };
 
-const hooksColumns: Columns<Row<HooksResult>> = {
-  head: [
-    'sender',
-    'deliveries / CPU-s',
-    'with what stands behind',
-    'ratio to bare pipe',
-    'deliveries / s',
-    'p50 ms at half of them',
-    'p99 ms',
-    'clients’ CPU',
-  ],
-  cells: (row, peer) => [
-    row.target,
-    shown(over(row, perFrontSecond), thousands),
-    shown(over(row, perPathSecond), thousands),
-    ratio(row, peer, perFrontSecond),
-    thousands(over(row, (hooks) => hooks.deliveries / hooks.seconds).median),
-    shown(
-      over(row, (hooks) => hooks.p50),
-      tenths,
-    ),
-    shown(
-      over(row, (hooks) => hooks.p99),
-      tenths,
-    ),
-    percent(over(row, (hooks) => hooks.clientCpu).median),
-  ],
-};
-
-const hangingColumns: Columns<Row<HangingResult>> = {
-  head: ['a fifth of the endpoints', 'p50 ms of the others', 'p99 ms', 'p99, ratio'],
-  cells: (row, peer) => [
-    row.target,
-    shown(
-      over(row, (result) => result.p50),
-      tenths,
-    ),
-    shown(
-      over(row, (result) => result.p99),
-      tenths,
-    ),
-    ratio(row, peer, (result) => result.p99),
-  ],
-};
-
-function lines<R extends { readonly target: string }>(
-  { head, cells }: Columns<R>,
-  rows: readonly R[],
-  isPeer: (row: R, of: R) => boolean = (row) => row.target === 'nchan',
-): string {
-  return align([
-    head,
-    ...rows.map((row) =>
-      cells(
-        row,
-        rows.find((other) => isPeer(other, row)),
-      ),
-    ),
-  ]);
-}
-
 /** One scenario as a Markdown table that is readable on a terminal too. */
 export function table(measured: Table): string {
   return `**${measured.scenario.title}**\n\n${body(measured)}`;
@@ -246,23 +172,12 @@ function body(measured: Table): string {
   }
   if (measured.kind === 'idle') return lines(idleColumns, measured.rows);
   if (measured.kind === 'storm') return lines(stormColumns, measured.rows);
-  if (measured.kind === 'hooks')
-    return lines(hooksColumns, measured.rows, (row) => row.target === 'bare pipe');
-  if (measured.kind === 'hanging')
-    return lines(hangingColumns, measured.rows, (row) => row === measured.rows[0]);
+  if (measured.kind !== 'publish') return webhookBody(measured);
   return lines(
     publishColumns,
     measured.rows,
     (row, of) => row.target === 'nchan' && row.publishers === of.publishers,
   );
-}
-
-function align(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
-  const rule = widths.map((width) => '-'.repeat(width));
-  return [rows[0] ?? [], rule, ...rows.slice(1)]
-    .map((row) => `| ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(' | ')} |`)
-    .join('\n');
 }
 
 /** Everything, as it stands in docs/performance.md. */

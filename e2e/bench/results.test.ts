@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { bars } from './bars.ts';
-import { type Publish, plan } from './plan.ts';
+import { type Publish, plan, type Scenario } from './plan.ts';
 import { perFrontSecond, type Row, ratios, spread, type Table } from './results.ts';
 
 const flow = (deliveries: number, frontCpu: number, p99 = 2) => ({
@@ -42,4 +42,40 @@ test('ways to publish have bars of their own, for one publisher alone', () => {
     bars([{ kind: 'publish', scenario, rows }]).map((line) => line.split(' ')[0]),
     ['met:', 'MISSED:'],
   );
+});
+
+const planned = <K extends Scenario['kind']>(kind: K) =>
+  plan(true).find((scenario) => scenario.kind === kind) as Extract<Scenario, { kind: K }>;
+const words = (table: Table) => bars([table]).map((line) => line.split(' ')[0]);
+
+test('a delivery to a webhook has a bar of its own, for the fleet alone', () => {
+  const result = { ...flow(10_000, 1), halfRate: 1 };
+  const table = (perSecond: number): Table => ({
+    ...{ kind: 'hooks', scenario: planned('hooks') },
+    rows: [row('pushfleet', { ...result, deliveries: perSecond }), row('bare pipe', result)],
+  });
+  assert.deepEqual(
+    [4_999, 5_000].flatMap((rate) => words(table(rate))),
+    ['MISSED:', 'met:'],
+  );
+  assert.deepEqual(words({ ...table(1), rows: [] } as Table), []);
+});
+
+test('endpoints that hang may cost the others a tenth, by the medians', () => {
+  const latencies = (target: string, ...p99: number[]) =>
+    row(target, ...p99.map((each) => ({ p50: 1, p99: each })));
+  const table = (...p99: number[]): Table => ({
+    ...{ kind: 'hanging', scenario: planned('hanging') },
+    rows: [latencies('answers', 10, 10, 90), latencies('hangs', ...p99)],
+  });
+  assert.deepEqual([...words(table(11, 1, 30)), ...words(table(11.1, 1, 30))], ['met:', 'MISSED:']);
+});
+
+test('nats-server keeps a million appointments in less than a gigabyte, also after a restart', () => {
+  const result = { storedPerSecond: 1, brokerMicroseconds: 1, diskBytes: 1, restartSeconds: 1, lastLate: 1 };
+  const table = (residentBytes: number, restartedBytes: number): Table => ({
+    ...{ kind: 'appointments', scenario: planned('appointments') },
+    rows: [row('nats-server', { ...result, residentBytes, restartedBytes, firstLate: 1 })],
+  });
+  assert.deepEqual([...words(table(9e8, 1e9)), ...words(table(9e8, 1.1e9))], ['met:', 'MISSED:']);
 });

@@ -1,9 +1,12 @@
-import type { Flow, Hanging, Hooks, Idle, Publish, Storm } from './plan.ts';
+import type { Flow, Idle, Publish, Storm } from './plan.ts';
+import type { AppointmentsResult } from './scenarios/appointments.ts';
 import type { FlowResult } from './scenarios/flow.ts';
 import type { HangingResult, HooksResult } from './scenarios/hooks.ts';
 import type { IdleResult } from './scenarios/idle.ts';
+import type { MatchingResult } from './scenarios/matching.ts';
 import type { PublishResult } from './scenarios/publish.ts';
 import type { StormResult } from './scenarios/storm.ts';
+import type { Appointments, Hanging, Hooks, Matching } from './webhook-plan.ts';
 
 /** What one target gave in one scenario, repetition by repetition. */
 export interface Row<R> {
@@ -23,7 +26,19 @@ export type Table =
   | { readonly kind: 'publish'; readonly scenario: Publish; readonly rows: readonly PublishRow[] }
   | { readonly kind: 'storm'; readonly scenario: Storm; readonly rows: readonly Row<StormResult>[] }
   | { readonly kind: 'hooks'; readonly scenario: Hooks; readonly rows: readonly Row<HooksResult>[] }
-  | { readonly kind: 'hanging'; readonly scenario: Hanging; readonly rows: readonly Row<HangingResult>[] };
+  | { readonly kind: 'hanging'; readonly scenario: Hanging; readonly rows: readonly Row<HangingResult>[] }
+  | {
+      readonly kind: 'appointments';
+      readonly scenario: Appointments;
+      readonly rows: readonly Row<AppointmentsResult>[];
+    }
+  | { readonly kind: 'matching'; readonly scenario: Matching; readonly rows: readonly Row<MatchingResult>[] };
+
+/** A table of webhooks. */
+export type WebhookTable = Extract<
+  Table,
+  { readonly kind: 'hooks' | 'hanging' | 'appointments' | 'matching' }
+>;
 
 export interface Spread {
   readonly median: number;

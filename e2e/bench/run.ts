@@ -3,7 +3,7 @@
 import type { Sender } from './hooks/sender.ts';
 import type { Flow, Idle, Publish, Scenario, Storm } from './plan.ts';
 import { over, type PublishRow, perFrontSecond, perSecond, type Row, type Table } from './results.ts';
-import { hangingTable, hooksTable } from './run-hooks.ts';
+import { appointmentsTable, hangingTable, hooksTable, matchingTable } from './run-webhooks.ts';
 import { runFlow } from './scenarios/flow.ts';
 import { runIdle } from './scenarios/idle.ts';
 import { runPublish } from './scenarios/publish.ts';
@@ -29,6 +29,8 @@ export function runScenario(scenario: Scenario, contenders: Contenders, say: Say
       say,
     );
   }
+  if (scenario.kind === 'appointments') return appointmentsTable(scenario);
+  if (scenario.kind === 'matching') return matchingTable(scenario);
   const all = contenders.targets;
   const targets = all.filter(({ scenarios }) => scenarios?.includes(scenario.name) ?? true);
   if (scenario.kind === 'flow') return flowTable(scenario, targets, say);

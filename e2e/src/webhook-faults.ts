@@ -200,7 +200,11 @@ class Trial {
     const complete = () => check(observe()).lost.length === 0;
     await until(complete, 'every delivery to arrive', 180_000).catch(() => {});
     // Whatever would still come, a duplicate or a delivery after a 410, is written down somewhere.
-    await until(() => nothingLeft(this.#fleet), 'queue and lanes to be empty', 60_000);
+    await until(
+      async () => (await left(this.#fleet)).length === 0,
+      'queue and lanes to be empty',
+      60_000,
+    ).catch(() => {});
     const observed = observe();
     const found = check(observed);
     const owed = endpoints.reduce((sum, endpoint) => sum + endpoint.owed.length, 0);
@@ -213,18 +217,21 @@ class Trial {
     const lines = Object.entries(found).flatMap(([promise, all]) =>
       all.length === 0 ? [] : [`${promise}: ${all.length}`, ...all.slice(0, 10)],
     );
-    assert.deepEqual(lines, []);
+    assert.deepEqual([...lines, ...(await left(this.#fleet))], []);
   }
 }
 
-async function nothingLeft(fleet: Fleet): Promise<boolean> {
+/** What is still to be done, a line for each place where something lies. */
+async function left(fleet: Fleet): Promise<string[]> {
   const nc = await connect({ servers: fleet.nats.url.split(',') });
   try {
     const manager = await jetstreamManager(nc);
-    const left = ['pushfleet_queue_webhook', 'pushfleet_shelf_lanes'].map(
-      async (name) => (await manager.streams.info(name)).state.messages,
+    const subjects = ['pushfleet_queue_webhook', 'pushfleet_shelf_lanes'].map(
+      async (name) => (await manager.streams.info(name, { subjects_filter: '>' })).state.subjects ?? {},
     );
-    return (await Promise.all(left)).every((messages) => messages === 0);
+    return (await Promise.all(subjects)).flatMap((one) =>
+      Object.entries(one).map(([subject, count]) => `${count} left on ${subject}`),
+    );
   } finally {
     await nc.close();
   }

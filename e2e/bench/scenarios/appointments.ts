@@ -1,22 +1,11 @@
 import { connectJetStream, migrate, type Queue, queueSlots } from '@pushfleet/bus';
 import { type NatsCluster, startNats, until } from '@pushfleet/contract';
 import { cpuSeconds, residentBytes } from '../cpu.ts';
-
-/** A scenario in which very many deliveries wait for their next attempt, and in which many come due at once. */
-export interface Appointments {
-  readonly kind: 'appointments';
-  readonly name: 'appointments';
-  readonly title: string;
-  /** How many wait, due within a day but not before an hour. */
-  readonly pending: number;
-  /** How many of others come due at the same moment. */
-  readonly due: number;
-  readonly bodyBytes: number;
-}
+import type { Appointments } from '../webhook-plan.ts';
 
 export interface AppointmentsResult {
-  /** Time to store those that wait, in seconds, and CPU time of the broker for each, in microseconds. */
-  readonly storeSeconds: number;
+  /** Of those that wait: how many were stored a second, and CPU time of the broker for each, in microseconds. */
+  readonly storedPerSecond: number;
   readonly brokerMicroseconds: number;
   /** Of the broker with them, in bytes: resident memory, and what its streams take on disk. */
   readonly residentBytes: number;
@@ -90,7 +79,7 @@ async function storeAll(world: World, { pending, bodyBytes }: Appointments) {
     storage: number;
   };
   return {
-    storeSeconds: (performance.now() - begun.at) / 1_000,
+    storedPerSecond: (pending / (performance.now() - begun.at)) * 1_000,
     brokerMicroseconds: ((cpuSeconds([pidOf(world)]) - begun.cpu) * 1e6) / pending,
     residentBytes: residentBytes([pidOf(world)]),
     diskBytes: streams.storage,

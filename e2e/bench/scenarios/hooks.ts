@@ -3,7 +3,7 @@ import { cpuSeconds } from '../cpu.ts';
 import type { Receivers } from '../hooks/receivers.ts';
 import type { RunningSender } from '../hooks/sender.ts';
 import { makePayload, now } from '../load/payload.ts';
-import type { Hanging, Hooks } from '../plan.ts';
+import type { Hanging, Hooks } from '../webhook-plan.ts';
 
 /** What one repetition gave. Times in seconds, latencies in milliseconds. */
 export interface HooksResult {

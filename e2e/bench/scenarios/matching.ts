@@ -16,18 +16,7 @@ import { createLog, internalClient } from '@pushfleet/runtime';
 import { cpuSeconds, residentBytes } from '../cpu.ts';
 import { migrateOnce } from '../targets/pushfleet.ts';
 import { secret } from '../targets/token.ts';
-
-/** A scenario in which a registry looks up who is owed publications, among very many subscriptions. */
-export interface Matching {
-  readonly kind: 'matching';
-  readonly name: 'matching';
-  readonly title: string;
-  readonly subscriptions: number;
-  /** All of them have one filter, or each has its own, every other one with a wildcard. */
-  readonly filters: 'one' | 'own';
-  /** Calls of each sort. */
-  readonly calls: number;
-}
+import type { Matching } from '../webhook-plan.ts';
 
 /** Times in milliseconds. */
 export interface Latency {
@@ -227,18 +216,3 @@ async function timed(times: number, call: () => Promise<void>): Promise<Latency>
   const at = (part: number) => sorted[Math.floor(part * (sorted.length - 1))] ?? Number.NaN;
   return { p50: at(0.5), p99: at(0.99) };
 }
-
-/** The two shapes of a million. */
-export const matchings = (quick: boolean): readonly Matching[] => {
-  const subscriptions = quick ? 20_000 : 1_000_000;
-  const each = { kind: 'matching', name: 'matching', subscriptions, calls: quick ? 100 : 1_000 } as const;
-  const count = subscriptions.toLocaleString('en');
-  return [
-    { ...each, filters: 'one', title: `${count} subscriptions on one filter` },
-    {
-      ...each,
-      filters: 'own',
-      title: `${count} filters, half of them with wildcards, one subscription each`,
-    },
-  ];
-};

@@ -1,9 +1,11 @@
-// The scenarios in which endpoints are called, repetitions interleaved as in run.ts.
+// The scenarios of webhooks, repetitions interleaved as in run.ts.
 import { Receivers } from './hooks/receivers.ts';
 import type { RunningSender, Sender } from './hooks/sender.ts';
-import type { Hanging, Hooks } from './plan.ts';
 import { perFrontSecond, type Row, type Table } from './results.ts';
+import { runAppointments } from './scenarios/appointments.ts';
 import { type HangingResult, type HooksResult, runHanging, runHooks } from './scenarios/hooks.ts';
+import { runMatching } from './scenarios/matching.ts';
+import type { Appointments, Hanging, Hooks, Matching } from './webhook-plan.ts';
 
 type Say = (line: string) => void;
 
@@ -39,6 +41,17 @@ export async function hangingTable(hanging: Hanging, senders: readonly Sender[],
     }
   }
   return { kind: 'hanging', scenario: hanging, rows };
+}
+
+/** A million takes so long that it is measured once. */
+export async function appointmentsTable(appointments: Appointments): Promise<Table> {
+  const rows = [{ target: 'nats-server', results: [await runAppointments(appointments)] }];
+  return { kind: 'appointments', scenario: appointments, rows };
+}
+
+export async function matchingTable(matching: Matching): Promise<Table> {
+  const rows = [{ target: 'registry', results: [await runMatching(matching)] }];
+  return { kind: 'matching', scenario: matching, rows };
 }
 
 /** Starts a sender and receivers for as long as `use` takes. */
