@@ -51,6 +51,10 @@ export interface Letter {
 export const lineOf = ({ id, state, filter, url, failingSince }: Webhook): string =>
   `${id}  ${state}${failingSince === undefined ? '' : ` (failing since ${failingSince})`}  ${filter} → ${url}`;
 
+/** What verifies deliveries, where the answer shows it. */
+export const keyOf = ({ secret, publicKey }: Webhook): string =>
+  secret === undefined && publicKey === undefined ? '' : `\nverify with (shown once): ${secret ?? publicKey}`;
+
 export function show(webhook: Webhook): string {
   const { backlog } = webhook;
   const lines: readonly (readonly [name: string, value: unknown])[] = [

@@ -153,6 +153,8 @@ describe('limits of a subscription', () => {
   });
 
   it('of an Idempotency-Key', async () => {
+    const both = { headers: { 'idempotency-key': 'a' }, body: { ...hook, id: 'with-a-key' } };
+    assert.equal((await fleet.ask('POST', '/v1/subscriptions', both)).status, 400);
     for (const [length, expected] of [
       [255, 201],
       [256, 201],

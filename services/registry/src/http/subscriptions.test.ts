@@ -98,6 +98,9 @@ describe('subscriptions', () => {
       [again.status, again.body.id, again.body.secret],
       [201, first.body.id, first.body.secret],
     );
+    const rotated = await fleet.ask('POST', at(first.body, '/rotate-secret'));
+    const late = await fleet.ask('POST', '/v1/subscriptions', { headers, body: hook });
+    assert.deepEqual([rotated.status, late.status, late.body.secret], [200, 201, undefined]);
     const other = { ...hook, filter: 'orders/other' };
     assert.equal(await codeOf('POST', '/v1/subscriptions', { headers, body: other }), 'conflict');
     const others = await fleet.ask('POST', '/v1/subscriptions', { headers, body: hook, claims: bob });

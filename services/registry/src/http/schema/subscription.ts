@@ -3,7 +3,7 @@ import { recordLimits } from '../../subscriptions/limits.ts';
 import { answer, count, cursorForm, object, type Schema, text, time } from './json-schema.ts';
 
 /** Longest life of the secret that a rotation replaces, in seconds. */
-export const longestOverlap = 7 * 86_400;
+const longestOverlap = 7 * 86_400;
 export const usualOverlap = 86_400;
 
 export const filter = text('The topic filter: "+" is any one level, "#" at the end all levels below.', {
@@ -19,7 +19,7 @@ const url = text('Where to post. It must be https, unless the operator allows th
   examples: ['https://shop.example.com/hooks/orders'],
 });
 
-export const format = {
+const format = {
   type: 'string',
   enum: ['binary', 'structured', 'verbatim'],
   description:
@@ -27,7 +27,7 @@ export const format = {
   default: 'binary',
 };
 
-export const handshake = {
+const handshake = {
   type: 'string',
   enum: ['echo', 'cloudevents', 'none'],
   description:
@@ -35,14 +35,14 @@ export const handshake = {
   default: 'echo',
 };
 
-export const signing = {
+const signing = {
   type: 'string',
   enum: ['hmac', 'ed25519'],
   description: 'How deliveries are signed, in terms of Standard Webhooks: v1 (HMAC-SHA256) or v1a (Ed25519).',
   default: 'hmac',
 };
 
-export const secret = text(
+const secret = text(
   'The key that signs, for hmac: "whsec_" and 24 to 64 bytes in base64. Absent: one is made.',
   {
     pattern: '^whsec_[A-Za-z0-9+/]{32,86}={0,2}$',

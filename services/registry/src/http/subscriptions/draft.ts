@@ -75,13 +75,17 @@ export function readDraft(body: unknown, grant: Grant, key: string | undefined, 
   });
 }
 
-/** Where it is not given it follows from who asks and the key alone: the request sent again finds what is stored. */
+/** With a key it follows from who asks and the key alone: a request that is sent again finds what is stored. */
 function idOf(given: string | undefined, grant: Grant, key: string | undefined): string {
   if (key === undefined) return given ?? '';
+  // Whoever knows an id is not who made it: only the key itself may show the secret again.
+  if (given !== undefined) {
+    throw invalid('Give an "id" or the header Idempotency-Key; either makes it safe to repeat.');
+  }
   if (!/^[\x21-\x7e]{1,256}$/.test(key)) {
     throw invalid('An Idempotency-Key is 1 to 256 visible ASCII characters.');
   }
-  return given ?? `i_${hash('sha256', JSON.stringify([grant.subject, key]), 'base64url')}`;
+  return `i_${hash('sha256', JSON.stringify([grant.subject, key]), 'base64url')}`;
 }
 
 export function selectionOf(

@@ -1,9 +1,10 @@
-import { type Backbone, type Cursor, PushfleetError, parseCursor, parseTopicFilter } from '@pushfleet/core';
+import { type Backbone, type Cursor, PushfleetError, parseCursor } from '@pushfleet/core';
 import type { DeliveryControl } from '@pushfleet/delivery';
 import { type Subscription, WebhookHandshake } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import type { Grant } from '@pushfleet/runtime';
 import { bodyCheck } from '../check-body.ts';
 import { resumption, rotation, usualOverlap } from '../schema/subscription.ts';
+import { activated, resumed, toState, withTarget } from './amendments.ts';
 import { Consent, type ConsentOptions, refOf } from './consent.ts';
 import { readDraft, type Settings } from './draft.ts';
 import { webhookOf } from './json.ts';
@@ -11,8 +12,8 @@ import { newKey, type ShownKey, type Signing, showKey } from './keys.ts';
 import { schemes, states, wordFor } from './names.ts';
 import { placeAt } from './places.ts';
 import { type IfMatch, isConflict, type Records } from './records.ts';
-import { authorityOf, isOwner, requireDelivery } from './rights.ts';
-import { type Amendment, amend, readSettings } from './settings.ts';
+import { requireDelivery } from './rights.ts';
+import { amend, readSettings } from './settings.ts';
 
 export interface LifecycleOptions extends ConsentOptions {
   readonly backbone: Backbone;
@@ -73,8 +74,10 @@ export class Lifecycle {
     }
     const subscription = held.state === states.pending ? await this.#consent.ofNew(held) : held;
     const [newest] = webhookOf(held).secrets;
-    const fresh = Date.now() - (held.createdAt?.getTime() ?? 0) < repeatableMs;
-    return { subscription, key: fresh && newest !== undefined ? showKey(newest) : {} };
+    const madeAt = held.createdAt?.getTime() ?? 0;
+    // A secret that came by a rotation was shown to who rotated it.
+    const first = newest !== undefined && (newest.createdAt?.getTime() ?? 0) <= madeAt;
+    return { subscription, key: first && Date.now() - madeAt < repeatableMs ? showKey(newest) : {} };
   }
 
   /** A merge patch. A new address is asked for its consent first; without that nothing changes. */
@@ -117,12 +120,11 @@ export class Lifecycle {
     });
     if (before.state === states.pending) return this.#consent.ofNew(before);
     if (before.state !== states.suspended || from === 'now') return after;
-    const since = before.stateSince?.getTime() ?? 0;
-    await this.#control.replay(
-      refOf(after),
-      from === 'suspension' ? placeAt(head, since) : (from as Cursor),
-      head,
-    );
+    const since = before.stateSince ?? new Date(0);
+    const place = from === 'suspension' ? placeAt(head, since.getTime()) : (from as Cursor);
+    await this.#control.replay(refOf(after), place, head).catch((error: unknown) => {
+      throw notReplayed(error, since);
+    });
     return after;
   }
 
@@ -176,30 +178,12 @@ const moves = (held: Subscription, { url }: Settings): boolean => {
   );
 };
 
-const activated = ({ wanted, paths }: Amendment): Amendment => ({
-  wanted: { ...wanted, state: states.active, stateReason: '' },
-  paths: [...paths, 'state', 'state_reason'],
-});
-
-const toState = (held: Subscription, state: (typeof states)[keyof typeof states]): Amendment => ({
-  wanted: { ...held, state, stateReason: '' },
-  paths: ['state', 'state_reason'],
-});
-
-function resumed(held: Subscription, grant: Grant, head: Cursor): Amendment {
-  const { wanted, paths } = toState(held, states.active);
-  const authority = isOwner(grant, held) ? authorityOf(grant, parseTopicFilter(held.filter)) : held.authority;
-  const failingSince = undefined;
-  const back = {
-    wanted: { ...wanted, authority, failingSince },
-    paths: [...paths, 'authority', 'failing_since'],
-  };
-  if (held.state !== states.suspended) return back;
-  // What was published meanwhile was not queued: it comes by a replay, or not at all.
-  return { wanted: { ...back.wanted, startCursor: head }, paths: [...back.paths, 'start_cursor'] };
+/** Resumed again it would be active already, and nothing would be replayed. */
+function notReplayed(error: unknown, since: Date): PushfleetError {
+  const { code, message, retryAfterMs } = PushfleetError.from(error);
+  const todo = `The subscription is active again, but what it missed could not be asked for: ${message} Replay it with {"since": "${since.toISOString()}"}.`;
+  return new PushfleetError(code, todo, {
+    cause: error,
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  });
 }
-
-const withTarget = (held: Subscription, fields: object, path: string): Amendment => ({
-  wanted: { ...held, target: { $case: 'webhook', webhook: { ...webhookOf(held), ...fields } } },
-  paths: [path],
-});
