@@ -129,6 +129,22 @@ describe('RedisStore', () => {
     client.disconnect();
   });
 
+  it('says that a Redis that evicts is not to be trusted', async () => {
+    const port = await freePort();
+    const client = await spawnRedis(['--maxmemory', '100mb', '--maxmemory-policy', 'allkeys-lru'], port);
+    const told: unknown[] = [];
+    const hearing = Object.assign(Object.create(log) as typeof log, {
+      error: (fields: unknown) => told.push(fields),
+    });
+    const url = `redis://127.0.0.1:${port}`;
+    const store = new RedisStore({ redis: parseRedisUrl(url), redisTlsCa: undefined }, hearing);
+    await store.start();
+    await until(() => told.length > 0, 'the complaint');
+    assert.deepEqual(told, [{ policy: 'allkeys-lru' }]);
+    await store.close();
+    client.disconnect();
+  });
+
   it('tells when it was emptied', async () => {
     const redis: RedisServer = await startRedis();
     const store = new RedisStore({ redis: parseRedisUrl(redis.url), redisTlsCa: undefined }, log);

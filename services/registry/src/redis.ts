@@ -40,6 +40,8 @@ export interface Store {
 const commandMs = 2_000;
 const probeMs = 1_000;
 const probeKeySeconds = 600;
+const evicting =
+  'Redis may evict subscriptions, to which nothing would be delivered then: set its maxmemory-policy to noeviction';
 
 /** The connection to Redis. Starting does not wait for it: the registry can do half its work without. */
 export class RedisStore implements Store, Part {
@@ -125,9 +127,17 @@ export class RedisStore implements Store, Part {
     const news = this.#failed || empty;
     if (this.#away !== undefined) this.#log.info('Redis answers');
     else if (empty) this.#log.warn('Redis was emptied; its index is being rebuilt from the log');
+    if (this.#away !== undefined) void this.#checkEviction();
     this.#away = undefined;
     this.#failed = false;
     if (news) for (const listener of this.#listeners) listener();
+  }
+
+  /** A lost index is found and rebuilt; a part of it that was evicted by itself is missed by nobody. */
+  async #checkEviction(): Promise<void> {
+    const info = String(await this.#client.call('INFO', 'memory').catch(() => ''));
+    const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
+    if (policy?.startsWith('allkeys-')) this.#log.error({ policy }, evicting);
   }
 
   #gone(error: PushfleetError): void {
