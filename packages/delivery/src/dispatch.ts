@@ -34,7 +34,7 @@ export interface DispatchOptions {
  * What is not settled by then is written down elsewhere, in milliseconds, so that the queue's entry is done with:
  * a receiver that hangs holds nothing but its own socket.
  */
-export const patienceMs = 1_000;
+const patienceMs = 1_000;
 const sweepMs = 250;
 /** An entry that stays longer has its term extended as often, in milliseconds. */
 const extendMs = 3_000;

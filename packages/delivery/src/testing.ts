@@ -154,7 +154,7 @@ export class TestCourier implements Courier {
 export const delivered: Outcome = { verdict: 'delivered', status: 204, durationMs: 1 };
 export const failed: Outcome = { verdict: 'failed', status: 500, durationMs: 1, error: 'It answered 500.' };
 
-export const testLimits: DeliveryLimits = {
+const testLimits: DeliveryLimits = {
   ...{ retryMs: [50, 50, 50], concurrency: 100, slow: 1_000, endpointConcurrency: 10, endpointRate: 10_000 },
   ...{ timeoutMs: 2_000, breakerFailures: 5, breakerMs: 200, suspendAfterMs: 60_000, queue: 1_000 },
   ...{ queueMs: 3_600_000, attemptsMs: 3_600_000, deadLettersMs: 3_600_000 },

@@ -57,9 +57,6 @@ function parseSelection(text: string): Selection {
   return { types, expression };
 }
 
-/** How many arguments of a script one change takes. */
-export const changeFields = 4;
-
 /**
  * `revision, id, record, tail`: without a record the subscription is taken out. The record, `<id>
  * <kind><state><region><wild> <owner's length in bytes> <owner><filter>`, says what it is entered under, so that it can

@@ -127,7 +127,7 @@ function isDue({ expiresAt, since, startCursor, ordered }: Member, search: Searc
 
 const matchOf = ({ id, ordered, selection }: Member): SubscriptionMatch => ({ id, ordered, selection });
 
-export function answerOf({ position }: Search, matches: SubscriptionMatch[]): MatchAnswer {
+function answerOf({ position }: Search, matches: SubscriptionMatch[]): MatchAnswer {
   return { matches, nextPageToken: position === undefined ? '' : formatToken(position) };
 }
 

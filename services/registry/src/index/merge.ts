@@ -11,7 +11,7 @@ export interface Merged {
 }
 
 /** Region and id. */
-export const keyOf = (member: string): string => member.slice(0, member.indexOf(' '));
+const keyOf = (member: string): string => member.slice(0, member.indexOf(' '));
 
 /**
  * One page of the members of several filters, at most `limit`, in the order of their keys: the place of a subscription

@@ -5,7 +5,7 @@ import { type Place, parseCursor } from '@pushfleet/core';
  * decide; where one is missing, or the log has other shards by now, the times do. Two things of the same millisecond
  * are then taken for owed: twice is better than not at all.
  */
-export function isOwed(publication: Place, start: Place): boolean {
+function isOwed(publication: Place, start: Place): boolean {
   if (publication.generation === start.generation) {
     const shard = publication.positions.findIndex((position) => position !== undefined);
     const [position, begun] = [publication.positions[shard], start.positions[shard]];
