@@ -35,10 +35,10 @@ describe('watchStream', () => {
     streams[0]?.emit('data', 'one');
     streams[0]?.emit('error', Object.assign(new Error('14'), { details: 'gone' }));
     streams[0]?.emit('end');
-    await until(() => streams.length === 2);
+    await until(() => streams.length === 2, 'the second stream');
     streams[1]?.emit('data', 'two');
     streams[1]?.emit('end');
-    await until(() => streams.length === 3);
+    await until(() => streams.length === 3, 'the third stream');
     assert.deepEqual(heard, ['one', 'broken: gone', 'two', 'broken: the registry ended the stream']);
     watch.close();
     assert.ok(streams[2]?.cancelled);
