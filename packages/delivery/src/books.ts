@@ -25,6 +25,8 @@ export interface BooksOptions extends DeliveryStores {
 
 /** Attempts that may wait to be written; beyond, they are dropped and counted. */
 const mostPending = 10_000;
+/** Replays of one subscription that may wait for room on its lane. */
+const mostReplays = 100;
 
 /**
  * Writes down what becomes of deliveries: their next attempt, their place in their lane, their end. Every method
@@ -104,19 +106,41 @@ export class Books {
 
   /** Lays a delivery at the end of a lane. */
   shelveReference(ref: SubscriptionRef, reference: Reference): Promise<void> {
-    const draft = {
+    return this.shelveReferences(ref, [reference]);
+  }
+
+  /** Lays deliveries at the end of a lane, in this order. */
+  shelveReferences(ref: SubscriptionRef, references: readonly Reference[]): Promise<void> {
+    const drafts = references.map((reference) => ({
       key: laneKey(this.#o.kind, ref),
-      id: shortHash(`${keyOf(ref)}/${reference.owed}/${reference.attempts}/${randomUUID()}`),
+      id: randomUUID(),
       body: encodeJson(reference),
       ttlMs: this.#o.limits.queueMs,
-    };
-    return this.#o.patiently('a delivery that waits', async () => void (await this.#o.lanes.append([draft])));
+    }));
+    return this.#o.patiently('a delivery that waits', async () => void (await this.#o.lanes.append(drafts)));
   }
 
   /** Says to the owner of the lane's slot, this worker or another, that something lies there. */
   nudge({ ref, slot }: Pick<Lane, 'ref' | 'slot'>): Promise<void> {
     const entry = { slot, id: randomUUID(), body: encodeJob({ kind: 'nudge', ...nameOf(ref) }) };
     return this.#o.patiently('a nudge', () => this.#o.queue.put([entry]));
+  }
+
+  /** The rest of a replay, behind what its slot has now. */
+  replayOn(job: Extract<Job, { kind: 'replay' }>): Promise<void> {
+    const entry = { slot: slotOf(job), id: randomUUID(), body: encodeJob(job) };
+    return this.#o.patiently('the rest of a replay', () => this.#o.queue.put([entry]));
+  }
+
+  /** The rest of a replay, at that time. False where too many of the subscription wait already. */
+  replayLater(job: Extract<Job, { kind: 'replay' }>, at: number): Promise<boolean> {
+    const [slot, waiting] = [slotOf(job), `${keyOf(job)}/replay`];
+    const appointment = { slot, key: `${waiting}/${randomUUID()}`, at, body: encodeJob(job) };
+    return this.#o.patiently('the rest of a replay', async () => {
+      if ((await this.#o.queue.appointments(slot, waiting)) >= mostReplays) return false;
+      await this.#o.queue.later([appointment]);
+      return true;
+    });
   }
 
   /** Takes an entry off its lane; many in a turn go together. */

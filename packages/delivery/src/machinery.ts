@@ -54,6 +54,6 @@ export function wireMachinery(o: DeliveryOptions, patiently: Patiently, closing:
     dispatch: new Dispatch({ ...common, lanes, settling, limits }),
     expander: new Expander({ ...common, ...expansion }),
     calls: new Calls({ ...common, signals: backbone.signals, limits }),
-    replays: new Replays({ ...common, closing }),
+    replays: new Replays({ ...common, limits, closing }),
   };
 }

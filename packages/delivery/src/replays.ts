@@ -10,10 +10,10 @@ import {
 import type { Subscription } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import type { Books, Buried } from './books.ts';
 import type { HookNews } from './hooks.ts';
-import { decodeJson, type Job } from './job.ts';
+import { decodeJson, type Job, type Owed } from './job.ts';
 import type { OwedShelf } from './owed-shelf.ts';
 import type { Patiently } from './patience.ts';
-import { keyOf, slotOf } from './place.ts';
+import { keyOf, laneKey, slotOf } from './place.ts';
 import type { Selections } from './selections.ts';
 import type { Subscribers } from './subscribers.ts';
 
@@ -21,58 +21,118 @@ export interface ReplaysOptions {
   readonly backbone: Pick<Backbone, 'bus'>;
   readonly subscribers: Subscribers;
   readonly books: Books;
+  readonly kind: string;
+  readonly lanes: Shelf;
   readonly dead: Shelf;
   readonly owed: OwedShelf;
   readonly selections: Selections;
   readonly news: HookNews;
   readonly patiently: Patiently;
+  /** Most that may wait on a lane. */
+  readonly limits: { readonly queue: number };
   readonly closing: AbortSignal;
 }
 
 const lettersAtOnce = 100;
+/** Laid down in one turn, and looked at. */
+const publicationsAtOnce = 250;
+const publicationsLookedAt = 2_500;
+/** How soon it is looked again whether a lane has room, in milliseconds. */
+const waitMs = 2_000;
+
+type ReplayJob = Extract<Job, { kind: 'replay' }>;
+
+interface Read {
+  readonly found: readonly Owed[];
+  /** The place that was come to. */
+  readonly after: Cursor;
+  /** There is nothing behind it. */
+  readonly over: boolean;
+}
 
 /**
  * Deliveries once more: of a stretch of the log, or of what was given up. They are laid on the subscription's lane,
- * so that they hold up nobody else. A replay that is cut short by the death of its worker begins again.
+ * so that they hold up nobody else. What a worker was about when it died is laid down again, a page at most.
  */
 export class Replays {
   readonly #o: ReplaysOptions;
+  /** By subscription, the last that has or waits for its turn. */
+  readonly #turns = new Map<string, Promise<void>>();
 
   constructor(options: ReplaysOptions) {
     this.#o = options;
   }
 
-  async replay(job: Extract<Job, { kind: 'replay' }>): Promise<void> {
-    const subscription = await this.#o.patiently('a subscription', async () => this.#o.subscribers.get(job));
-    if (subscription === undefined) return;
-    // What was laid down before a failure of the log is passed over at the next try.
-    let after: Cursor = job.after;
-    await this.#o.patiently('a replay', async () => {
-      const filters = [subscription.filter as TopicFilter];
-      const pages = this.#o.backbone.bus(job.namespace).replay(filters, after, job.until, this.#o.closing);
-      for await (const page of pages) {
-        for (const item of page) {
-          if (item.kind === 'gap') this.#o.news(job, 'replay_gap', { from: item.from, to: item.to });
-          else after = await this.#lay(job, subscription, item.value, after);
-        }
-      }
-    });
-    await this.#o.books.nudge({ ref: job, slot: slotOf(job) });
+  /**
+   * Lays down what there is room for, a page at most: the rest is another entry behind what the slot has by then, so
+   * that a long replay is in nobody's way.
+   */
+  async replay(job: ReplayJob): Promise<void> {
+    const key = keyOf(job);
+    // One after the other: what one lays down is no room for the next.
+    const turn = (this.#turns.get(key) ?? Promise.resolve()).catch(() => {}).then(() => this.#turn(job));
+    this.#turns.set(key, turn);
+    try {
+      await turn;
+    } finally {
+      if (this.#turns.get(key) === turn) this.#turns.delete(key);
+    }
   }
 
-  /** Lays one down, and returns the place behind it. */
-  async #lay(
-    job: Extract<Job, { kind: 'replay' }>,
-    { selection }: Subscription,
-    publication: Publication,
-    after: Cursor,
-  ): Promise<Cursor> {
-    const cursor = behind(after, publication);
-    if (this.#o.selections.selects(selection, publication)) {
-      const owed = await this.#o.owed.keep(job.namespace, { publication, cursor });
-      await this.#o.books.shelveReference(job, { owed, attempts: 0 });
+  async #turn(job: ReplayJob): Promise<void> {
+    const subscription = await this.#o.patiently('a subscription', async () => this.#o.subscribers.get(job));
+    if (subscription === undefined) return;
+    const room = await this.#room(job);
+    if (room <= 0) return this.#wait(job);
+    const { found, after, over } = await this.#o.patiently('a replay', () =>
+      this.#read(job, subscription, Math.min(room, publicationsAtOnce)),
+    );
+    const references = found.map((owed) =>
+      this.#o.patiently('a publication that is owed', async () => ({
+        owed: await this.#o.owed.keep(job.namespace, owed),
+        attempts: 0,
+      })),
+    );
+    if (found.length > 0) await this.#o.books.shelveReferences(job, await Promise.all(references));
+    if (found.length > 0) await this.#o.books.nudge({ ref: job, slot: slotOf(job) });
+    if (!over) await this.#o.books.replayOn({ ...job, after });
+  }
+
+  /** Half of what may wait on a lane is left to what is published now. */
+  async #room(job: ReplayJob): Promise<number> {
+    const key = laneKey(this.#o.kind, job);
+    const lying = await this.#o.patiently(
+      'a lane',
+      async () => (await this.#o.lanes.keys(key)).get(key) ?? 0,
+    );
+    return Math.max(1, this.#o.limits.queue >> 1) - lying;
+  }
+
+  async #wait(job: ReplayJob): Promise<void> {
+    const waits = await this.#o.books.replayLater(job, Date.now() + waitMs);
+    if (!waits) this.#o.news(job, 'replay_gap', { from: job.after, to: job.until });
+  }
+
+  /** Reads on until so many are found, or so many were looked at. */
+  async #read(job: ReplayJob, { filter, selection }: Subscription, most: number): Promise<Read> {
+    const { namespace, until } = job;
+    const found: Owed[] = [];
+    let after = job.after;
+    let looked = 0;
+    const filters = [filter as TopicFilter];
+    for await (const page of this.#o.backbone.bus(namespace).replay(filters, after, until, this.#o.closing)) {
+      for (const item of page) {
+        if (item.kind === 'gap') {
+          this.#o.news(job, 'replay_gap', { from: item.from, to: item.to });
+          continue;
+        }
+        after = behind(after, item.value);
+        if (this.#o.selections.selects(selection, item.value))
+          found.push({ publication: item.value, cursor: after });
+        if (found.length === most || ++looked === publicationsLookedAt) return { found, after, over: false };
+      }
     }
-    return cursor;
+    return { found, after, over: true };
   }
 
   async redeliver(job: Extract<Job, { kind: 'redeliver' }>): Promise<void> {

@@ -5,6 +5,7 @@ import { connectJetStream, migrate } from '@pushfleet/bus';
 import { startNats, until } from '@pushfleet/contract';
 import { Subscription, SubscriptionState } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import { createDeliveryControl } from './control.ts';
+import { type SubscriptionRef, slotOf } from './place.ts';
 import { delivered, failed, namespace, type TestFleet, testFleet } from './testing.ts';
 
 const streams = { shards: 1, replicas: 1, maxAgeMs: 3_600_000, maxBytes: 1e9, duplicateWindowMs: 120_000 };
@@ -239,6 +240,40 @@ for (const [log, open] of Object.entries(logs))
       await control().replay(ref, before, after);
       await until(() => fleet.courier.seen('s').length === 6, 'the stretch');
       assert.deepEqual(fleet.courier.seen('s').toSorted(), ids(6));
+    });
+
+    it('replays no more than a lane has room for, and goes on when it has', async () => {
+      const before = await fleet.backbone.bus(namespace).head();
+      await publishAll(ids(15));
+      const after = await fleet.backbone.bus(namespace).head();
+      const state = SubscriptionState.SUBSCRIPTION_STATE_PAUSED;
+      const ref = fleet.registry.put('s', { startCursor: after, state });
+      await fleet.worker({ queue: 20 });
+      for (let i = 0; i < 3; i++) await control().replay(ref, before, after);
+      await until(async () => (await control().backlog(ref)).retrying === 3, 'all to wait for room');
+      assert.equal((await control().backlog(ref)).queued, 10);
+      assert.equal(fleet.registry.records.get('ns/s')?.state, state);
+      fleet.registry.put('s', { startCursor: after });
+      await until(() => fleet.courier.seen('s').length === 45, 'all of it', 30_000);
+      assert.equal(new Set(fleet.courier.seen('s')).size, 15);
+    });
+
+    it('replays a long stretch for one while others of the slot have their turn', async () => {
+      const before = await fleet.backbone.bus(namespace).head();
+      await publishAll(ids(600));
+      const after = await fleet.backbone.bus(namespace).head();
+      const state = SubscriptionState.SUBSCRIPTION_STATE_PAUSED;
+      const long = fleet.registry.put('long', { startCursor: after, state });
+      const other = Array.from({ length: 1_000 }, (_, i) => ({ namespace, id: `other${i}` })).find(
+        (ref) => slotOf(ref) === slotOf(long),
+      ) as SubscriptionRef;
+      fleet.registry.put(other.id, { startCursor: after });
+      await fleet.worker({ queue: 1_000_000 });
+      for (let i = 0; i < 70; i++) await control().replay(long, before, after);
+      await fleet.publish('p600');
+      await until(() => fleet.courier.seen(other.id).length === 1, 'the delivery to another');
+      assert.ok((await control().backlog(long)).queued < 70 * 600, 'before the replays are laid down');
+      await until(async () => (await control().backlog(long)).queued === 70 * 600 + 1, 'all replays', 60_000);
     });
 
     it('calls a receiver for a test, and activates a subscription whose handshake succeeds', async () => {
