@@ -49,6 +49,9 @@ interface Endpoint {
   behave: Behaviour;
   secrets: readonly string[];
   count: number;
+  /** Ids of deliveries that were answered with a 2xx. */
+  readonly accepted: Set<string>;
+  gone: boolean;
 }
 
 /** Endpoints at paths of one port: each behaves as it is told, verifies as a receiver would, and forgets nothing. */
@@ -59,8 +62,6 @@ export class Receivers {
   readonly handshakes: string[] = [];
   /** Endpoints that answer a handshake with 403. */
   readonly unwilling = new Set<string>();
-  /** Deliveries that were answered with a 2xx. */
-  accepted = 0;
   readonly #endpoints = new Map<string, Endpoint>();
   readonly #server: Server;
 
@@ -81,7 +82,7 @@ export class Receivers {
 
   /** @returns the endpoint's URL */
   add(endpoint: string, behave: Behaviour): string {
-    this.#endpoints.set(endpoint, { behave, secrets: [], count: 0 });
+    this.#endpoints.set(endpoint, { behave, secrets: [], count: 0, accepted: new Set(), gone: false });
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/${endpoint}`;
   }
 
@@ -97,6 +98,17 @@ export class Receivers {
 
   of(endpoint: string): Received[] {
     return this.received.filter((receipt) => receipt.endpoint === endpoint);
+  }
+
+  /** How many deliveries all endpoints together have accepted, each once. */
+  get accepted(): number {
+    return [...this.#endpoints.values()].reduce((sum, { accepted }) => sum + accepted.size, 0);
+  }
+
+  /** Whether the endpoint has accepted so many, or wants none any more. */
+  satisfied(endpoint: string, count: number): boolean {
+    const { accepted, gone } = this.#endpoint(endpoint);
+    return gone || accepted.size >= count;
   }
 
   close(): void {
@@ -127,8 +139,10 @@ export class Receivers {
     if (reply === 'never') return;
     const { status, headers = {}, afterMs = 0 } = reply;
     if (afterMs > 0) await sleep(afterMs);
+    if (response.destroyed) return; // nobody waits for the answer any more
     Object.assign(receipt, { status, answeredAt: performance.now() });
-    if (status < 300) this.accepted++;
+    if (status < 300) endpoint.accepted.add(receipt.id);
+    if (status === 410) endpoint.gone = true;
     response.writeHead(status, headers).end(reply.body);
   }
 

@@ -174,13 +174,16 @@ export class SlotOwner implements Hands {
   #receive(message: Msg): void {
     const { reply } = message;
     if (reply === undefined || reply === '') this.#onStatus(message);
-    else if (this.#stopped) this.#place.answer(reply, verdicts.back);
-    else this.#take(message, reply);
+    else if (this.#stopped) {
+      // The first that comes makes this the owner, also when it is on its way out.
+      this.#pin ??= pinOf(message);
+      this.#place.answer(reply, verdicts.back);
+    } else this.#take(message, reply);
   }
 
   #take(message: Msg, reply: string): void {
     const pull = this.#pull;
-    if (pull?.unpinned) this.#pin = new BrokerLines(rawBlock(message)).get('Nats-Pin-Id') ?? this.#pin;
+    if (pull?.unpinned) this.#pin = pinOf(message) ?? this.#pin;
     if (pull !== undefined && --pull.left === 0) this.#pull = undefined;
     const entry = new HeldEntry(this, reply, message.data, Date.now() + this.#place.terms.termMs);
     this.#held.add(entry);
@@ -217,6 +220,8 @@ export class SlotOwner implements Hands {
     }
   }
 }
+
+const pinOf = (message: Msg): string | undefined => new BrokerLines(rawBlock(message)).get('Nats-Pin-Id');
 
 /** Makes the slot's consumer where there is none. */
 async function ensureConsumer({ link, stream, consumer, subject, terms }: SlotPlace): Promise<void> {
