@@ -4,6 +4,7 @@ export * from './courier.ts';
 export type { DeliveryLimits, DeliveryOptions } from './options.ts';
 export type { SubscriptionRef } from './place.ts';
 export { callRegistry } from './registry-calls.ts';
+export { longestWishMs } from './retry.ts';
 export { compileSelection, expressionLength, selectionTypes } from './selection.ts';
 export type { SubscriptionCalls } from './subscribers.ts';
 export { createDeliveryWorker } from './worker.ts';

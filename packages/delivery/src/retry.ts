@@ -1,5 +1,5 @@
 /** A longer wish of a receiver counts as this, in milliseconds. */
-const longestWishMs = 86_400_000;
+export const longestWishMs = 86_400_000;
 /** Attempts of many deliveries that failed together are spread by this part of their delay, both ways. */
 const spread = 0.2;
 /**

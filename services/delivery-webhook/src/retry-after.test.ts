@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { mostRetryAfterMs, retryAfterMs } from './retry-after.ts';
+import { longestWishMs } from '@pushfleet/delivery';
+import { retryAfterMs } from './retry-after.ts';
 
 const now = Date.UTC(2025, 10, 6, 8, 49, 30);
 
@@ -9,16 +10,16 @@ for (const [value, ms] of [
   ['120', 120_000],
   [' 7 ', 7_000],
   ['86399', 86_399_000],
-  ['86400', mostRetryAfterMs],
-  ['86401', mostRetryAfterMs],
-  ['999999999999999999999', mostRetryAfterMs],
+  ['86400', longestWishMs],
+  ['86401', longestWishMs],
+  ['999999999999999999999', longestWishMs],
   ['Thu, 06 Nov 2025 08:49:37 GMT', 7_000],
   ['Thursday, 06-Nov-25 08:49:37 GMT', 7_000],
   ['Thu Nov  6 08:49:37 2025', 7_000],
   // A past time asks for no wait; two digits that would lie far ahead are of the century before.
   ['Sun, 06 Nov 1994 08:49:37 GMT', 0],
   ['Sunday, 06-Nov-94 08:49:37 GMT', 0],
-  ['Sat, 06 Nov 2027 08:49:37 GMT', mostRetryAfterMs],
+  ['Sat, 06 Nov 2027 08:49:37 GMT', longestWishMs],
   [undefined, undefined],
   ['', undefined],
   ['-1', undefined],

@@ -1,5 +1,4 @@
-/** The longest wait that a receiver may ask for. */
-export const mostRetryAfterMs = 86_400_000;
+import { longestWishMs } from '@pushfleet/delivery';
 
 /**
  * The wait that `Retry-After` asks for (RFC 9110 section 10.2.3: seconds, or an HTTP date), in milliseconds, 24 hours
@@ -10,7 +9,7 @@ export const mostRetryAfterMs = 86_400_000;
 export function retryAfterMs(value: string | undefined, now: number): number | undefined {
   const text = value?.trim() ?? '';
   const ms = /^\d+$/.test(text) ? Number(text) * 1_000 : dateOf(text, now) - now;
-  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), mostRetryAfterMs);
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), longestWishMs);
 }
 
 const day = '(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)';

@@ -57,16 +57,7 @@ export function wireRegistry(
     rate: new RateLimit({ perSecond: config.ticketRate, burst: config.ticketBurst }),
   });
   const policies = createPolicies({ file: config.policiesFile, log, metrics });
-  const ledger = backbone.ledger('subscriptions');
-  const index = new RedisIndex({ store: redis, ledger, changeOf: indexChangeOf, log });
-  const subscriptions = new Subscriptions({
-    ledger,
-    index,
-    sealing: new Sealing(config.secretsKeys ?? []),
-    backbone,
-    limit: (namespace) => mostOf(namespace, policies, config.subscriptions),
-    log,
-  });
+  const { index, subscriptions } = wireSubscriptions(config, { log, backbone, redis, policies });
   const app = createApp({
     ...config,
     tokens: createTokenCheck(config, { revocations }),
@@ -101,6 +92,26 @@ export function wireRegistry(
   declareSubscriptions(metrics, { subscriptions, index, grpc });
   const parts = [policies, redis, logPart(backbone), revocations, index, subscriptions, grpc, http];
   return { parts, http, grpc };
+}
+
+function wireSubscriptions(
+  { secretsKeys = [], subscriptions: most }: Config<typeof fields>,
+  of: {
+    readonly log: ServiceContext['log'];
+    readonly backbone: Backbone & Stores;
+    readonly redis: RedisStore;
+    readonly policies: Policies;
+  },
+): { readonly index: RedisIndex; readonly subscriptions: Subscriptions } {
+  const { log, backbone, redis, policies } = of;
+  const ledger = backbone.ledger('subscriptions');
+  const index = new RedisIndex({ store: redis, ledger, changeOf: indexChangeOf, log });
+  const subscriptions = new Subscriptions({
+    ...{ ledger, index, backbone, log },
+    sealing: new Sealing(secretsKeys),
+    limit: (namespace) => mostOf(namespace, policies, most),
+  });
+  return { index, subscriptions };
 }
 
 function declareMetrics(
