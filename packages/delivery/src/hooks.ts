@@ -6,6 +6,9 @@ import type { SubscriptionRef } from './place.ts';
 /** What may be said of a subscription on its topic `$hooks/<id>`. */
 export type HookEvent = 'suspended' | 'gone' | 'dead_letter' | 'handshake_failed' | 'replay_gap';
 
+/** Topics of such news begin with it. */
+export const hooksLevel = '$hooks/';
+
 /**
  * Tells whoever looks after a subscription what became of it, as a publication of its namespace. Nothing waits for
  * it: a publication that cannot be stored now is only logged.
@@ -15,7 +18,7 @@ export function createHookNews(backbone: Pick<Backbone, 'bus'>, source: string, 
     const draft = {
       id: randomUUID(),
       source,
-      topic: parseTopic(`$hooks/${ref.id}`),
+      topic: parseTopic(hooksLevel + ref.id),
       type: `pushfleet.hook.${event}`,
       contentType: 'application/json',
       payload: Buffer.from(JSON.stringify({ subscription: ref.id, ...detail })),

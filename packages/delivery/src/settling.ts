@@ -2,7 +2,7 @@ import { type Subscription, SubscriptionState } from '@pushfleet/proto/pushfleet
 import type { Log } from '@pushfleet/runtime';
 import type { Outcome } from './attempt.ts';
 import type { Books } from './books.ts';
-import type { HookNews } from './hooks.ts';
+import { type HookNews, hooksLevel } from './hooks.ts';
 import type { Delivery, Lane } from './lane.ts';
 import { type Patiently, Stopped } from './patience.ts';
 import { retryDelay } from './retry.ts';
@@ -124,6 +124,8 @@ export class Settling {
     const buried = this.#o.books.bury(delivery, attempts, reason).then(() => {
       release();
       const { id: publication, topic } = owed.publication;
+      // News of what is news itself would never end, and multiply with each receiver of them that fails.
+      if (topic.startsWith(hooksLevel)) return;
       this.#o.news(lane.ref, 'dead_letter', { delivery: id, publication, topic, attempts, reason });
     });
     this.#forgive(lane.note(buried));

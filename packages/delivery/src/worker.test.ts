@@ -197,6 +197,26 @@ for (const [log, open] of Object.entries(logs))
       await until(() => fleet.courier.seen('s').includes('p3'), 'the delivery after it was resumed');
     });
 
+    it('tells of no dead letter that is news itself', async () => {
+      const refs = ['$hooks/#', '$hooks/+', 'a/b'].map((filter, i) =>
+        fleet.registry.put(`s${i}`, { filter }),
+      );
+      fleet.courier.answer = () => ({ ...failed, verdict: 'rejected' });
+      const before = await fleet.backbone.bus(namespace).head();
+      await fleet.worker();
+      await fleet.publish('p0');
+      const dead = async () => Promise.all(refs.map(async (ref) => (await control().backlog(ref)).dead));
+      await until(async () => (await dead()).every((count) => count === 1), 'a dead letter each');
+      // A receiver whose turn comes behind them has had all that came of them.
+      await fleet.publish('p1');
+      await until(async () => (await dead()).join() === '2,2,2', 'the next dead letters');
+      const news: string[] = [];
+      const [bus, signal] = [fleet.backbone.bus(namespace), AbortSignal.timeout(10_000)];
+      for await (const page of bus.replay(['$hooks/#' as never], before, await bus.head(), signal))
+        for (const item of page) if (item.kind === 'publication') news.push(item.value.topic);
+      assert.deepEqual(news, ['$hooks/s2', '$hooks/s2']);
+    });
+
     it('passes its slots on when it stops, and what it had in hand when it dies', async () => {
       fleet.registry.put('s', { ordered: true });
       for (let i = 0; i < 20; i++) fleet.registry.put(`u${i}`);
