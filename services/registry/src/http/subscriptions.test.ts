@@ -344,6 +344,17 @@ describe('subscriptions', () => {
       const { authority } = await recordOf(created, both);
       assert.deepEqual([authority?.tokenId, authority?.subscribeGrants], ['token-2', ['news/#', 'news/1']]);
     });
+
+    it('not have the headers of others sent elsewhere', async () => {
+      const created = await create({ headers: { Authorization: 'Bearer of the owner' } });
+      const moved = { url: 'https://elsewhere.example.com/', headers: { 'X-Mine': '1' } };
+      const patch = (body: Json) => fleet.ask('PATCH', at(created), { claims: manager, body });
+      assert.equal((await patch({ url: moved.url })).status, 403);
+      assert.equal((await patch(moved)).status, 403);
+      const bare = await patch({ url: moved.url, headers: null });
+      assert.deepEqual([bare.status, bare.body.headerNames], [200, []]);
+      assert.equal((await patch(moved)).status, 200);
+    });
   });
 
   it('pages through a list', async () => {

@@ -31,6 +31,7 @@ export function amend(held: Subscription, settings: Settings, grant: Grant, now:
   if (!isOwner(grant, held) && settings.filter !== undefined) {
     throw new PushfleetError('forbidden', 'Only the owner of a subscription can change its filter.');
   }
+  if (!isOwner(grant, held) && settings.url !== undefined && settings.headers !== null) requireBare(held);
   const ofRecord = recordChanges(held, settings, grant, now);
   const ofTarget = targetChanges(webhookOf(held), settings);
   const webhook = Object.assign({}, webhookOf(held), ...Object.values(ofTarget));
@@ -38,6 +39,15 @@ export function amend(held: Subscription, settings: Settings, grant: Grant, now:
     wanted: Object.assign({}, held, ...Object.values(ofRecord), { target: { $case: 'webhook', webhook } }),
     paths: [...Object.keys(ofRecord), ...Object.keys(ofTarget).map((name) => `webhook.${name}`)],
   };
+}
+
+/** Values of headers are credentials as a rule, for the receiver at hand, and nobody else is shown them. */
+function requireBare(held: Subscription): void {
+  if (webhookOf(held).headers.length === 0) return;
+  throw new PushfleetError(
+    'forbidden',
+    'Its headers are for the receiver that its owner chose; give "headers": null to change the address.',
+  );
 }
 
 /** What changes, by its path in an update mask. */
