@@ -203,4 +203,13 @@ describe('deliveries of a subscription', () => {
     await fleet.ask('POST', '/v1/subscriptions', { body: { ...hook, id, filter: topic, handshake: 'none' } });
     assert.deepEqual((await fleet.ask('GET', `${path}/dead-letters`)).body.deadLetters, []);
   });
+
+  it('of an earlier one of the same name are nothing for the next', async () => {
+    const [id, body] = [`d${made + 1}`, Buffer.from('{"owed":1}')];
+    const key = `default/${id}`;
+    for (const name of ['dead', 'attempts']) await fleet.backbone.shelf(name).append([{ key, body }]);
+    const { path } = await create();
+    assert.deepEqual((await fleet.ask('GET', `${path}/dead-letters`)).body.deadLetters, []);
+    assert.deepEqual((await fleet.ask('GET', `${path}/attempts`)).body.attempts, []);
+  });
 });

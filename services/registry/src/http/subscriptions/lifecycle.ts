@@ -1,5 +1,5 @@
 import { type Backbone, type Cursor, PushfleetError, parseCursor } from '@pushfleet/core';
-import type { DeliveryControl } from '@pushfleet/delivery';
+import type { DeliveryControl, SubscriptionRef } from '@pushfleet/delivery';
 import { type Subscription, WebhookHandshake } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import type { Grant } from '@pushfleet/runtime';
 import { bodyCheck } from '../check-body.ts';
@@ -55,6 +55,7 @@ export class Lifecycle {
     const { url, handshake, secrets } = webhookOf(draft);
     this.#o.checkUrl(url);
     if (handshake === WebhookHandshake.WEBHOOK_HANDSHAKE_NONE) this.#requireUnconfirmed();
+    if (draft.id !== '') await this.#clean(refOf(draft));
     const created = await this.#o.subscriptions.create(draft).catch((error: unknown) => {
       if (key !== undefined && isConflict(error)) return undefined;
       throw error;
@@ -62,6 +63,19 @@ export class Lifecycle {
     if (created === undefined) return this.#repeat(grant, draft);
     const subscription = created.state === states.pending ? await this.#consent.ofNew(created) : created;
     return { subscription, key: secrets[0] === undefined ? {} : showKey(secrets[0]) };
+  }
+
+  /**
+   * One of this name may have ended by itself, its lease over or its receiver gone, while no worker had it in mind:
+   * its attempts, dead letters and deliveries are nothing for whoever takes the name now.
+   */
+  async #clean({ namespace, id }: SubscriptionRef): Promise<void> {
+    try {
+      await this.#o.subscriptions.get(namespace, id);
+    } catch (error) {
+      if (!(error instanceof PushfleetError && error.code === 'not_found')) throw error;
+      await this.#control.forget({ namespace, id });
+    }
   }
 
   async #repeat(grant: Grant, draft: Subscription): Promise<Shown> {
