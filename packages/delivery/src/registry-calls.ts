@@ -1,6 +1,8 @@
 import type { ServiceError } from '@grpc/grpc-js';
 import { Metadata } from '@grpc/grpc-js';
+import type { Namespace } from '@pushfleet/core';
 import {
+  type BatchGetSubscriptionsResponse,
   type Subscription,
   type SubscriptionKind,
   SubscriptionServiceClient,
@@ -41,14 +43,20 @@ export function callRegistry(client: InternalClient, log: Log): SubscriptionCall
     },
     async read(refs) {
       const pages = await Promise.all(
-        Array.from(byNamespace(refs), ([namespace, ids]) => {
+        Array.from(byNamespace(refs), async ([namespace, ids]) => {
           const request = { namespace, ids, withSecrets: true };
-          return ask<{ subscriptions: Subscription[] }>((options, on) =>
+          const answer = await ask<BatchGetSubscriptionsResponse>((options, on) =>
             service.batchGetSubscriptions(request, none, options, on),
           );
+          return { ...answer, namespace: namespace as Namespace };
         }),
       );
-      return pages.flatMap(({ subscriptions }) => subscriptions);
+      return {
+        found: pages.flatMap(({ subscriptions }) => subscriptions),
+        sealed: pages.flatMap(({ namespace, sealed }) =>
+          sealed.map(({ id, reason }) => ({ ref: { namespace, id }, reason })),
+        ),
+      };
     },
     async change(subscription, fields) {
       const request = { subscription, updateMask: [...fields] };

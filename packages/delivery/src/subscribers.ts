@@ -11,8 +11,8 @@ import { keyOf, type SubscriptionRef } from './place.ts';
 /** What a worker asks of the registry. All reject with PushfleetError. */
 export interface SubscriptionCalls {
   match(kind: SubscriptionKind, questions: readonly MatchQuestion[]): Promise<readonly MatchAnswer[]>;
-  /** With their secrets; those that do not exist are left out. */
-  read(refs: readonly SubscriptionRef[]): Promise<readonly Subscription[]>;
+  /** With their secrets; those that do not exist are left out, those that cannot be opened now are told apart. */
+  read(refs: readonly SubscriptionRef[]): Promise<ReadSubscriptions>;
   /** Changes the named fields, if the revision is still the record's. */
   change(subscription: Subscription, fields: readonly string[]): Promise<Subscription>;
   end(ref: SubscriptionRef, reason: string): Promise<void>;
@@ -25,6 +25,11 @@ export interface SubscriptionCalls {
     onChange: (change: SubscriptionChange) => void,
     onLost: () => void,
   ): { stop(): void };
+}
+
+export interface ReadSubscriptions {
+  readonly found: readonly Subscription[];
+  readonly sealed: readonly { readonly ref: SubscriptionRef; readonly reason: string }[];
 }
 
 const mostKnown = 100_000;
@@ -118,9 +123,15 @@ export class Subscribers {
   ): Promise<void> {
     this.#reads++;
     try {
-      const found = await this.#calls.read(asked.map(({ ref }) => ref));
+      const { found, sealed } = await this.#calls.read(asked.map(({ ref }) => ref));
       const byKey = new Map(found.map((subscription) => [keyOf(refOf(subscription)), subscription]));
+      const reasons = new Map(sealed.map(({ ref, reason }) => [keyOf(ref), reason]));
       for (const { ref, answer } of asked) {
+        const reason = reasons.get(keyOf(ref));
+        if (reason !== undefined) {
+          answer.reject(new PushfleetError('unavailable', reason));
+          continue;
+        }
         const subscription = byKey.get(keyOf(ref));
         if (subscription !== undefined) this.#keep(keyOf(ref), subscription);
         answer.resolve(subscription);

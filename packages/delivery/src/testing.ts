@@ -24,7 +24,7 @@ import type { Outcome } from './attempt.ts';
 import type { Courier, Errand } from './courier.ts';
 import type { DeliveryLimits } from './options.ts';
 import { keyOf, type SubscriptionRef } from './place.ts';
-import { refOf, type SubscriptionCalls } from './subscribers.ts';
+import { type ReadSubscriptions, refOf, type SubscriptionCalls } from './subscribers.ts';
 import { createDeliveryWorker } from './worker.ts';
 
 export const namespace = 'ns' as Namespace;
@@ -37,6 +37,8 @@ export class TestRegistry implements SubscriptionCalls {
   #revision = 0n;
   /** How many matches a page has. */
   pageSize = 1_000;
+  /** Ids of records that cannot be opened. */
+  readonly sealed = new Set<string>();
   /** Calls fail while it is away. */
   away = false;
 
@@ -77,9 +79,11 @@ export class TestRegistry implements SubscriptionCalls {
     });
   }
 
-  async read(refs: readonly SubscriptionRef[]): Promise<Subscription[]> {
+  async read(refs: readonly SubscriptionRef[]): Promise<ReadSubscriptions> {
     this.#here();
-    return refs.flatMap((ref) => this.records.get(keyOf(ref)) ?? []);
+    const sealed = refs.filter((ref) => this.sealed.has(ref.id)).map((ref) => ({ ref, reason: 'no key' }));
+    const open = refs.filter((ref) => !this.sealed.has(ref.id));
+    return { found: open.flatMap((ref) => this.records.get(keyOf(ref)) ?? []), sealed };
   }
 
   async change(subscription: Subscription, fields: readonly string[]): Promise<Subscription> {

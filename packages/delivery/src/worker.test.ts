@@ -308,6 +308,17 @@ for (const [log, open] of Object.entries(logs))
       assert.equal(fleet.courier.errands.at(-1)?.publication?.type, 'pushfleet.hook.test');
     });
 
+    it('waits for a subscription that cannot be opened now, without holding up the others', async () => {
+      fleet.registry.put('sealed');
+      fleet.registry.put('well');
+      fleet.registry.sealed.add('sealed');
+      await fleet.worker();
+      await publishAll(ids(3));
+      await until(() => fleet.courier.seen('well').length === 3, 'the deliveries of the other');
+      fleet.registry.sealed.clear();
+      await until(() => fleet.courier.seen('sealed').length === 3, 'what it was owed', 20_000);
+    });
+
     it('waits for the registry, and for subscriptions it has not read', async () => {
       fleet.registry.put('s');
       fleet.registry.away = true;

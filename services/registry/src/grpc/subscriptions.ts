@@ -27,9 +27,9 @@ export function subscriptionService(
     getSubscription: unary(log, async ({ namespace, id, withSecrets }) => ({
       subscription: await subscriptions.get(namespace as Namespace, id, { withSecrets }),
     })),
-    batchGetSubscriptions: unary(log, async ({ namespace, ids, withSecrets }) => ({
-      subscriptions: [...(await subscriptions.getMany(namespace as Namespace, ids, { withSecrets }))],
-    })),
+    batchGetSubscriptions: unary(log, ({ namespace, ids, withSecrets }) =>
+      subscriptions.getMany(namespace as Namespace, ids, { withSecrets }),
+    ),
     listSubscriptions: unary(log, async ({ namespace, owner, kind, filter, state, pageSize, pageToken }) => {
       const query: ListQuery = {
         namespace: namespace as Namespace,

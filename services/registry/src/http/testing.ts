@@ -88,7 +88,8 @@ class Fleet implements WebhookFleet {
 
   get store(): WebhookFleet['store'] {
     return {
-      get: async (id) => (await this.#calls.read([{ namespace: defaultNamespace, id }]))[0] as Subscription,
+      get: async (id) =>
+        (await this.#calls.read([{ namespace: defaultNamespace, id }])).found[0] as Subscription,
       update: (record, paths) => this.#calls.change(record, paths),
     };
   }

@@ -68,7 +68,7 @@ describe('Subscriptions', () => {
         await subscriptions.create(draft({ id, target })),
         await subscriptions.get(namespace, id),
       ];
-      seen.push(...(await subscriptions.getMany(namespace, [id])));
+      seen.push(...(await subscriptions.getMany(namespace, [id])).subscriptions);
       seen.push(...(await subscriptions.list({ namespace, pageSize: 10 })).subscriptions);
       seen.push(
         await subscriptions.update({ ...seen[0], description: 'b' } as Subscription, ['description']),
@@ -83,8 +83,8 @@ describe('Subscriptions', () => {
       assert.ok(!/secret of 32|of a secret|in clear/.test(text), text);
       const held = await subscriptions.get(namespace, id, { withSecrets: true });
       assert.deepEqual(held.target, target);
-      const [batch] = await subscriptions.getMany(namespace, [id, 'none'], { withSecrets: true });
-      assert.deepEqual(batch, held);
+      const many = await subscriptions.getMany(namespace, [id, 'none'], { withSecrets: true });
+      assert.deepEqual(many, { subscriptions: [held], sealed: [] });
       const { value } = (await backbone.ledger('subscriptions').get(`default/${id}`)) ?? {};
       assert.ok(
         value !== undefined &&
@@ -237,10 +237,10 @@ describe('Subscriptions', () => {
     await subscriptions.update({ ...two, expiresAt: undefined }, ['expires_at']);
     await subscriptions.create(draft({ id: 'c', expiresAt: soon() }));
     await until(
-      async () => (await subscriptions.getMany(namespace, ['c'])).length === 0,
+      async () => (await subscriptions.getMany(namespace, ['c'])).subscriptions.length === 0,
       'the end of another',
     );
-    assert.equal((await subscriptions.getMany(namespace, ['a', 'b'])).length, 2);
+    assert.equal((await subscriptions.getMany(namespace, ['a', 'b'])).subscriptions.length, 2);
   });
 
   it('may be created anew when its lease has ended and the log still holds it', async () => {
@@ -321,6 +321,11 @@ describe('Subscriptions', () => {
     await keyless.update({ ...held, state: paused }, ['state']);
     const unread = await failure(keyless.get(namespace, 'b', { withSecrets: true }));
     assert.match(unread.message, /The key "k1" is missing/);
+    const many = await keyless.getMany(namespace, ['a', 'b'], { withSecrets: true });
+    assert.deepEqual(
+      [many.subscriptions.map(({ id }) => id), many.sealed.map(({ id }) => id)],
+      [['a'], ['b']],
+    );
     assert.equal((await subscriptions.get(namespace, 'b', { withSecrets: true })).state, paused);
     await keyless.close();
   });
@@ -341,7 +346,7 @@ describe('Subscriptions', () => {
 
   it('reads and matches so many at once, and no more', async () => {
     const ids = Array.from({ length: 1_001 }, (_, n) => `x${n}`);
-    assert.deepEqual(await subscriptions.getMany(namespace, ids.slice(1)), []);
+    assert.deepEqual((await subscriptions.getMany(namespace, ids.slice(1))).subscriptions, []);
     assert.equal((await failure(subscriptions.getMany(namespace, ids))).code, 'request_invalid');
     const question = { namespace, topic: 'a', cursor: 'g-1-1', pageToken: '' };
     const questions = Array.from({ length: 501 }, () => question);

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { Ledger } from '@pushfleet/bus';
-import type { Backbone, Namespace, TopicFilter } from '@pushfleet/core';
+import { type Backbone, type Namespace, PushfleetError, type TopicFilter } from '@pushfleet/core';
 import type {
   MatchAnswer,
   MatchQuestion,
+  SealedSubscription,
   Subscription,
   SubscriptionChange,
   SubscriptionKind,
@@ -59,6 +60,12 @@ export interface ListPage {
   readonly subscriptions: readonly Subscription[];
   /** For the next page; undefined: this was the last. */
   readonly next: string | undefined;
+}
+
+/** Many records, read at once. */
+export interface Many {
+  readonly subscriptions: Subscription[];
+  readonly sealed: SealedSubscription[];
 }
 
 export interface ReadOptions {
@@ -141,16 +148,26 @@ export class Subscriptions implements Part {
     return this.#shown(record, options);
   }
 
-  /** Those that exist, in no particular order; at most 1,000. @throws PushfleetError `unavailable` without the log */
-  async getMany(
-    namespace: Namespace,
-    ids: readonly string[],
-    options: ReadOptions = {},
-  ): Promise<readonly Subscription[]> {
+  /**
+   * Those that exist, in no particular order; at most 1,000. One whose secrets cannot be opened is told apart.
+   *
+   * @throws PushfleetError `unavailable` without the log
+   */
+  async getMany(namespace: Namespace, ids: readonly string[], options: ReadOptions = {}): Promise<Many> {
     checkCount('ids', ids.length, 0, recordLimits.batch);
     for (const id of ids) checkName(namespace, id);
     const records = await this.#records.getMany(namespace, ids);
-    return records.map((record) => this.#shown(record, options));
+    const subscriptions: Subscription[] = [];
+    const sealed: SealedSubscription[] = [];
+    for (const record of records) {
+      try {
+        subscriptions.push(this.#shown(record, options));
+      } catch (error) {
+        if (!(error instanceof PushfleetError)) throw error;
+        sealed.push({ id: record.id, reason: error.message });
+      }
+    }
+    return { subscriptions, sealed };
   }
 
   /** @throws PushfleetError `request_invalid`, `unavailable` without the log or the index */
@@ -166,9 +183,9 @@ export class Subscriptions implements Part {
       after: readToken(pageToken),
       limit: pageSize,
     });
-    const records = (await this.getMany(namespace, ids)).toSorted((a, b) => (a.id < b.id ? -1 : 1));
+    const { subscriptions } = await this.getMany(namespace, ids);
     return {
-      subscriptions: records,
+      subscriptions: subscriptions.toSorted((a, b) => (a.id < b.id ? -1 : 1)),
       next: next === undefined ? undefined : writeToken(next),
     };
   }

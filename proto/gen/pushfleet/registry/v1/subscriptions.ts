@@ -417,6 +417,16 @@ export interface BatchGetSubscriptionsRequest {
 export interface BatchGetSubscriptionsResponse {
   /** The records, in no particular order. */
   subscriptions: Subscription[];
+  /** Those whose secrets were asked for and cannot be opened now: they exist, and the others are not held up. */
+  sealed: SealedSubscription[];
+}
+
+/** A subscription whose secrets cannot be opened. */
+export interface SealedSubscription {
+  /** The id. */
+  id: string;
+  /** Why, for the operator. */
+  reason: string;
 }
 
 /** Which subscriptions. */
@@ -2033,13 +2043,16 @@ export const BatchGetSubscriptionsRequest: MessageFns<BatchGetSubscriptionsReque
 };
 
 function createBaseBatchGetSubscriptionsResponse(): BatchGetSubscriptionsResponse {
-  return { subscriptions: [] };
+  return { subscriptions: [], sealed: [] };
 }
 
 export const BatchGetSubscriptionsResponse: MessageFns<BatchGetSubscriptionsResponse> = {
   encode(message: BatchGetSubscriptionsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.subscriptions) {
       Subscription.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.sealed) {
+      SealedSubscription.encode(v!, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -2065,6 +2078,14 @@ export const BatchGetSubscriptionsResponse: MessageFns<BatchGetSubscriptionsResp
             message.subscriptions.push(Subscription.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.sealed.push(SealedSubscription.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2085,6 +2106,74 @@ export const BatchGetSubscriptionsResponse: MessageFns<BatchGetSubscriptionsResp
   ): BatchGetSubscriptionsResponse {
     const message = createBaseBatchGetSubscriptionsResponse();
     message.subscriptions = object.subscriptions?.map((e) => Subscription.fromPartial(e)) || [];
+    message.sealed = object.sealed?.map((e) => SealedSubscription.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSealedSubscription(): SealedSubscription {
+  return { id: "", reason: "" };
+}
+
+export const SealedSubscription: MessageFns<SealedSubscription> = {
+  encode(message: SealedSubscription, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SealedSubscription {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSealedSubscription();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<SealedSubscription>, I>>(base?: I): SealedSubscription {
+    return SealedSubscription.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SealedSubscription>, I>>(object: I): SealedSubscription {
+    const message = createBaseSealedSubscription();
+    message.id = object.id ?? "";
+    message.reason = object.reason ?? "";
     return message;
   },
 };
@@ -3180,7 +3269,10 @@ export const SubscriptionServiceService = {
       Buffer.from(GetSubscriptionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetSubscriptionResponse => GetSubscriptionResponse.decode(value),
   },
-  /** Reads many subscriptions in one round trip; those that do not exist are left out. */
+  /**
+   * Reads many subscriptions in one round trip; those that do not exist are left out, and one that cannot be opened
+   * does not hold up the others.
+   */
   batchGetSubscriptions: {
     path: "/pushfleet.registry.v1.SubscriptionService/BatchGetSubscriptions" as const,
     requestStream: false as const,
@@ -3285,7 +3377,10 @@ export interface SubscriptionServiceServer extends UntypedServiceImplementation 
    * NOT_FOUND: there is none, or its lease has ended.
    */
   getSubscription: handleUnaryCall<GetSubscriptionRequest, GetSubscriptionResponse>;
-  /** Reads many subscriptions in one round trip; those that do not exist are left out. */
+  /**
+   * Reads many subscriptions in one round trip; those that do not exist are left out, and one that cannot be opened
+   * does not hold up the others.
+   */
   batchGetSubscriptions: handleUnaryCall<BatchGetSubscriptionsRequest, BatchGetSubscriptionsResponse>;
   /** Lists subscriptions in the order of their ids, without secrets. */
   listSubscriptions: handleUnaryCall<ListSubscriptionsRequest, ListSubscriptionsResponse>;
@@ -3358,7 +3453,10 @@ export interface SubscriptionServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetSubscriptionResponse) => void,
   ): ClientUnaryCall;
-  /** Reads many subscriptions in one round trip; those that do not exist are left out. */
+  /**
+   * Reads many subscriptions in one round trip; those that do not exist are left out, and one that cannot be opened
+   * does not hold up the others.
+   */
   batchGetSubscriptions(
     request: BatchGetSubscriptionsRequest,
     callback: (error: ServiceError | null, response: BatchGetSubscriptionsResponse) => void,
