@@ -5,7 +5,7 @@ import type { Attempt, DeadLetter } from './attempt.ts';
 import type { Buried } from './books.ts';
 import { attemptSignal, type CallNews } from './calls.ts';
 import { type DeliveryStores, deliveryStores, forgetAll } from './delivery-stores.ts';
-import { decodeJson, encodeJob, encodeJson, type Job, type Reference } from './job.ts';
+import { decodeJson, encodeJob, type Job } from './job.ts';
 import { keyOf, laneKey, nameOf, type SubscriptionRef, slotOf } from './place.ts';
 
 /** Part of a list, newest first. */
@@ -35,7 +35,7 @@ export interface DeliveryControl {
   /** @throws PushfleetError `request_invalid` for a `before` that no page gave */
   deadLetters(of: SubscriptionRef, before: string | undefined, limit: number): Promise<Page<DeadLetter>>;
   /**
-   * Delivers a dead letter again, with a full schedule of attempts.
+   * Delivers a dead letter again, with a full schedule of attempts; settles once that is on record.
    *
    * @throws PushfleetError `not_found`
    */
@@ -100,10 +100,7 @@ class Control implements DeliveryControl {
         `There is no dead letter ${quote(letter)}: it was delivered again, its time is over, or it never was.`,
       );
     }
-    const reference: Reference = { owed: decodeJson<Buried>(entry.body).owed, attempts: 0 };
-    await this.#stores.lanes.append([{ key: laneKey(this.#stores.kind, of), body: encodeJson(reference) }]);
-    await this.#put(of, { kind: 'nudge', ...nameOf(of) });
-    await this.#stores.dead.remove([entry.sequence]);
+    await this.#put(of, { kind: 'redeliver', ...nameOf(of), letter: entry.sequence });
   }
 
   async redeliverAll(of: SubscriptionRef): Promise<void> {

@@ -57,8 +57,13 @@ export type Job =
     }
   /** Asks for nothing: whoever is handed it owns the slot. */
   | { readonly kind: 'knock' }
-  /** All dead letters of a subscription, once more. */
-  | { readonly kind: 'redeliver'; readonly namespace: Namespace; readonly id: string }
+  /** A dead letter of a subscription once more, or all of them. */
+  | {
+      readonly kind: 'redeliver';
+      readonly namespace: Namespace;
+      readonly id: string;
+      readonly letter?: number;
+    }
   /** A call that no publication is behind. */
   | {
       readonly kind: 'call';

@@ -28,6 +28,7 @@ export interface Machinery {
   readonly expander: Expander;
   readonly calls: Calls;
   readonly replays: Replays;
+  readonly selections: Selections;
 }
 
 /** Puts the parts together. @param closing aborts when the worker closes: nothing is waited for any more */
@@ -40,17 +41,18 @@ export function wireMachinery(o: DeliveryOptions, patiently: Patiently, closing:
   const books = new Books({ ...stores, owed, limits, patiently, log });
   const subscribers = new Subscribers(registry, subscriptionKind);
   const deletions = new Deletions(backbone.ledger('deletions'), log);
+  const selections = new Selections(log);
   const common = {
     ...{ ...stores, books, owed, subscribers, deletions, news },
     ...{ backbone, courier, patiently, log },
-    selections: new Selections(log),
+    selections,
   };
   const settling = new Settling({ ...common, limits });
   const onStop = settling.stop.bind(settling);
   const lanes = new LaneBook({ ...common, shelf: stores.lanes, revocations, limits, onStop });
   const expansion = { subscriptionKind, registry, queueMs: limits.queueMs };
   return {
-    ...{ queue: stores.queue, owed, books, subscribers, deletions, lanes },
+    ...{ queue: stores.queue, owed, books, subscribers, deletions, lanes, selections },
     dispatch: new Dispatch({ ...common, lanes, settling, limits }),
     expander: new Expander({ ...common, ...expansion }),
     calls: new Calls({ ...common, signals: backbone.signals, limits }),

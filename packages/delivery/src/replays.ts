@@ -1,4 +1,4 @@
-import type { Shelf } from '@pushfleet/bus';
+import type { Shelf, ShelfEntry } from '@pushfleet/bus';
 import {
   type Backbone,
   type Cursor,
@@ -13,7 +13,7 @@ import type { HookNews } from './hooks.ts';
 import { decodeJson, type Job, type Owed } from './job.ts';
 import type { OwedShelf } from './owed-shelf.ts';
 import type { Patiently } from './patience.ts';
-import { keyOf, laneKey, slotOf } from './place.ts';
+import { keyOf, laneKey, type SubscriptionRef, slotOf } from './place.ts';
 import type { Selections } from './selections.ts';
 import type { Subscribers } from './subscribers.ts';
 
@@ -135,21 +135,42 @@ export class Replays {
     return { found, after, over: true };
   }
 
+  /** Lays dead letters on their lane: the one that is named, or all. */
   async redeliver(job: Extract<Job, { kind: 'redeliver' }>): Promise<void> {
-    for (let after = 0; ; ) {
-      const letters = await this.#o.patiently('dead letters', () =>
-        this.#o.dead.read(keyOf(job), after, lettersAtOnce),
-      );
-      for (const { sequence, body } of letters) {
-        await this.#o.books.shelveReference(job, { owed: decodeJson<Buried>(body).owed, attempts: 0 });
-        after = sequence;
-      }
-      await this.#o.patiently('dead letters', () =>
-        this.#o.dead.remove(letters.map(({ sequence }) => sequence)),
-      );
-      if (letters.length < lettersAtOnce) break;
+    const { letter } = job;
+    if (letter === undefined) {
+      await this.#layAll(job);
+    } else {
+      const only = await this.#o.patiently('a dead letter', () => this.#o.dead.get(letter));
+      if (only !== undefined) await this.#lay(job, [only]);
     }
     await this.#o.books.nudge({ ref: job, slot: slotOf(job) });
+  }
+
+  /** Those that lie there now: one that is given up again meanwhile waits for whoever asks again. */
+  async #layAll(ref: SubscriptionRef): Promise<void> {
+    const [last] = await this.#o.patiently('dead letters', () =>
+      this.#o.dead.newest(keyOf(ref), undefined, 1),
+    );
+    for (let after = 0; last !== undefined && after < last.sequence; ) {
+      const from = after;
+      const page = await this.#o.patiently('dead letters', () =>
+        this.#o.dead.read(keyOf(ref), from, lettersAtOnce),
+      );
+      await this.#lay(
+        ref,
+        page.filter(({ sequence }) => sequence <= last.sequence),
+      );
+      after = page.at(-1)?.sequence ?? last.sequence;
+    }
+  }
+
+  async #lay(ref: SubscriptionRef, letters: readonly ShelfEntry[]): Promise<void> {
+    if (letters.length === 0) return;
+    const references = letters.map(({ body }) => ({ owed: decodeJson<Buried>(body).owed, attempts: 0 }));
+    await this.#o.books.shelveReferences(ref, references);
+    const sequences = letters.map(({ sequence }) => sequence);
+    await this.#o.patiently('dead letters', () => this.#o.dead.remove(sequences));
   }
 }
 

@@ -8,6 +8,8 @@ const mostHeld = 10_000;
 /** The selections that this worker has met, each compiled once. */
 export class Selections {
   readonly #log: Log;
+  /** Judgements that an expression failed at; it selects nothing then. */
+  failures = 0;
   readonly #held = new Map<string, (publication: Publication) => boolean>();
 
   constructor(log: Log) {
@@ -29,7 +31,7 @@ export class Selections {
 
   #compile(selection: Selection): (publication: Publication) => boolean {
     try {
-      return compileSelection(selection);
+      return compileSelection(selection, () => this.failures++);
     } catch (error) {
       // It was compiled when the subscription was made: another release knew something that this one does not.
       this.#log.error({ err: error, selection }, 'a selection cannot be understood; it selects nothing');

@@ -3,6 +3,7 @@ import type { Books } from './books.ts';
 import type { Dispatch } from './dispatch.ts';
 import type { Expander } from './expander.ts';
 import type { LaneBook } from './lane-book.ts';
+import type { Selections } from './selections.ts';
 import type { Shares } from './shares.ts';
 
 /** What an operator sees of a worker beside its attempts, which its courier counts. */
@@ -14,6 +15,7 @@ export function declareDeliveryMetrics(
     readonly expander: Expander;
     readonly slots: Shares;
     readonly books: Books;
+    readonly selections: Selections;
   },
 ): void {
   metrics.gauge(
@@ -47,5 +49,10 @@ export function declareDeliveryMetrics(
     'pushfleet_delivery_attempts_dropped',
     { description: 'Attempts that could not be kept for the owners of their subscriptions.' },
     () => of.books.dropped,
+  );
+  metrics.total(
+    'pushfleet_delivery_selection_failures',
+    { description: 'Conditions of subscriptions that failed at a publication, which is not delivered then.' },
+    () => of.selections.failures,
   );
 }

@@ -56,7 +56,7 @@ export const outboundFields = {
   outboundConnections: field.integer({
     env: 'PUSHFLEET_OUTBOUND_CONNECTIONS_PER_ORIGIN',
     doc: 'The most connections of one instance to one scheme, host and port. Further calls wait for one, within their own time.',
-    fallback: 64,
+    fallback: 512,
     min: 1,
     max: 10_000,
   }),

@@ -258,7 +258,7 @@ describe('Subscriptions', () => {
     });
     const first = await clock.create(draft({ id: 'a', expiresAt: new Date(now + 600_000) }));
     now += 600_000;
-    assert.deepEqual(await clock.getMany(namespace, ['a']), []);
+    assert.deepEqual((await clock.getMany(namespace, ['a'])).subscriptions, []);
     await clock.delete(namespace, 'a');
     assert.ok((await clock.create(draft({ id: 'a' }))).revision > first.revision);
   });
