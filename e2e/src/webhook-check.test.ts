@@ -63,6 +63,18 @@ test('a duplicate of a duplicate needs a disruption of its own', () => {
   assert.equal(countAgain(observed), 2);
 });
 
+test('an attempt on its way at a disruption may be on record twice, and be taken twice much later', () => {
+  const rest = [receipt(1, 'b'), receipt(2, 'c')];
+  const twice = (hung: Receipt) => findings([...rest, hung, receipt(60_000, 'a'), receipt(60_100, 'a')]);
+  assert.deepEqual(twice(receipt(9_900, 'a', 0)), {});
+  assert.deepEqual(twice(receipt(13_000, 'a', 0)), { doubled: 1 });
+  assert.deepEqual(
+    findings([...rest, receipt(9_900, 'a', 0), ...[60_000, 60_100, 60_200].map((at) => receipt(at, 'a'))]),
+    { doubled: 1 },
+    'once for each disruption',
+  );
+});
+
 test('in order means that the predecessor was accepted', () => {
   const inOrder = { ordered: true };
   assert.deepEqual(findings(allFrom(0), inOrder), {});

@@ -109,19 +109,34 @@ function lost({ endpoint: { endpoint, owed }, receipts }: Visits): string[] {
     });
 }
 
-/** What was under way or accepted near a disruption may not be on record; then it comes again. */
-function unsettled(receipt: Receipt, again: Receipt, { disruptions, windowMs }: Observed): boolean {
+/** What was under way or answered near a disruption may not be on record; then it comes again. */
+function touches({ from, to }: Disruption, receipt: Receipt, again: Receipt, windowMs: number): boolean {
   const { at, answeredAt = at } = receipt;
-  return disruptions.some(({ from, to }) => at <= to && answeredAt >= from - windowMs && again.at >= from);
+  return at <= to && answeredAt >= from - windowMs && again.at >= from;
 }
 
+const unsettled = (receipt: Receipt, again: Receipt, { disruptions, windowMs }: Observed): boolean =>
+  disruptions.some((disruption) => touches(disruption, receipt, again, windowMs));
+
+/**
+ * An attempt that was on its way at a disruption may be on record twice from then on, and be taken twice in the end:
+ * each disruption explains one receipt more.
+ */
 function doubled({ receipts }: Visits, observed: Observed): string[] {
-  const last = new Map<string, Receipt>();
-  return receipts.flatMap((receipt) => {
-    const before = last.get(receipt.id);
-    if (accepted(receipt)) last.set(receipt.id, receipt);
-    if (before === undefined || unsettled(before, receipt, observed)) return [];
-    return [told(receipt, `came again, accepted at ${Math.round(before.answeredAt ?? before.at)}`)];
+  return [...Map.groupBy(receipts, ({ id }) => id).values()].flatMap((attempts) => {
+    const first = attempts.findIndex(accepted);
+    if (first < 0) return [];
+    const causes = new Set(observed.disruptions);
+    return attempts.slice(first + 1).flatMap((again, i) => {
+      const before = attempts.slice(0, first + 1 + i);
+      const cause = [...causes].find((one) =>
+        before.some((receipt) => touches(one, receipt, again, observed.windowMs)),
+      );
+      if (cause === undefined)
+        return [told(again, `came again, accepted at ${Math.round(before[first]?.at ?? 0)}`)];
+      causes.delete(cause);
+      return [];
+    });
   });
 }
 

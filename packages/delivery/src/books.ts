@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { ShelfDraft } from '@pushfleet/bus';
 import type { Log } from '@pushfleet/runtime';
 import type { Attempt, PublicationRef } from './attempt.ts';
 import { type DeliveryStores, forgetAll } from './delivery-stores.ts';
@@ -97,27 +98,28 @@ export class Books {
     );
   }
 
-  /** Lays the delivery at the end of its lane. */
+  /**
+   * Lays the delivery at the end of its lane. An entry of the queue that has come again, because a worker or the broker
+   * died in between, lays it there once.
+   */
   shelve(delivery: Delivery): Promise<void> {
-    return this.#o.patiently('a delivery that waits', async () =>
-      this.shelveReference(delivery.lane.ref, await this.#refer(delivery)),
-    );
+    const { lane, owed, record } = delivery;
+    const stored = record.on === 'queue' ? record.entry.time : randomUUID();
+    const id = shortHash(`${lane.key}\0${owed.cursor}\0${stored}`);
+    return this.#o.patiently('a delivery that waits', async () => {
+      await this.#o.lanes.append([this.#laneDraft(lane.ref, id, await this.#refer(delivery))]);
+    });
   }
 
-  /** Lays a delivery at the end of a lane. */
-  shelveReference(ref: SubscriptionRef, reference: Reference): Promise<void> {
-    return this.shelveReferences(ref, [reference]);
-  }
-
-  /** Lays deliveries at the end of a lane, in this order. */
+  /** Lays deliveries at the end of a lane, in this order, also those that lay there before. */
   shelveReferences(ref: SubscriptionRef, references: readonly Reference[]): Promise<void> {
-    const drafts = references.map((reference) => ({
-      key: laneKey(this.#o.kind, ref),
-      id: randomUUID(),
-      body: encodeJson(reference),
-      ttlMs: this.#o.limits.queueMs,
-    }));
+    const drafts = references.map((reference) => this.#laneDraft(ref, randomUUID(), reference));
     return this.#o.patiently('a delivery that waits', async () => void (await this.#o.lanes.append(drafts)));
+  }
+
+  #laneDraft(ref: SubscriptionRef, id: string, reference: Reference): ShelfDraft {
+    const key = laneKey(this.#o.kind, ref);
+    return { key, id, body: encodeJson(reference), ttlMs: this.#o.limits.queueMs };
   }
 
   /** Says to the owner of the lane's slot, this worker or another, that something lies there. */

@@ -22,6 +22,11 @@ export class Entry {
     this.#onDone(this);
   }
 
+  /** When it was stored, Unix time in milliseconds. */
+  get time(): number {
+    return this.#taken.time;
+  }
+
   extend(now: number): void {
     this.termSince = now;
     this.#taken.extend();

@@ -135,6 +135,8 @@ export class LaneBook {
 
   /** What may be done with the lane now; where that is not known it is found out. */
   standing(lane: Lane): Standing {
+    // Its slot has passed on, and something that was read for it came late: it is another's to deliver now.
+    if (this.#lanes.get(lane.key) !== lane) return 'unknown';
     if (lane.gone || lane.ended) return 'ended';
     if (this.#leaving.has(lane.slot)) return 'held';
     if (lane.subscription === undefined) this.#load(lane);
