@@ -71,7 +71,7 @@ describe('an address that carries an IPv4 one is judged by both', () => {
   }
 
   test('and others by themselves alone', () => {
-    for (const address of ['10.1.2.3', '::', '::1', '2606:4700::a01:203', 'fe80::a01:203']) {
+    for (const address of ['10.1.2.3', '::1', '2606:4700::a01:203', 'fe80::a01:203']) {
       assert.equal(layersOf(parseIp(address)).length, 1, address);
     }
   });

@@ -117,7 +117,8 @@ function embedded(parts: readonly number[]): readonly Ip[] {
   // RFC 4380: the server, and the client with its bits inverted.
   if (begins(0x2001, 0)) return [at(6, 0xffff), at(2)];
   const last =
-    (begins(0, 0, 0, 0, 0, 0) && ((parts[6] as number) > 0 || (parts[7] as number) > 1)) ||
+    // All but ::1, which is loopback itself.
+    (begins(0, 0, 0, 0, 0, 0) && !(parts[6] === 0 && parts[7] === 1)) ||
     begins(0, 0, 0, 0, 0, 0xffff) ||
     begins(0, 0, 0, 0, 0xffff, 0) ||
     begins(0x64, 0xff9b, 0, 0, 0, 0) ||
