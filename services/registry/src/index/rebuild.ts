@@ -39,20 +39,38 @@ export async function rebuild(
   for (const namespace of wanted ?? []) await claim(o, namespace);
   const begun = new Set(wanted);
   const { head, pages } = await o.ledger.read();
+  let filling: Promise<void> = Promise.resolve();
   for await (const page of pages) {
+    await filling;
     o.signal.throwIfAborted();
-    if (!(await o.lock.keep())) throw new Error('another instance rebuilds the index now');
-    const changes = page.flatMap((entry) => o.changeOf(entry) ?? []);
-    for (const [namespace, own] of Map.groupBy(changes, namespaceOf)) {
+    const groups = Map.groupBy(
+      page.flatMap((entry) => o.changeOf(entry) ?? []),
+      namespaceOf,
+    );
+    for (const [namespace, own] of groups) {
       latest.set(namespace, revisionOf(own.at(-1) as IndexChange));
-      if (wanted !== undefined && !wanted.has(namespace)) continue;
-      if (!begun.has(namespace)) await claim(o, namespace);
-      begun.add(namespace);
-      await fill(o, namespace, own);
+      if (wanted !== undefined && !wanted.has(namespace)) groups.delete(namespace);
     }
+    // The log is read on meanwhile, one page ahead.
+    filling = fillAll(o, groups, begun);
+    filling.catch(() => {});
   }
+  await filling;
   for (const namespace of begun) await finish(o, namespace, head);
   return { era: o.era, latest, to: head };
+}
+
+async function fillAll(
+  o: RebuildOptions,
+  groups: ReadonlyMap<Namespace, readonly IndexChange[]>,
+  begun: Set<Namespace>,
+): Promise<void> {
+  if (!(await o.lock.keep())) throw new Error('another instance rebuilds the index now');
+  for (const [namespace, changes] of groups) {
+    if (!begun.has(namespace)) await claim(o, namespace);
+    begun.add(namespace);
+    await fill(o, namespace, changes);
+  }
 }
 
 async function claim({ store, era, lock }: RebuildOptions, namespace: Namespace): Promise<void> {

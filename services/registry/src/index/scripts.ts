@@ -66,9 +66,10 @@ local function take(id)
   return old
 end
 
+local records, filters, wildcards = {}, 0, {}
 local function enter(revision, id, record, tail, old)
   local new = parse(record)
-  redis.call('ZADD', all, 0, record)
+  records[#records + 1], records[#records + 2] = 0, record
   redis.call('ZADD', prefix .. 'own:' .. new.owner, 0, id)
   if new.region == '-' then return end
   local since = ''
@@ -82,19 +83,28 @@ local function enter(revision, id, record, tail, old)
   end
   local key = prefix .. new.kind .. ':' .. new.filter
   redis.call('ZADD', key, 0, new.region .. id .. ' ' .. since .. ' ' .. tail)
-  if redis.call('ZCARD', key) == 1 then
-    redis.call('HINCRBY', KEYS[1], 'f', 1)
-    if new.wildcard == 'w' then redis.call('ZADD', wild, 0, new.kind .. new.filter) end
-  end
+  if redis.call('ZCARD', key) > 1 then return end
+  filters = filters + 1
+  if new.wildcard == 'w' then wildcards[#wildcards + 1], wildcards[#wildcards + 2] = 0, new.kind .. new.filter end
+end
+
+local function flush()
+  if #records > 0 then redis.call('ZADD', all, unpack(records)) end
+  if #wildcards > 0 then redis.call('ZADD', wild, unpack(wildcards)) end
+  if filters > 0 then redis.call('HINCRBY', KEYS[1], 'f', filters) end
+  records, filters, wildcards = {}, 0, {}
 end
 
 for i = 7, #ARGV, 4 do
   local revision, id, record, tail = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   if tonumber(revision) > mark then
-    local old = take(id)
+    local old = fence == '' and take(id) or nil
     if record ~= '' then enter(revision, id, record, tail, old) end
+    -- A reading of the log has each subscription once, and the namespace was empty; a step may have it again.
+    if fence == '' or #records >= 400 then flush() end
   end
 end
+flush()
 if fence ~= '' then return 0 end
 if to > mark then
   redis.call('HSET', KEYS[1], 'r', ARGV[5], 'at', ARGV[6])
