@@ -108,6 +108,11 @@ export class Dispatch {
       this.#meet(twin, delivery);
       return;
     }
+    if (record.on === 'queue' && record.entry.again) {
+      // Whoever had it in hand may have laid it on its lane before: there it lies once.
+      this.#shelve(delivery);
+      return;
+    }
     this.#wait(delivery);
     this.#pump(lane);
   }

@@ -22,6 +22,11 @@ export class Entry {
     this.#onDone(this);
   }
 
+  /** It was in somebody's hands before. */
+  get again(): boolean {
+    return this.#taken.again;
+  }
+
   /** When it was stored, Unix time in milliseconds. */
   get time(): number {
     return this.#taken.time;
