@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ShelfDraft } from '@pushfleet/bus';
 import type { Log } from '@pushfleet/runtime';
 import type { Attempt, PublicationRef } from './attempt.ts';
@@ -24,6 +25,8 @@ export interface BooksOptions extends DeliveryStores {
   readonly log: Log;
 }
 
+/** Attempts are written together, so long after the first, in milliseconds: each alone would be a write. */
+const attemptsMs = 10;
 /** Attempts that may wait to be written; beyond, they are dropped and counted. */
 const mostPending = 10_000;
 /** Replays of one subscription that may wait for room on its lane. */
@@ -193,8 +196,8 @@ export class Books {
   }
 
   async #writeAttempts(): Promise<void> {
-    await new Promise(setImmediate);
     while (this.#attempts.length > 0) {
+      await sleep(attemptsMs);
       const batch = this.#attempts;
       this.#attempts = [];
       try {

@@ -3,7 +3,7 @@ import type { Attempt, Outcome } from './attempt.ts';
 import { type Books, publicationRef } from './books.ts';
 import type { Courier } from './courier.ts';
 import type { Deletions } from './deletions.ts';
-import type { Entry, Record } from './entry.ts';
+import type { EntriesInHand, Record } from './entry.ts';
 import type { Owed } from './job.ts';
 import type { Delivery, Lane } from './lane.ts';
 import type { LaneBook } from './lane-book.ts';
@@ -23,6 +23,7 @@ export interface DispatchLimits {
 
 export interface DispatchOptions {
   readonly lanes: LaneBook;
+  readonly entries: EntriesInHand;
   readonly books: Books;
   readonly deletions: Deletions;
   readonly courier: Courier;
@@ -36,8 +37,6 @@ export interface DispatchOptions {
  */
 const patienceMs = 1_000;
 const sweepMs = 250;
-/** An entry that stays longer has its term extended as often, in milliseconds. */
-const extendMs = 3_000;
 /** Deliveries that may wait for one receiver in memory; further ones go to its shelf at once. */
 const mostWaiting = 64;
 /** How often it is looked whether a slot that is left is empty, in milliseconds. */
@@ -56,7 +55,6 @@ export class Dispatch {
   readonly #waiting = new Set<Delivery>();
   /** Have their lane's permit, and wait for room. */
   readonly #ready = new Set<Delivery>();
-  readonly #entries = new Set<Entry>();
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -83,16 +81,6 @@ export class Dispatch {
     this.#closed = true;
     clearInterval(this.#timer);
   }
-
-  /** Keeps the entry's term while it is open. */
-  hold(entry: Entry): void {
-    this.#entries.add(entry);
-  }
-
-  /** The entry is done with. */
-  readonly release = (entry: Entry): void => {
-    this.#entries.delete(entry);
-  };
 
   /** Takes a delivery in; its record is settled when it is delivered, on record elsewhere, or unwanted. */
   offer(ref: SubscriptionRef, owed: Owed, attempts: number, record: Record): void {
@@ -339,12 +327,7 @@ export class Dispatch {
       // Where its lane is not known yet the registry is slow, not the receiver.
       if (delivery.lane.subscription !== undefined) this.#shelve(delivery);
     }
-    for (const entry of this.#entries) {
-      if (now - entry.termSince < extendMs) break;
-      this.#entries.delete(entry);
-      this.#entries.add(entry);
-      entry.extend(now);
-    }
+    this.#o.entries.extend(now);
   }
 
   /** What is cut short by the end of the worker is on record; anything else is a bug. */

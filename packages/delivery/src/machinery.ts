@@ -4,6 +4,7 @@ import { Calls } from './calls.ts';
 import { Deletions } from './deletions.ts';
 import { deliveryStores } from './delivery-stores.ts';
 import { Dispatch } from './dispatch.ts';
+import { EntriesInHand } from './entry.ts';
 import { Expander } from './expander.ts';
 import { createHookNews } from './hooks.ts';
 import { LaneBook } from './lane-book.ts';
@@ -24,6 +25,7 @@ export interface Machinery {
   readonly subscribers: Subscribers;
   readonly deletions: Deletions;
   readonly lanes: LaneBook;
+  readonly entries: EntriesInHand;
   readonly dispatch: Dispatch;
   readonly expander: Expander;
   readonly calls: Calls;
@@ -51,9 +53,11 @@ export function wireMachinery(o: DeliveryOptions, patiently: Patiently, closing:
   const onStop = settling.stop.bind(settling);
   const lanes = new LaneBook({ ...common, shelf: stores.lanes, revocations, limits, onStop });
   const expansion = { subscriptionKind, registry, queueMs: limits.queueMs };
+  const entries = new EntriesInHand();
   return {
     ...{ queue: stores.queue, owed, books, subscribers, deletions, lanes, selections },
-    dispatch: new Dispatch({ ...common, lanes, settling, limits }),
+    entries,
+    dispatch: new Dispatch({ ...common, entries, lanes, settling, limits }),
     expander: new Expander({ ...common, ...expansion }),
     calls: new Calls({ ...common, signals: backbone.signals, limits }),
     replays: new Replays({ ...common, limits, closing }),

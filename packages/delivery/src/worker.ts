@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { queueSlots, type Taken } from '@pushfleet/bus';
 import type { Namespace } from '@pushfleet/core';
 import type { Part } from '@pushfleet/runtime';
-import { Entry } from './entry.ts';
+import type { Entry } from './entry.ts';
 import { decodeJob, encodeJob, type Job, type Owed } from './job.ts';
 import { type Machinery, wireMachinery } from './machinery.ts';
 import type { DeliveryOptions } from './options.ts';
@@ -76,7 +76,8 @@ class Worker implements Part {
     clearInterval(this.#audit);
     this.#closing.abort();
     this.#deadline = this.#closing.signal;
-    const { books, dispatch, lanes, deletions, subscribers } = this.#parts;
+    const { books, entries, dispatch, lanes, deletions, subscribers } = this.#parts;
+    entries.tell();
     for (const one of [dispatch, lanes, deletions, subscribers]) one.close();
     await Promise.all([this.#readings?.stop(), this.#slots.stop()]);
     await books.flush();
@@ -95,6 +96,7 @@ class Worker implements Part {
       stop: async () => {
         leaving.abort();
         await this.#parts.dispatch.leave(slot, this.#deadline);
+        this.#parts.entries.tell();
         await owning.stop();
         this.#entered.delete(slot);
         for (const lane of this.#parts.lanes.ofSlot(slot)) {
@@ -149,8 +151,7 @@ class Worker implements Part {
       return;
     }
     const open = 'ids' in job ? job.ids.length : 1;
-    const entry = new Entry(taken, open, Date.now(), this.#parts.dispatch.release);
-    this.#parts.dispatch.hold(entry);
+    const entry = this.#parts.entries.take(taken, open);
     void this.#work(job, entry).catch((error: unknown) => {
       if (!(error instanceof Stopped))
         this.#o.log.error({ err: error, job: job.kind }, 'work failed; once more');
