@@ -181,15 +181,10 @@ export function queueing(under: () => BusUnderTest): void {
       await other.close();
       dying.taken[0]?.done(); // nobody hears it
       await queue.put([entry(slot, '3')]);
-      await until(() => heir.taken.length === 3, 'all three');
-      assert.deepEqual(heir.texts.toSorted(), ['1', '2', '3']);
-      assert.deepEqual(
-        heir.taken
-          .filter(({ again }) => again)
-          .map(textOf)
-          .toSorted(),
-        ['1', '2'],
-      );
+      await until(() => new Set(heir.texts).size === 3, 'all three');
+      // On a busy machine one may come again to the heir too: what the dead one had in hand does in any case.
+      const again = heir.taken.filter((taken) => taken.again).map(textOf);
+      assert.ok(again.includes('1') && again.includes('2'), again.join());
       await stop();
     });
 
