@@ -105,7 +105,7 @@ async function underLoad(url: string, run: string, fault: (backbone: JetStreamBa
   await load.start(run);
   const some = async () => {
     const before = [load.acknowledged, load.taken.size] as const;
-    const more = () => load.acknowledged > before[0] + 200 && load.taken.size > before[1] + 200;
+    const more = () => load.acknowledged > before[0] + 500 && load.taken.size > before[1] + 500;
     // Three servers with a group of replicas for each slot need seconds to agree again on a busy machine.
     await until(more, 'some that are acknowledged and taken', 120_000);
   };
