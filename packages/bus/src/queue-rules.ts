@@ -22,6 +22,11 @@ export interface QueueTerms {
 
 export const queueTerms: QueueTerms = { termMs: 10_000, silenceMs: 5_000 };
 
+/** An owner that was not confirmed for so long counts itself as lost, in milliseconds: a pull may take most of a silence. */
+export const doubtMs = ({ silenceMs }: QueueTerms): number => 1.5 * silenceMs;
+/** The doubt begins before the slot passes on, and is looked for every half second. */
+export const lapseMsOf = (terms: QueueTerms): number => doubtMs(terms) + 500;
+
 const entryId = /^[A-Za-z0-9_-]{1,64}$/;
 const queueName = /^[a-z0-9_-]{1,32}$/;
 

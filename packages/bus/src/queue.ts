@@ -54,7 +54,16 @@ export interface Queue {
   appointments(slot: number, key: string): Promise<number>;
   /**
    * Hands out the entries of a slot, at most `most` in hand at once. While another process owns the slot, nothing
-   * comes; the slot passes on when its owner stops, or some seconds after it died. `on` must not throw.
+   * comes; the slot passes on when its owner stops, or some seconds after it died or was held up. `on` must not throw.
+   *
+   * @param onLost the slot may have passed on: until something is handed out again it is another's
    */
-  own(slot: number, most: number, on: (taken: Taken) => void): Promise<{ stop(): Promise<void> }>;
+  own(
+    slot: number,
+    most: number,
+    on: (taken: Taken) => void,
+    onLost?: () => void,
+  ): Promise<{ stop(): Promise<void> }>;
+  /** So long after its slot has passed on an owner that was held up knows at the latest, in milliseconds. */
+  readonly lapseMs: number;
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type NatsCluster, startNats, until } from '@pushfleet/contract';
@@ -105,7 +106,10 @@ async function underLoad(url: string, run: string, fault: (backbone: JetStreamBa
   await load.start(run);
   const some = async () => {
     const before = [load.acknowledged, load.taken.size] as const;
-    const more = () => load.acknowledged > before[0] + 500 && load.taken.size > before[1] + 500;
+    const more = () => {
+      assert.deepEqual(load.refused, []);
+      return load.acknowledged > before[0] + 500 && load.taken.size > before[1] + 500;
+    };
     // Three servers with a group of replicas for each slot need seconds to agree again on a busy machine.
     await until(more, 'some that are acknowledged and taken', 120_000);
   };
@@ -184,6 +188,53 @@ describe('a queue on one server', () => {
     );
     await stop();
     await backbone.close();
+  });
+
+  it('tells an owner that its slot has passed on, and one that is cut off that it may have', async () => {
+    const backbones = [await connected(nats.url), await connected(nats.url)] as const;
+    const owners = await Promise.all(
+      backbones.map(async (backbone) => {
+        const owner = { taken: 0, lost: 0 };
+        const on = (one: Taken) => {
+          owner.taken++;
+          one.done();
+        };
+        const onLost = () => owner.lost++;
+        return Object.assign(owner, await backbone.queue('webhook').own(11, 10, on, onLost));
+      }),
+    );
+    const queue = backbones[0].queue('webhook');
+    const put = () => queue.put([{ slot: 11, id: randomUUID(), body: new Uint8Array(1) }]);
+    const given = () => owners.reduce((sum, { taken }) => sum + taken, 0);
+    await put();
+    await until(() => given() === 1, 'the first');
+    // While all is well nobody is told anything, however long nothing comes.
+    await sleep(2 * queue.lapseMs);
+    assert.deepEqual(
+      owners.map(({ lost }) => lost),
+      [0, 0],
+    );
+    const [owner, heir] = owners[0]?.taken === 1 ? owners : owners.toReversed();
+    assert.ok(owner !== undefined && heir !== undefined);
+    const { connection, close } = await jetStreamManager(nats.url);
+    after(close);
+    await until(async () => {
+      // The broker may choose the same one again; then nothing was lost.
+      await connection.request(`$JS.API.CONSUMER.UNPIN.${stream}.slot-11`, '{"group":"owner"}');
+      await put();
+      await sleep(50);
+      return heir.taken > 0;
+    }, 'the slot to pass on');
+    await until(() => owner.lost === 1, 'the loss');
+
+    const before = given();
+    await nats.servers[0]?.kill('SIGKILL');
+    await until(() => heir.lost > 0, 'the doubt');
+    await nats.servers[0]?.restart();
+    await until(() => backbones.every(({ ready }) => ready), 'the return');
+    await put();
+    await until(() => given() > before, 'the slot once more', 20_000);
+    for (const { stop } of owners) await stop();
   });
 
   it('makes appointments due that were due while it was down, once', async () => {

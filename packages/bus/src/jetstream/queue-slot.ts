@@ -1,6 +1,6 @@
 import { createInbox, type Msg, nanos, type Subscription } from '@nats-io/transport-node';
 import type { Taken } from '../queue.ts';
-import { type QueueTerms, queueLimits } from '../queue-rules.ts';
+import { doubtMs, type QueueTerms, queueLimits } from '../queue-rules.ts';
 import { BrokerLines, statusOf } from './headers.ts';
 import { type Link, unavailable } from './link.ts';
 import type { Log } from './log.ts';
@@ -38,6 +38,7 @@ interface Pull {
   left: number;
   /** When it counts as lost: Unix time in milliseconds. */
   readonly lostAt: number;
+  readonly sentAt: number;
   /** It was sent without a pin: the first entry names ours. */
   readonly unpinned: boolean;
 }
@@ -50,6 +51,7 @@ export class SlotOwner implements Hands {
   readonly #place: SlotPlace;
   readonly #most: number;
   readonly #on: (taken: Taken) => void;
+  readonly #onLost: () => void;
   /** In hand, those first whose term ends first. */
   readonly #held = new Set<HeldEntry>();
   #inbox = '';
@@ -58,16 +60,19 @@ export class SlotOwner implements Hands {
   #pulls = 0;
   #pulledAt = 0;
   #pin: string | undefined;
+  /** When the broker knew this as the owner for certain, Unix time in milliseconds; undefined where it may not. */
+  #ownedAt: number | undefined;
   #soon: NodeJS.Immediate | undefined;
   /** When the consumer is looked after; it is out of reach until then. */
   #recoverAt: number | undefined;
   #told = false;
   #stopped = false;
 
-  constructor(place: SlotPlace, most: number, on: (taken: Taken) => void) {
+  constructor(place: SlotPlace, most: number, on: (taken: Taken) => void, onLost: () => void) {
     this.#place = place;
     this.#most = most;
     this.#on = on;
+    this.#onLost = onLost;
   }
 
   /** @throws PushfleetError `unavailable` where the consumer cannot be made now */
@@ -113,6 +118,7 @@ export class SlotOwner implements Hands {
       if (entry.endsAt > now) break;
       this.release(entry);
     }
+    if (this.#ownedAt !== undefined && now - this.#ownedAt >= doubtMs(this.#place.terms)) this.#lose();
     if (!this.#place.link.up || this.#stopped) return;
     if (this.#recoverAt !== undefined) {
       if (now >= this.#recoverAt) void this.#recover();
@@ -154,6 +160,7 @@ export class SlotOwner implements Hands {
       token: (this.#pulls++).toString(36),
       left: free,
       lostAt: Date.now() + ms + lateMs,
+      sentAt: Date.now(),
       unpinned: this.#pin === undefined,
     };
     this.#send(this.#pull.token, { batch: free, expires: nanos(ms) });
@@ -185,7 +192,9 @@ export class SlotOwner implements Hands {
     const pull = this.#pull;
     if (pull?.unpinned) this.#pin = pinOf(message) ?? this.#pin;
     if (pull !== undefined && --pull.left === 0) this.#pull = undefined;
-    const entry = new HeldEntry(this, reply, message.data, Date.now() + this.#place.terms.termMs);
+    const now = Date.now();
+    this.#ownedAt = now;
+    const entry = new HeldEntry(this, reply, message.data, now + this.#place.terms.termMs);
     this.#held.add(entry);
     this.#on(entry);
     if (this.#pull === undefined && this.#held.size < this.#most)
@@ -194,11 +203,27 @@ export class SlotOwner implements Hands {
 
   #onStatus(message: Msg): void {
     const status = statusOf(rawBlock(message));
-    if (status === wrongPin) this.#pin = undefined;
-    if (message.subject !== this.#inbox + this.#pull?.token) return;
+    if (status === wrongPin) {
+      this.#pin = undefined;
+      this.#lose();
+    } else if (message.subject === `${this.#inbox}pin`) this.#confirm(this.#pulledAt);
+    const pull = this.#pull;
+    if (pull === undefined || message.subject !== this.#inbox + pull.token) return;
+    if (over.has(status)) this.#confirm(pull.sentAt);
     this.#pull = undefined;
     if (over.has(status) || status === wrongPin) this.#fill();
     else this.#recoverAt = Date.now() + recoverMs * Math.random();
+  }
+
+  /** The broker took a question of the owner for its own then. */
+  #confirm(at: number): void {
+    if (this.#ownedAt !== undefined) this.#ownedAt = Math.max(this.#ownedAt, at);
+  }
+
+  #lose(): void {
+    if (this.#ownedAt === undefined) return;
+    this.#ownedAt = undefined;
+    this.#onLost();
   }
 
   /** The consumer may be gone, or without a leader. */

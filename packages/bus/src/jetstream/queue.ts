@@ -5,6 +5,7 @@ import {
   checkKey,
   checkMost,
   checkSlot,
+  lapseMsOf,
   type QueueTerms,
   queueTerms,
 } from '../queue-rules.ts';
@@ -43,6 +44,7 @@ export class JetStreamQueue implements Queue {
   readonly #stream: string;
   readonly #scope: string;
   readonly #terms: QueueTerms;
+  readonly lapseMs: number;
   readonly #appender: Appender;
   readonly #room: Room;
   readonly #gate = new Gate(openChanges);
@@ -60,6 +62,7 @@ export class JetStreamQueue implements Queue {
     this.#stream = queueStream(name);
     this.#scope = queueScope(name);
     this.#terms = { ...queueTerms, ...terms };
+    this.lapseMs = lapseMsOf(this.#terms);
     this.#appender = new Appender(broker.bulk);
     this.#room = new Room(
       () => this.#fill(),
@@ -100,7 +103,12 @@ export class JetStreamQueue implements Queue {
     return patiently(() => directCount(this.#broker.bulk, this.#stream, filter));
   }
 
-  async own(slot: number, most: number, on: (taken: Taken) => void): Promise<{ stop(): Promise<void> }> {
+  async own(
+    slot: number,
+    most: number,
+    on: (taken: Taken) => void,
+    onLost: () => void = () => {},
+  ): Promise<{ stop(): Promise<void> }> {
     checkSlot(slot);
     checkMost(most);
     const place = {
@@ -112,7 +120,7 @@ export class JetStreamQueue implements Queue {
       terms: this.#terms,
       answer: (reply: string, verdict: string) => this.#answer(reply, verdict),
     };
-    const owner = new SlotOwner(place, most, on);
+    const owner = new SlotOwner(place, most, on, onLost);
     await this.#gate.run(() => patiently(() => owner.begin()));
     this.#owners.add(owner);
     this.#wheel ??= setInterval(() => this.#tick(), tickMs).unref();

@@ -14,6 +14,7 @@ interface Entry {
 export interface Owner {
   readonly most: number;
   readonly on: (taken: Taken) => void;
+  readonly onLost: () => void;
   /** How many entries it has in hand. */
   held: number;
   /** Whether its process reaches the broker at this moment. */
@@ -54,7 +55,10 @@ export class Slot {
   /** Its process was lost: unless it comes back in time, the slot passes on, and it has to join again. */
   miss(owner: Owner): void {
     this.#clock.after(this.#terms.silenceMs, () => {
-      if (!owner.reachable()) this.leave(owner);
+      if (owner.reachable()) return;
+      this.leave(owner);
+      // Its own clock tells it, wherever the broker is.
+      owner.onLost();
     });
   }
 

@@ -6,6 +6,7 @@ import {
   checkKey,
   checkMost,
   checkSlot,
+  lapseMsOf,
   type QueueTerms,
   queueTerms,
 } from '../queue-rules.ts';
@@ -20,6 +21,7 @@ const longestTimerMs = 2_147_483_647;
 /** What the broker would hold of a queue; each process reaches it through a `MemoryQueue` of its own. */
 export class QueueStore {
   readonly slots: readonly Slot[];
+  readonly lapseMs: number;
   readonly #log: MemoryLog;
   readonly #clock: Clock;
   /** Ids and until when each is remembered, the oldest first. */
@@ -30,7 +32,9 @@ export class QueueStore {
   constructor(log: MemoryLog, clock: Clock, terms: Partial<QueueTerms> = {}) {
     this.#log = log;
     this.#clock = clock;
-    this.slots = Array.from({ length: queueSlots }, () => new Slot(clock, { ...queueTerms, ...terms }));
+    const all = { ...queueTerms, ...terms };
+    this.lapseMs = lapseMsOf(all);
+    this.slots = Array.from({ length: queueSlots }, () => new Slot(clock, all));
     this.#appointments = this.slots.map(() => new Map());
   }
 
@@ -84,6 +88,7 @@ export class QueueStore {
 
 /** A queue as one process reaches it, through a connection that can be cut. */
 export class MemoryQueue implements Queue {
+  readonly lapseMs: number;
   readonly #store: QueueStore;
   readonly #source: MemorySource;
   readonly #owned = new Map<Owner, Slot>();
@@ -91,6 +96,7 @@ export class MemoryQueue implements Queue {
 
   constructor(store: QueueStore, source: MemorySource) {
     this.#store = store;
+    this.lapseMs = store.lapseMs;
     this.#source = source;
     source.onSuspicion(({ kind }) => {
       if (kind === 'connection_lost') this.#miss();
@@ -126,10 +132,15 @@ export class MemoryQueue implements Queue {
     return this.#change(() => this.#store.count(slot, key));
   }
 
-  async own(slot: number, most: number, on: (taken: Taken) => void): Promise<{ stop(): Promise<void> }> {
+  async own(
+    slot: number,
+    most: number,
+    on: (taken: Taken) => void,
+    onLost: () => void = () => {},
+  ): Promise<{ stop(): Promise<void> }> {
     checkSlot(slot);
     checkMost(most);
-    const owner = { most, on, held: 0, reachable: () => !this.#closed && this.#source.reachable };
+    const owner = { most, on, onLost, held: 0, reachable: () => !this.#closed && this.#source.reachable };
     const place = this.#store.slots[slot] as Slot;
     await this.#change(() => {
       this.#owned.set(owner, place);
