@@ -27,6 +27,8 @@ export interface Taken {
   readonly time: number;
   /** It was in somebody's hands before, as far as the broker remembers: one that was killed may not. */
   readonly again: boolean;
+  /** Nothing was handed out of its slot before. */
+  readonly first: boolean;
   /** It is never handed out again. Harmless to call twice. */
   done(): void;
   /** It is handed out again at once, to whoever owns the slot. */

@@ -118,15 +118,16 @@ export class Dispatch {
 
   /**
    * Of this slot nothing new sets out; resolves when what waits is on its shelves, nothing is on its way, and what
-   * became of all of it is on record: its next owner goes by that.
+   * became of all of it is on record: true then, false where the deadline came first.
    */
-  async leave(slot: number, deadline: AbortSignal): Promise<void> {
+  async leave(slot: number, deadline: AbortSignal): Promise<boolean> {
     const { lanes } = this.#o;
     lanes.setLeaving(slot, true);
     for (const lane of lanes.ofSlot(slot)) this.#pump(lane);
     const busy = (): boolean =>
       lanes.ofSlot(slot).some(({ active, waiting, writing }) => active.size + waiting.size + writing > 0);
     while (!deadline.aborted && busy()) await sleep(leaveCheckMs);
+    return !busy();
   }
 
   /** It waits for its lane. */
@@ -324,8 +325,9 @@ export class Dispatch {
     this.#fill();
     for (const delivery of this.#waiting) {
       if (now - delivery.since < patienceMs) break;
-      // Where its lane is not known yet the registry is slow, not the receiver.
-      if (delivery.lane.subscription !== undefined) this.#shelve(delivery);
+      // Where its lane is not known yet the registry is slow, not the receiver; a forgotten lane never will be.
+      const { lane } = delivery;
+      if (lane.subscription !== undefined || !this.#o.lanes.holds(lane)) this.#shelve(delivery);
     }
     this.#o.entries.extend(now);
   }

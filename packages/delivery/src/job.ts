@@ -57,6 +57,8 @@ export type Job =
     }
   /** Asks for nothing: whoever is handed it owns the slot. */
   | { readonly kind: 'knock' }
+  /** The slot's owner has left it, with all of it on record. */
+  | { readonly kind: 'left' }
   /** A dead letter of a subscription once more, or all of them. */
   | {
       readonly kind: 'redeliver';

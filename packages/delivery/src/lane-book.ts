@@ -47,6 +47,8 @@ export class LaneBook {
   readonly #growth = new WeakMap<Lane, number>();
   /** Ordered lanes of which it is known whether their first delivery waits. */
   readonly #headKnown = new WeakSet<Lane>();
+  /** Slots whose shelves nobody else delivers from. */
+  readonly #entered = new Set<number>();
   /** Slots that are about to pass on. */
   readonly #leaving = new Set<number>();
   readonly #wheel = new TimerWheel();
@@ -92,9 +94,26 @@ export class LaneBook {
     else this.#leaving.delete(slot);
   }
 
+  /** What lies on the slot's shelves is this worker's to deliver: looks for it. */
+  async enter(slot: number): Promise<void> {
+    this.#entered.add(slot);
+    await this.find(slot);
+  }
+
+  /** What lies on the slot's shelves may be another's to deliver: what was read of it is forgotten. */
+  quit(slot: number): void {
+    this.#entered.delete(slot);
+    for (const lane of this.ofSlot(slot)) this.forget(lane);
+  }
+
+  /** Whether the lane is still this worker's. */
+  holds(lane: Lane): boolean {
+    return this.#lanes.get(lane.key) === lane;
+  }
+
   forget(lane: Lane): void {
     lane.wake?.();
-    if (this.#lanes.get(lane.key) === lane) this.#lanes.delete(lane.key);
+    if (this.holds(lane)) this.#lanes.delete(lane.key);
   }
 
   /** Looks for lanes of a slot that have something on their shelf, whoever laid it there. */
@@ -136,7 +155,7 @@ export class LaneBook {
   /** What may be done with the lane now; where that is not known it is found out. */
   standing(lane: Lane): Standing {
     // Its slot has passed on, and something that was read for it came late: it is another's to deliver now.
-    if (this.#lanes.get(lane.key) !== lane) return 'unknown';
+    if (!this.holds(lane)) return 'unknown';
     if (lane.gone || lane.ended) return 'ended';
     if (this.#leaving.has(lane.slot)) return 'held';
     if (lane.subscription === undefined) this.#load(lane);
@@ -190,7 +209,7 @@ export class LaneBook {
     if (lane.cleared) await this.#o.books.forget(lane);
     this.grown(lane);
     // The slot's next owner may have looked before this came.
-    if (this.#leaving.has(lane.slot)) await this.#o.books.nudge(lane);
+    if (!this.#entered.has(lane.slot)) await this.#o.books.nudge(lane);
   }
 
   async unshelve(lane: Lane, sequence: number): Promise<void> {
@@ -200,7 +219,7 @@ export class LaneBook {
 
   /** Reads on where the last page ended, and says when it is here. */
   read(lane: Lane): void {
-    if (lane.busy) return;
+    if (lane.busy || !this.#entered.has(lane.slot)) return;
     lane.busy = true;
     void this.#readPage(lane)
       .catch((error: unknown) => this.#o.log.error({ err: error, ...lane.ref }, 'a lane cannot be read'))

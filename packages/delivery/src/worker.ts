@@ -1,24 +1,20 @@
-import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { queueSlots, type Taken } from '@pushfleet/bus';
 import type { Namespace } from '@pushfleet/core';
 import type { Part } from '@pushfleet/runtime';
 import type { Entry } from './entry.ts';
-import { decodeJob, encodeJob, type Job, type Owed } from './job.ts';
+import { decodeJob, type Job, type Owed } from './job.ts';
 import { type Machinery, wireMachinery } from './machinery.ts';
 import type { DeliveryOptions } from './options.ts';
 import { createPatience, type Patiently, Stopped } from './patience.ts';
 import { nameOf } from './place.ts';
 import { type Holding, Shares } from './shares.ts';
+import { Tenancy, unlessStopped } from './tenancy.ts';
 import { declareDeliveryMetrics } from './worker-metrics.ts';
 
 /** Entries of a slot in this worker's hands at once. */
 const inHand = 64;
 /** How often the shelves are looked through for lanes that nobody has told of, in milliseconds. */
 const auditMs = 60_000;
-/** How often a new owner of a slot asks whether it has passed on yet, in milliseconds. */
-const knockMs = 1_000;
-
 /** The workers of one kind of receiver: one part, to be started behind the log, the fleet and the registry. */
 export function createDeliveryWorker(options: DeliveryOptions): Part {
   return new Worker(options);
@@ -32,8 +28,7 @@ class Worker implements Part {
   readonly #patiently: Patiently;
   readonly #parts: Machinery;
   readonly #slots: Shares;
-  /** Slots that the queue has handed something of to this instance. */
-  readonly #entered = new Set<number>();
+  readonly #tenancies = new Map<number, Tenancy>();
   #readings: Shares | undefined;
   #audit: NodeJS.Timeout | undefined;
   /** Until then a slot that is given back waits for what is on its way. */
@@ -84,47 +79,29 @@ class Worker implements Part {
   }
 
   #holdSlot(slot: number): Holding {
-    const leaving = new AbortController();
+    const { queue, lanes, dispatch, entries } = this.#parts;
+    const tenancy = new Tenancy(slot, { queue, lanes, patiently: this.#patiently });
+    this.#tenancies.set(slot, tenancy);
     const owning = this.#hold('a slot', () =>
-      this.#parts.queue.own(slot, inHand, (taken) => {
-        this.#enter(slot);
-        this.#take(taken);
-      }),
+      queue.own(
+        slot,
+        inHand,
+        (taken) => {
+          if (!tenancy.known) tenancy.served(taken.first);
+          this.#take(taken, tenancy);
+        },
+        () => tenancy.lost(),
+      ),
     );
-    void this.#knock(slot, leaving.signal);
     return {
       stop: async () => {
-        leaving.abort();
-        await this.#parts.dispatch.leave(slot, this.#deadline);
-        this.#parts.entries.tell();
+        const clean = await dispatch.leave(slot, this.#deadline);
+        entries.tell();
         await owning.stop();
-        this.#entered.delete(slot);
-        for (const lane of this.#parts.lanes.ofSlot(slot)) {
-          if (lane.behind || lane.page.length > 0) await this.#parts.books.nudge(lane).catch(unlessStopped);
-          this.#parts.lanes.forget(lane);
-        }
-        this.#parts.lanes.setLeaving(slot, false);
+        await tenancy.end(clean);
+        this.#tenancies.delete(slot);
       },
     };
-  }
-
-  /**
-   * That an instance should own a slot does not mean that the one before has left it: only the queue knows. So its
-   * lanes are left alone until it has handed something out here; where there is nothing, an entry for that is put.
-   */
-  async #knock(slot: number, leaving: AbortSignal): Promise<void> {
-    while (!leaving.aborted && !this.#entered.has(slot)) {
-      const entry = { slot, id: randomUUID(), body: encodeJob({ kind: 'knock' }) };
-      await this.#patiently('a knock at a slot', () => this.#parts.queue.put([entry])).catch(unlessStopped);
-      await sleep(knockMs, undefined, { signal: leaving }).catch(() => {});
-    }
-  }
-
-  /** The slot has passed on to this instance: whatever waits on its lanes is this one's to deliver. */
-  #enter(slot: number): void {
-    if (this.#entered.has(slot)) return;
-    this.#entered.add(slot);
-    void this.#find(slot);
   }
 
   /** Holds something from when it can be had until it is given back. */
@@ -134,14 +111,10 @@ class Worker implements Part {
   }
 
   #auditLanes(): void {
-    for (const slot of this.#entered) void this.#find(slot);
+    for (const tenancy of this.#tenancies.values()) tenancy.audit();
   }
 
-  async #find(slot: number): Promise<void> {
-    await this.#patiently('the lanes of a slot', () => this.#parts.lanes.find(slot)).catch(unlessStopped);
-  }
-
-  #take(taken: Taken): void {
+  #take(taken: Taken, tenancy: Tenancy): void {
     let job: Job;
     try {
       job = decodeJob(taken.body);
@@ -152,15 +125,21 @@ class Worker implements Part {
     }
     const open = 'ids' in job ? job.ids.length : 1;
     const entry = this.#parts.entries.take(taken, open);
-    void this.#work(job, entry).catch((error: unknown) => {
+    void this.#work(job, entry, tenancy).catch((error: unknown) => {
       if (!(error instanceof Stopped))
         this.#o.log.error({ err: error, job: job.kind }, 'work failed; once more');
       entry.back();
     });
   }
 
-  async #work(job: Job, entry: Entry): Promise<void> {
+  async #work(job: Job, entry: Entry, tenancy: Tenancy): Promise<void> {
     switch (job.kind) {
+      case 'knock':
+        break;
+      case 'left':
+        // One that comes again was heard before, by an owner that may not have left.
+        if (!entry.again) tenancy.vacated();
+        break;
       case 'deliver':
         this.#offerAll(job.namespace, job.ids, job.owed, entry);
         return;
@@ -201,9 +180,4 @@ class Worker implements Part {
       else this.#parts.dispatch.offer({ namespace, id }, owed, 0, { on: 'queue', entry });
     }
   }
-}
-
-/** What was cut short by the end of this worker is on record. */
-function unlessStopped(error: unknown): undefined {
-  if (!(error instanceof Stopped)) throw error;
 }

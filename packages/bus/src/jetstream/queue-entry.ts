@@ -37,6 +37,10 @@ export class HeldEntry implements Taken {
     return deliveryOf(this.#reply).count > 1;
   }
 
+  get first(): boolean {
+    return deliveryOf(this.#reply).number === 1;
+  }
+
   done(): void {
     if (this.#done) return;
     this.#done = true;
@@ -57,8 +61,15 @@ export class HeldEntry implements Taken {
  * `$JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>.<consumer sequence>.<time>.<pending>`, or with
  * `<domain>.<account hash>` behind `ACK` and a token at the end (nats-server ADR-15). The time is in nanoseconds.
  */
-export function deliveryOf(reply: string): { readonly time: number; readonly count: number } {
+export function deliveryOf(reply: string): {
+  readonly time: number;
+  /** How often this entry was delivered. */
+  readonly count: number;
+  /** Counts all deliveries of the slot. */
+  readonly number: number;
+} {
   const tokens = reply.split('.');
   const shift = tokens.length > 9 ? 2 : 0;
-  return { count: Number(tokens[4 + shift]), time: Number(tokens[7 + shift]?.slice(0, -6)) };
+  const [count, , number] = tokens.slice(4 + shift).map(Number) as [number, number, number];
+  return { count, number, time: Number(tokens[7 + shift]?.slice(0, -6)) };
 }

@@ -31,6 +31,7 @@ export class Slot {
   /** The first is served, the others wait. */
   readonly #owners = new Set<Owner>();
   #soon = false;
+  #served = false;
 
   constructor(clock: Clock, terms: QueueTerms) {
     this.#clock = clock;
@@ -100,10 +101,13 @@ export class Slot {
     cancel = this.#clock.after(this.#terms.termMs, lapse);
     entry.hold = hold;
     owner.held++;
+    const first = !this.#served;
+    this.#served = true;
     owner.on({
       body: entry.body,
       time: entry.time,
       again: entry.again,
+      first,
       done: () => {
         // What an unreachable owner says is lost, and the broker lets its term end.
         if (!owner.reachable()) return;
