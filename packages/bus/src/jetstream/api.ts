@@ -5,6 +5,8 @@ import { type Link, unavailable } from './link.ts';
 
 /** Error codes of the JetStream API that the bus acts on (nats-server, server/errors.json). */
 export const apiError = {
+  noSuitablePeers: 10_005,
+  clusterUnavailable: 10_008,
   insufficientResources: 10_023,
   noMessage: 10_037,
   storageExceeded: 10_047,

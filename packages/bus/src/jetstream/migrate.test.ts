@@ -106,3 +106,19 @@ describe('migrate', () => {
     });
   });
 });
+
+describe('migrate, on a cluster that is starting', () => {
+  it('waits for a server that is yet to come', async () => {
+    const nats = await startNats({ servers: 3 });
+    try {
+      const [first, , late] = nats.servers;
+      assert.ok(first !== undefined && late !== undefined);
+      await late.kill('SIGKILL');
+      const made = migrate({ servers: first.url, ...testStreams, replicas: 3 });
+      await late.restart();
+      assert.ok((await made).created.length > 0);
+    } finally {
+      await nats.stop();
+    }
+  });
+});

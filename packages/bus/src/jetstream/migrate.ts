@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type JetStreamManager, jetstreamManager, type StreamConfig } from '@nats-io/jetstream';
 import { PushfleetError } from '@pushfleet/core';
 import { subjectRoot } from '../subject.ts';
@@ -40,6 +41,9 @@ export interface MigrateReport extends Layout {
   readonly removed: readonly string[];
 }
 
+/** How long a cluster that is starting may take to elect a leader that knows all members. */
+const startingPatienceMs = 30_000;
+
 /** What the bus needs came with this version: atomic batches, TTLs, `leader_since`. */
 const oldestServer = [2, 12] as const;
 
@@ -65,10 +69,37 @@ export async function migrate(options: MigrateOptions): Promise<MigrateReport> {
   }
   try {
     checkServer(link.connection.info?.version ?? '');
-    return await run(new Streams(await jetstreamManager(link.connection)), link, options);
+    const streams = new Streams(await jetstreamManager(link.connection, { checkAPI: false }));
+    return await onceClusterAnswers(() => run(streams, link, options), log);
   } finally {
     await link.close();
   }
+}
+
+/** Runs `work`, which may run again, until the cluster does not only start. */
+async function onceClusterAnswers<T>(work: () => Promise<T>, log: Log): Promise<T> {
+  const begun = Date.now();
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isStarting(error)) throw error;
+      if (Date.now() - begun > startingPatienceMs) {
+        throw unavailable(
+          `NATS made no streams within ${startingPatienceMs / 1_000} s: start the servers that are missing, or set ` +
+            'PUSHFLEET_STREAM_REPLICAS to as many as run.',
+          error,
+        );
+      }
+      log.warn({ reason: (error as Error).message }, 'NATS makes no streams yet; asking again');
+      await sleep(500);
+    }
+  }
+}
+
+function isStarting(error: unknown): boolean {
+  const { name, code } = error as { name?: string; code?: unknown };
+  return name === 'TimeoutError' || code === apiError.noSuitablePeers || code === apiError.clusterUnavailable;
 }
 
 async function run(streams: Streams, link: Link, options: MigrateOptions): Promise<MigrateReport> {
