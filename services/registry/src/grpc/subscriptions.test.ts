@@ -341,7 +341,12 @@ describe('SubscriptionService', () => {
     assert.deepEqual(await two.get('a', true), { ...created, target: webhook() });
     const changed = await two.update({ ...created, filter: 'orders/#' }, 'filter');
     await redis.restart({ empty: true });
-    await until(async () => (await one.matched('orders/1', at)).length === 1, 'a match', 30_000);
+    const matches = () =>
+      one.matched('orders/1', at).then(
+        ({ length }) => length === 1,
+        () => false,
+      );
+    await until(matches, 'a match', 30_000);
     await one.create({ id: 'b' });
     assert.deepEqual(await two.matched('orders/1', await cursor()), ['a', 'b']);
     await two.end('a', changed.revision);
