@@ -56,6 +56,14 @@ test('a duplicate before the disruption is not explained by it', () => {
   assert.deepEqual(findings([...allFrom(9_000), receipt(9_500, 'a')]), { doubled: 1 });
 });
 
+test('a delivery that comes again is attempted as often as any other until it is accepted', () => {
+  const refused = [receipt(12_500, 'a', 429), receipt(12_600, 'a', 0), receipt(12_700, 'a', 500)];
+  assert.deepEqual(findings([...allFrom(9_000), ...refused]), {});
+  assert.deepEqual(findings([...allFrom(9_000), ...refused, receipt(12_800, 'a')]), {});
+  const twice = [receipt(12_800, 'a'), receipt(12_900, 'a', 429)];
+  assert.deepEqual(findings([...allFrom(9_000), ...refused, ...twice]), { doubled: 1 });
+});
+
 test('a duplicate of a duplicate needs a disruption of its own', () => {
   const receipts = [...allFrom(9_000), receipt(12_500, 'a'), receipt(13_000, 'a')];
   assert.deepEqual(findings(receipts), { doubled: 1 });

@@ -120,24 +120,37 @@ const unsettled = (receipt: Receipt, again: Receipt, { disruptions, windowMs }: 
 
 /**
  * An attempt that was on its way at a disruption may be on record twice from then on, and be taken twice in the end:
- * each disruption explains one receipt more.
+ * each disruption explains one delivery more, which like every other is attempted until it is accepted.
  */
 function doubled({ receipts }: Visits, observed: Observed): string[] {
   return [...Map.groupBy(receipts, ({ id }) => id).values()].flatMap((attempts) => {
-    const first = attempts.findIndex(accepted);
-    if (first < 0) return [];
+    const [first, ...again] = deliveries(attempts);
+    const taken = first?.at(-1);
+    if (first === undefined || taken === undefined || !accepted(taken)) return [];
     const causes = new Set(observed.disruptions);
-    return attempts.slice(first + 1).flatMap((again, i) => {
-      const before = attempts.slice(0, first + 1 + i);
+    const before = [...first];
+    return again.flatMap((delivery) => {
+      const [start] = delivery as [Receipt];
       const cause = [...causes].find((one) =>
-        before.some((receipt) => touches(one, receipt, again, observed.windowMs)),
+        before.some((receipt) => touches(one, receipt, start, observed.windowMs)),
       );
-      if (cause === undefined)
-        return [told(again, `came again, accepted at ${Math.round(before[first]?.at ?? 0)}`)];
-      causes.delete(cause);
-      return [];
+      before.push(...delivery);
+      if (cause !== undefined) causes.delete(cause);
+      return cause === undefined ? [told(start, `came again, accepted at ${Math.round(taken.at)}`)] : [];
     });
   });
+}
+
+/** The attempts of one `webhook-id`, each run of them up to the one that was accepted, or to the last. */
+function deliveries(attempts: readonly Receipt[]): Receipt[][] {
+  const runs: Receipt[][] = [];
+  let begins = true;
+  for (const attempt of attempts) {
+    if (begins) runs.push([]);
+    runs.at(-1)?.push(attempt);
+    begins = accepted(attempt);
+  }
+  return runs;
 }
 
 function disordered({ endpoint, receipts }: Visits): string[] {
