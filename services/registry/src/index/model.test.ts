@@ -187,4 +187,24 @@ describe('RedisIndex', async () => {
     const property = fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 100, size: 'max' }), run);
     await fc.assert(property, { numRuns: 60 });
   });
+
+  // Seldom at random: the copy has to be taken, and to come back, while the first rebuild is under way.
+  it('misses nothing when an older copy comes back in the middle of a rebuild', async () => {
+    const wanted: Wanted = {
+      namespace: 'two',
+      id: 's9',
+      filter: '#',
+      kind: webhook,
+      owner: 'alice',
+      state: active,
+      start: 1,
+    };
+    const steps: readonly Step[] = [
+      { do: 'put', wanted },
+      { do: 'copy' },
+      { do: 'failover' },
+      { do: 'ask', namespace: 'two', topic: 'a/a', at: 5, size: 2 },
+    ];
+    for (let round = 0; round < 50; round++) await run(steps);
+  });
 });

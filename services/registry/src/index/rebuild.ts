@@ -21,6 +21,29 @@ export interface RebuildOptions {
   readonly now: () => number;
 }
 
+/** What each namespace's mark says of who rebuilds it: moved by every script, so that none misses what one before did. */
+class Fences {
+  readonly #token: string;
+  readonly #moves = new Map<Namespace, number>();
+
+  constructor({ token }: Lock) {
+    this.#token = token;
+  }
+
+  of(namespace: Namespace): string {
+    return `${this.#token}/${this.#moves.get(namespace) ?? 0}`;
+  }
+
+  /** The fence at this moment and the one behind it, which counts from then on. */
+  move(namespace: Namespace): readonly [fence: string, next: string] {
+    const fence = this.of(namespace);
+    this.#moves.set(namespace, (this.#moves.get(namespace) ?? 0) + 1);
+    return [fence, this.of(namespace)];
+  }
+}
+
+type Run = RebuildOptions & { readonly fences: Fences };
+
 /** Records that one script takes out. */
 const wipeCount = 1_000;
 
@@ -32,9 +55,10 @@ const wipeCount = 1_000;
  * @throws Error where another instance has taken over, PushfleetError `unavailable`
  */
 export async function rebuild(
-  o: RebuildOptions,
+  options: RebuildOptions,
   wanted: ReadonlySet<Namespace> | undefined,
 ): Promise<Summary> {
+  const o: Run = { ...options, fences: new Fences(options.lock) };
   const latest = new Map<Namespace, number>();
   for (const namespace of wanted ?? []) await claim(o, namespace);
   const begun = new Set(wanted);
@@ -61,7 +85,7 @@ export async function rebuild(
 }
 
 async function fillAll(
-  o: RebuildOptions,
+  o: Run,
   groups: ReadonlyMap<Namespace, readonly IndexChange[]>,
   begun: Set<Namespace>,
 ): Promise<void> {
@@ -73,9 +97,10 @@ async function fillAll(
   }
 }
 
-async function claim({ store, era, lock }: RebuildOptions, namespace: Namespace): Promise<void> {
+async function claim({ store, era, lock, fences }: Run, namespace: Namespace): Promise<void> {
   for (let begin = 1; ; begin = 0) {
-    const args = [prefixOf(namespace), era, lock.token, wipeCount, begin];
+    const [fence, next] = fences.move(namespace);
+    const args = [prefixOf(namespace), era, fence, wipeCount, begin, next];
     const met = (await store.run(wipeScript, markOf(namespace), ...args)) as number;
     if (met < 0 || !(await lock.keep())) throw new Error('another instance rebuilds the index now');
     if (met === 0) return;
@@ -83,26 +108,23 @@ async function claim({ store, era, lock }: RebuildOptions, namespace: Namespace)
 }
 
 async function fill(
-  { store, era, lock }: RebuildOptions,
+  { store, era, fences }: Run,
   namespace: Namespace,
   changes: readonly IndexChange[],
 ): Promise<void> {
-  const args = [prefixOf(namespace), era, lock.token, 0, 0, 0, ...changes.flatMap(changeArguments)];
+  const [fence, next] = fences.move(namespace);
+  const args = [prefixOf(namespace), era, fence, 0, next, 0, ...changes.flatMap(changeArguments)];
   const answer = await store.run(applyScript, markOf(namespace), ...args);
   if (answer !== 0) throw new Error('another instance rebuilds the index now');
 }
 
-async function finish(
-  { store, era, lock, now }: RebuildOptions,
-  namespace: Namespace,
-  to: number,
-): Promise<void> {
+async function finish({ store, era, fences, now }: Run, namespace: Namespace, to: number): Promise<void> {
   const done = await store.run(
     finishScript,
     markOf(namespace),
     prefixOf(namespace),
     era,
-    lock.token,
+    fences.of(namespace),
     to,
     now(),
   );

@@ -28,7 +28,8 @@ local answer = held[1] == ARGV[2] and { held[2] or '-1', held[3] or '0' } or { '
  * these are the first, and there must be nothing. Otherwise the mark moves to `to`, and the answer is not less.
  *
  * With a fence it must be that of who rebuilds the namespace; there is no mark then, and the answer is 0, or -1 where
- * somebody else rebuilds it.
+ * somebody else rebuilds it. `to` is the fence from then on: a copy of Redis that comes back in the middle of a rebuild
+ * has an earlier one, and lacks what was written since.
  */
 export const applyScript = new Script(`${tools}
 local fence, prev, to = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -105,7 +106,10 @@ for i = 7, #ARGV, 4 do
   end
 end
 flush()
-if fence ~= '' then return 0 end
+if fence ~= '' then
+  redis.call('HSET', KEYS[1], 'b', ARGV[5])
+  return 0
+end
 if to > mark then
   redis.call('HSET', KEYS[1], 'r', ARGV[5], 'at', ARGV[6])
   mark = to
@@ -114,15 +118,15 @@ return mark`);
 
 /**
  * Takes the mark away and claims the namespace for who rebuilds it, where it was not claimed; then takes out what is
- * there: `prefix, era, fence, count, begin`. Says how many of at most `count` records it met; -1: somebody else rebuilds.
+ * there: `prefix, era, fence, count, begin, next`, where `next` is the fence from then on. Says how many of at most `count` records it met; -1: somebody else rebuilds.
  */
 export const wipeScript = new Script(`${tools}
 if ARGV[5] == '1' then
   redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[1], 'b', ARGV[3])
 elseif redis.call('HGET', KEYS[1], 'b') ~= ARGV[3] then
   return -1
 end
+redis.call('HSET', KEYS[1], 'b', ARGV[6])
 local records = redis.call('ZRANGE', all, 0, ARGV[4] - 1)
 for _, record in ipairs(records) do
   local old = parse(record)
