@@ -1,0 +1,43 @@
+import { edgeFields, fleetFields } from '@pushfleet/edge';
+import { type Config, field } from '@pushfleet/runtime';
+
+export const title = 'edge-longpoll';
+
+const own = {
+  ...edgeFields({ env: 'EDGE_LONGPOLL', noun: 'connections', port: 8083, opsPort: 9183 }),
+  waitMs: field.duration({
+    env: 'PUSHFLEET_EDGE_LONGPOLL_WAIT_SECONDS',
+    doc: 'How long a poll waits that does not say how long.',
+    fallback: 25,
+    min: 0,
+  }),
+  mostWaitMs: field.duration({
+    env: 'PUSHFLEET_EDGE_LONGPOLL_WAIT_MOST_SECONDS',
+    doc: 'Longest wait of a poll; who asks for more waits this long.',
+    fallback: 60,
+    min: 1,
+  }),
+  batchCount: field.integer({
+    env: 'PUSHFLEET_EDGE_LONGPOLL_BATCH_COUNT',
+    doc: 'Most publications in the answer to a poll.',
+    fallback: 200,
+    min: 1,
+  }),
+  batchBytes: field.bytes({
+    env: 'PUSHFLEET_EDGE_LONGPOLL_BATCH_BYTES',
+    doc: 'Most bytes of publications in the answer to a poll, except that one publication always fits.',
+    fallback: '256KiB',
+    min: 1_024,
+  }),
+  responseBytes: field.bytes({
+    env: 'PUSHFLEET_EDGE_LONGPOLL_RESPONSE_BYTES',
+    doc: 'A Comet response ends after about so many bytes and its client comes back, because a browser keeps all of it.',
+    fallback: '1MiB',
+    min: 4_096,
+  }),
+};
+
+export const fields = { ...fleetFields, ...own };
+
+/** What the edge itself needs of the configuration. */
+export type EdgeConfig = Config<typeof own> & Pick<Config<typeof fleetFields>, 'drainMs'>;
