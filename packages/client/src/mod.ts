@@ -1,0 +1,14 @@
+export { type ConnectOptions, connect, type Limits } from './connect.ts';
+export { type PushfleetCode, PushfleetError } from './errors.ts';
+export type {
+  Fleet,
+  FleetEvents,
+  FleetState,
+  Payload,
+  PublishOptions,
+  Receipt,
+  TransportName,
+} from './fleet.ts';
+export type { Message } from './message.ts';
+export type { EnterOptions, Member, PresenceChange, Presence, PresenceStatus } from './presence.ts';
+export type { Gap, SubscribeOptions, Subscription, SubscriptionEvents } from './subscription.ts';
