@@ -10,7 +10,7 @@ export {
   type Instance,
   type Usage,
 } from './fleet.ts';
-export type { Action, Grant, GrantFacts } from './grant.ts';
+export { type Action, createGrant, type Grant, type GrantFacts, type Grants } from './grant.ts';
 export * from './grpc-error.ts';
 export { type Histogram, waitBuckets } from './histogram.ts';
 export { byMethod, type Handler, refuseRequest, requireJson } from './http-request.ts';
