@@ -29,6 +29,8 @@ module.exports = {
     only('packages/bus', ['packages/core']),
     only('packages/hub', ['packages/core']),
     only('packages/runtime', ['packages/core']),
+    only('packages/intake', ['packages/core', 'packages/bus', 'packages/runtime']),
+    only('packages/edge', ['packages/core', 'packages/bus', 'packages/hub', 'packages/runtime']),
     only('packages/outbound', ['packages/core', 'packages/runtime']),
     only('packages/delivery', ['packages/core', 'packages/bus', 'packages/runtime']),
     // What services of others install pulls in the public API and nothing else of the fleet.

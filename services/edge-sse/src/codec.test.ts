@@ -1,19 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Cursor, formatCursor, type Publication, parseTopic } from '@pushfleet/core';
+import { frame, lastFrame } from '@pushfleet/edge';
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
 import fc from 'fast-check';
-import {
-  closing,
-  frame,
-  gap,
-  greeting,
-  heartbeat,
-  lastFrame,
-  opened,
-  place,
-  publicationEvent,
-} from './codec.ts';
+import { closing, gap, greeting, heartbeat, opened, place, publicationEvent } from './codec.ts';
 
 const cursor: Cursor = formatCursor({ generation: 'g', time: 36, positions: [71] });
 const later: Cursor = formatCursor({ generation: 'g', time: 37, positions: [72] });

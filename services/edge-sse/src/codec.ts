@@ -13,24 +13,6 @@ import {
 /** What `data` holds: the payload alone, or the publication as CloudEvents JSON. */
 export type Format = 'payload' | 'cloudevents';
 
-/** How text becomes the bytes of a response body: a chunk of HTTP/1.1, or as it is for HTTP/1.0. */
-export type Framing = 'chunked' | 'plain';
-
-/**
- * Text as bytes that are ready for the socket. The chunk's header and trailer are part of them, so that one
- * buffer serves every connection with a single write.
- */
-export function frame(framing: Framing, text: string): Buffer {
-  if (framing === 'plain') return Buffer.from(text);
-  return Buffer.from(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`);
-}
-
-/** As `frame`, and the end of the body: RFC 9112 section 7.1; with HTTP/1.0 the end of the connection is it. */
-export function lastFrame(framing: Framing, text: string): Buffer {
-  const bytes = frame(framing, text);
-  return framing === 'plain' ? bytes : Buffer.concat([bytes, Buffer.from('0\r\n\r\n')]);
-}
-
 /**
  * A publication as an event.
  *

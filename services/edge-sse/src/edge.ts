@@ -1,22 +1,30 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { PushfleetError, quote } from '@pushfleet/core';
 import {
+  Cors,
+  Credentials,
+  detach,
+  Listener,
+  onDetached,
+  type Parameters,
+  parseBody,
+  parseForm,
+  readBody,
+  splitTarget,
+  Visit,
+} from '@pushfleet/edge';
+import {
   declareRequests,
-  listening,
   type Part,
   type RegistryClient,
   type Requests,
   sendProblem,
   type TokenCheck,
 } from '@pushfleet/runtime';
-import { readBody } from './body.ts';
-import { Cors } from './cors.ts';
-import { Credentials } from './credentials.ts';
-import { detach, onDetached } from './detach.ts';
-import { type Parameters, parseAsk, parseBody, parseForm, splitTarget } from './request.ts';
+import { refuse, streamHeaders } from './refusal.ts';
+import { parseAsk } from './request.ts';
 import { Streams, type StreamsOptions } from './streams.ts';
-import { answerToBadHead, streamHeaders, Visit } from './visit.ts';
 
 export interface EdgeOptions extends StreamsOptions {
   readonly tokens: TokenCheck;
@@ -33,16 +41,14 @@ export class Edge implements Part {
   readonly #credentials: Credentials;
   readonly #requests: Requests;
   readonly #streams: Streams;
-  readonly #server: Server;
-  /** Sockets that carry a stream or wait for one. */
-  readonly #taken = new WeakSet<Socket>();
+  readonly #listener: Listener;
   readonly #refused: { add(count: number, attributes: { code: string }): void };
   #waiting = 0;
   #draining = false;
   #stopWatching: () => void = () => {};
 
   constructor(options: EdgeOptions) {
-    const { config, metrics, tokens, registry } = options;
+    const { config, metrics, tokens, registry, log } = options;
     this.#o = options;
     this.#cors = new Cors(config.corsOrigins);
     this.#credentials = new Credentials({
@@ -54,7 +60,14 @@ export class Edge implements Part {
     this.#requests = declareRequests(metrics, 'sse');
     this.#streams = new Streams(options, this.#requests);
     this.#refused = metrics.counter('pushfleet_edge_refused', { description: 'Requests refused, by code.' });
-    this.#server = this.#createServer();
+    this.#listener = new Listener({
+      address: config.listen,
+      ...{ headerBytes: config.headerBytes, connections: config.connections, log },
+      // An offer that a server may pass over; h2c and websocket have no place on this path.
+      upgrades: () => false,
+      onRequest: (request, response) => this.#onRequest(request, response),
+    });
+    onDetached(this.#listener.server, (request) => void this.#admit(request, async () => new Map()));
   }
 
   /** Streams open at this moment. */
@@ -64,18 +77,12 @@ export class Edge implements Part {
 
   /** Where it listens, once started. */
   get address(): AddressInfo {
-    return this.#server.address() as AddressInfo;
+    return this.#listener.address;
   }
 
   async start(): Promise<void> {
-    const { config, log, registry } = this.#o;
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject);
-      this.#server.listen(config.listen, () => resolve());
-    });
-    this.#server.removeAllListeners('error');
-    this.#server.on('error', (error) => log.error({ err: error }, 'the listener failed'));
-    listening(log, 'http', this.#server);
+    const { registry } = this.#o;
+    await this.#listener.start();
     this.#stopWatching = registry.revocations.onRevoked(() => this.#streams.endRevoked(registry.revocations));
   }
 
@@ -95,40 +102,10 @@ export class Edge implements Part {
   async close(): Promise<void> {
     this.#stopWatching();
     this.#streams.close();
-    if (!this.#server.listening) return;
-    const closed = new Promise((resolve) => this.#server.close(resolve));
-    this.#server.closeAllConnections();
-    await closed;
-  }
-
-  #createServer(): Server {
-    const { headerBytes, connections } = this.#o.config;
-    const server = createServer({
-      maxHeaderSize: headerBytes,
-      headersTimeout: 10_000,
-      requestTimeout: 30_000,
-      connectionsCheckingInterval: 5_000,
-      // An offer that a server may pass over; h2c and websocket have no place on this path.
-      shouldUpgradeCallback: () => false,
-    });
-    // Room for those who are only to be told to come back.
-    server.maxConnections = Math.ceil(connections * 1.1) + 100;
-    server.on('request', (request, response) => this.#onRequest(request, response));
-    server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-      const answerable = socket.writable && !this.#taken.has(socket as Socket);
-      if (answerable) socket.end(answerToBadHead(error.code, headerBytes));
-      else socket.destroy();
-    });
-    onDetached(server, (request) => void this.#admit(request, async () => new Map()));
-    return server;
+    await this.#listener.close();
   }
 
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
-    // A stream has no end, so nothing behind it on the same socket could be answered.
-    if (this.#taken.has(request.socket)) {
-      request.socket.destroy();
-      return;
-    }
     response.setHeaders(new Map(Object.entries(this.#cors.headers(request.headers))));
     const refusal = this.#misdirected(request);
     if (refusal !== undefined) {
@@ -145,7 +122,7 @@ export class Edge implements Part {
   }
 
   #take(request: IncomingMessage, response: ServerResponse): void {
-    this.#taken.add(request.socket);
+    this.#listener.take(request.socket);
     if (request.method === 'GET') {
       detach(request, response);
       return;
@@ -182,7 +159,10 @@ export class Edge implements Part {
       this.#streams.requireRoom(this.#waiting);
       const query = parseForm(splitTarget(request.url as string).query);
       const ask = parseAsk(visit.headers, [query, await readMore()], this.#o.config.filters);
-      const { grant, setCookie } = await this.#credentials.identify(visit.headers, ask.ticket);
+      const { grant, setCookie } = await this.#credentials.identify(visit.headers, {
+        ticket: ask.ticket,
+        returning: visit.headers['last-event-id'] !== undefined,
+      });
       if (setCookie !== undefined) visit.answerHeaders['set-cookie'] = setCookie;
       for (const filter of ask.filters) grant.require('subscribe', filter);
       if (visit.gone) visit.socket.destroy();
@@ -192,7 +172,7 @@ export class Edge implements Part {
       this.#requests.ended(visit.since, error);
       this.#refused.add(1, { code: error.code });
       if (error.code === 'internal') this.#o.log.error({ err: thrown }, 'a request failed');
-      visit.refuse(error);
+      refuse(visit, error);
     } finally {
       this.#waiting--;
     }

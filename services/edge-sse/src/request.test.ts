@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatCursor, limits, PushfleetError } from '@pushfleet/core';
+import { parseBody, parseForm, splitTarget } from '@pushfleet/edge';
 import fc from 'fast-check';
-import { type Ask, parseAsk, parseBody, parseForm, splitTarget } from './request.ts';
+import { type Ask, parseAsk } from './request.ts';
 
 const a = formatCursor({ generation: 'g', time: 1, positions: [1] });
 const b = formatCursor({ generation: 'g', time: 2, positions: [2] });

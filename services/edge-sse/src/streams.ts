@@ -1,5 +1,4 @@
-import type { Socket } from 'node:net';
-import { PushfleetError } from '@pushfleet/core';
+import { Connections, Runs, Stream, type StreamShared, type Visit } from '@pushfleet/edge';
 import type { Hubs } from '@pushfleet/hub';
 import {
   connectionId,
@@ -13,12 +12,10 @@ import {
   type RevocationList,
   TimerWheel,
 } from '@pushfleet/runtime';
-import { jitter } from './close-code.ts';
 import type { EdgeConfig } from './config.ts';
+import { dialects } from './dialect.ts';
+import { refuse, streamHeaders } from './refusal.ts';
 import type { Ask } from './request.ts';
-import { Runs } from './runs.ts';
-import { type Deadline, Session, type Shared } from './session.ts';
-import type { Visit } from './visit.ts';
 
 export interface StreamsOptions {
   readonly config: EdgeConfig;
@@ -30,26 +27,23 @@ export interface StreamsOptions {
   readonly metrics: Metrics;
 }
 
-const subjectOf = ({ namespace, subject }: Grant): string => `${namespace} ${subject}`;
-
-/** All streams of this process: opens them, bounds their number, and ends them on drain and revocation. */
+/** All event streams of this process. */
 export class Streams {
   readonly #o: StreamsOptions;
   readonly #requests: Requests;
   readonly #wheel = new TimerWheel();
-  readonly #shared: Shared;
-  readonly #sessions = new Set<Session>();
-  readonly #perSubject = new Map<string, number>();
-  #emptied: () => void = () => {};
+  readonly #shared: StreamShared;
+  readonly #open: Connections<Stream>;
 
   constructor(options: StreamsOptions, requests: Requests) {
-    const { config, deliveries, log, metrics } = options;
+    const { config, quotas, deliveries, log, metrics } = options;
     const ended = metrics.counter('pushfleet_edge_streams_ended', {
       description:
         'Streams that this edge ended, by close code; those that their clients left are not counted.',
     });
     this.#o = options;
     this.#requests = requests;
+    this.#open = new Connections({ limits: config, quotas, wheel: this.#wheel, log, noun: 'streams' });
     this.#shared = {
       deliveries,
       runs: new Runs(),
@@ -80,14 +74,12 @@ export class Streams {
   }
 
   get size(): number {
-    return this.#sessions.size;
+    return this.#open.size;
   }
 
   /** @throws PushfleetError `too_many_connections` with `more` others about to open */
   requireRoom(more: number): void {
-    const { connections } = this.#o.config;
-    if (this.size + more <= connections) return;
-    throw new PushfleetError('too_many_connections', `This instance holds its most, ${connections} streams.`);
+    this.#open.requireRoom(more);
   }
 
   /**
@@ -97,108 +89,64 @@ export class Streams {
    *   `quota_subscriptions` where its namespace has, or as the hub does; nothing is written then
    */
   open(visit: Visit, ask: Ask, grant: Grant): void {
-    this.#requireShare(subjectOf(grant));
-    const release = this.#o.quotas.open(grant.namespace, ask.filters.length);
+    const release = this.#open.room(grant, ask.filters.length);
     try {
-      const session = this.#session(visit, ask, grant);
-      this.#keep(session, visit.socket, release);
-      this.#begin(session, visit, ask);
+      const stream = this.#stream(visit, ask, grant);
+      this.#keep(stream, visit, release);
+      this.#begin(stream, visit, ask);
     } catch (error) {
       release();
       throw error;
     }
   }
 
-  #session(visit: Visit, ask: Ask, grant: Grant): Session {
-    const { socket, framing } = visit;
-    const hub = this.#o.hubs.of(grant.namespace);
-    const deadline = this.#deadline(grant);
+  #stream(visit: Visit, ask: Ask, grant: Grant): Stream {
     const connection = connectionId(grant);
     visit.answerHeaders['pushfleet-connection'] = connection;
-    return new Session(this.#shared, {
-      wire: socket,
-      head: visit.streamHead(),
-      format: ask.format,
-      ...{ framing, hub, grant, connection, deadline },
+    return new Stream(this.#shared, {
+      wire: visit.socket,
+      head: visit.streamHead(streamHeaders),
+      dialect: dialects[ask.format][visit.framing],
+      hub: this.#o.hubs.of(grant.namespace),
+      deadline: this.#open.deadline(grant),
+      ...{ grant, connection },
     });
   }
 
-  #begin(session: Session, visit: Visit, ask: Ask): void {
-    session.begin(ask).then(
+  #begin(stream: Stream, visit: Visit, ask: Ask): void {
+    stream.begin(ask).then(
       () => this.#requests.ended(visit.since),
       (error) => {
         this.#requests.ended(visit.since, error);
-        visit.refuse(error);
+        refuse(visit, error);
       },
     );
   }
 
-  #requireShare(subject: string): void {
-    const { connectionsPerSubject } = this.#o.config;
-    if ((this.#perSubject.get(subject) ?? 0) < connectionsPerSubject) return;
-    throw new PushfleetError(
-      'too_many_connections',
-      `The subject of this token holds its most, ${connectionsPerSubject} streams. Close one, or share one between pages.`,
-    );
-  }
-
-  #keep(session: Session, socket: Socket, release: () => void): void {
-    this.#sessions.add(session);
-    const { connection, grant } = session;
-    const { namespace, subject: sub } = grant;
-    const subject = subjectOf(grant);
-    this.#o.log.debug({ connection, namespace, sub }, 'a stream opened');
-    this.#perSubject.set(subject, (this.#perSubject.get(subject) ?? 0) + 1);
-    socket.on('drain', () => session.drained());
+  #keep(stream: Stream, { socket }: Visit, release: () => void): void {
+    const forget = this.#open.keep(stream);
+    socket.on('drain', () => stream.drained());
     socket.on('end', () => socket.destroy());
     socket.on('close', () => {
-      session.gone();
-      this.#o.log.debug({ connection }, 'a stream closed');
+      stream.gone();
       release();
-      this.#forget(session, subject);
+      forget();
     });
-  }
-
-  #forget(session: Session, subject: string): void {
-    this.#sessions.delete(session);
-    const left = (this.#perSubject.get(subject) as number) - 1;
-    if (left > 0) this.#perSubject.set(subject, left);
-    else this.#perSubject.delete(subject);
-    if (this.size === 0) this.#emptied();
-  }
-
-  #deadline(grant: Grant): Deadline {
-    const { connectionAgeMs } = this.#o.config;
-    const aged = Date.now() + jitter([connectionAgeMs * 0.9, connectionAgeMs * 1.1]);
-    return connectionAgeMs > 0 && aged < grant.expiresAt
-      ? { at: aged, code: 'connection_age' }
-      : { at: grant.expiresAt, code: 'token_expired' };
   }
 
   /** Ends the streams of revoked tokens. */
   endRevoked(revocations: Pick<RevocationList, 'revoked'>): void {
-    for (const session of this.#sessions) {
-      if (!revocations.revoked(session.grant)) continue;
-      this.#o.log.info({ connection: session.connection }, 'a stream is ended: its token was revoked');
-      session.end('token_revoked');
-    }
+    this.#open.endRevoked(revocations);
   }
 
   /** Ends every stream at a moment of its own within `windowMs`; resolves when all have gone. */
-  async drain(windowMs: number, deadline: AbortSignal): Promise<void> {
-    for (const session of this.#sessions) {
-      this.#wheel.after(jitter([0, windowMs]), () => session.end('draining'));
-    }
-    if (this.size === 0 || deadline.aborted) return;
-    await new Promise<void>((resolve) => {
-      this.#emptied = resolve;
-      deadline.addEventListener('abort', () => resolve(), { once: true });
-    });
+  drain(windowMs: number, deadline: AbortSignal): Promise<void> {
+    return this.#open.drain(windowMs, deadline);
   }
 
   /** Cuts what is left. */
   close(): void {
-    for (const session of this.#sessions) session.cut();
+    this.#open.close();
     this.#wheel.close();
   }
 }

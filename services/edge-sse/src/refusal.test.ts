@@ -1,15 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type ErrorCode, meanings, PushfleetError } from '@pushfleet/core';
-import {
-  type Asker,
-  brokenRetry,
-  closeDetail,
-  jitter,
-  type Refusal,
-  refusal,
-  retryMs,
-} from './close-code.ts';
+import { brokenRetry, closeDetail, jitter, retryMs } from '@pushfleet/edge';
+import { type Asker, type Refusal, refusal } from './refusal.ts';
 
 const eventSource: Asker = { eventStream: true, reconnecting: false };
 const back: Asker = { eventStream: true, reconnecting: true };

@@ -1,6 +1,6 @@
-import { type ErrorCode, meanings, type PushfleetError } from '@pushfleet/core';
+import { type ErrorCode, meanings } from '@pushfleet/core';
 
-/** Why a stream ends: an error of the fleet, or a reason that only a stream has. */
+/** Why a connection ends: an error of the fleet, or a reason that only a connection has. */
 export type CloseCode = ErrorCode | 'slow_consumer' | 'connection_age';
 
 /** Milliseconds, from and to. */
@@ -31,15 +31,15 @@ const comeBack: Partial<Record<CloseCode, Range>> = {
 export const brokenRetry: Range = [1_000, 4_000];
 
 const details: Partial<Record<CloseCode, string>> = {
-  draining: 'This instance is shutting down. Come back: another one resumes from the last event id.',
-  connection_age: 'The connection has reached its age. Come back: it resumes from the last event id.',
+  draining: 'This instance is shutting down. Come back: another one resumes from your last cursor.',
+  connection_age: 'The connection has reached its age. Come back: it resumes from your last cursor.',
   slow_consumer: 'Publications came faster than this connection took them. Come back and resume.',
   unavailable: 'The log is out of reach. Come back and resume.',
   token_expired: 'The token has expired. Connect with a new one.',
   token_revoked: 'The token was revoked. Connect with another one.',
 };
 
-/** What `pushfleet.close` says to a person. */
+/** What the last word on a connection says to a person. */
 export function closeDetail(code: CloseCode): string {
   return details[code] ?? meanings[code as ErrorCode].title;
 }
@@ -52,36 +52,5 @@ export function jitter([least, most]: Range): number {
 /** How long to wait before coming back, in milliseconds; undefined where coming back is of no use. */
 export function retryMs(code: CloseCode, retryAfterMs = 0): number | undefined {
   const range = comeBack[code];
-  // `retry` is digits only: EventSource ignores a fraction.
   return range === undefined ? undefined : Math.ceil(retryAfterMs) + jitter(range);
-}
-
-/**
- * How a request is refused. EventSource gives up for good on whatever is not 200 with an event stream (HTML
- * 9.2.3), so the status is the decision:
- *
- * - `problem`: the status and problem+json. Final, and meant so: a wrong request, a missing or forbidden token.
- *   Also for clients that are no EventSource and read 503 with Retry-After.
- * - `come_back`: 200, `retry:` and the end of the stream; EventSource reconnects by itself.
- * - `stop`: 204, the standard's word for "do not reconnect". For an EventSource that returns by itself with
- *   credentials that have ended meanwhile: nobody could read a problem, and it is no error.
- */
-export type Refusal = { kind: 'problem' } | { kind: 'come_back'; retryMs: number } | { kind: 'stop' };
-
-/** What a refusal depends on beside the error. */
-export interface Asker {
-  /** `Accept` names text/event-stream. */
-  readonly eventStream: boolean;
-  /** It sent `Last-Event-ID` and no `Authorization`: a browser's own reconnect. */
-  readonly reconnecting: boolean;
-}
-
-const ended: readonly ErrorCode[] = ['unauthenticated', 'token_expired', 'token_revoked'];
-
-export function refusal(error: PushfleetError, asker: Asker): Refusal {
-  if (!asker.eventStream) return { kind: 'problem' };
-  const wait = retryMs(error.code, error.retryAfterMs);
-  if (wait !== undefined) return { kind: 'come_back', retryMs: wait };
-  if (asker.reconnecting && ended.includes(error.code)) return { kind: 'stop' };
-  return { kind: 'problem' };
 }

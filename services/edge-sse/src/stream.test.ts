@@ -10,13 +10,10 @@ import {
   parseTopic,
   type TopicFilter,
 } from '@pushfleet/core';
+import { type CloseCode, type Deadline, type Framing, Runs, Stream, type StreamAsk } from '@pushfleet/edge';
 import type { Delivery, Encoder, FeedOptions, Hub } from '@pushfleet/hub';
 import type { Grant } from '@pushfleet/runtime';
-import type { CloseCode } from './close-code.ts';
-import type { Framing } from './codec.ts';
-import type { Ask } from './request.ts';
-import { Runs } from './runs.ts';
-import { type Deadline, Session } from './session.ts';
+import { dialects } from './dialect.ts';
 
 const at = (position: number): Cursor =>
   formatCursor({ generation: 'g', time: position, positions: [position] });
@@ -142,7 +139,7 @@ class FakeWire {
   }
 }
 
-function open(o: { ask?: Partial<Ask>; deadline?: Partial<Deadline>; framing?: Framing } = {}) {
+function open(o: { ask?: Partial<StreamAsk>; deadline?: Partial<Deadline>; framing?: Framing } = {}) {
   const hub = new FakeHub();
   const wheel = new FakeWheel();
   const wire = new FakeWire();
@@ -159,13 +156,12 @@ function open(o: { ask?: Partial<Ask>; deadline?: Partial<Deadline>; framing?: F
     onEnd: (code: CloseCode) => ends.push(code),
     onError: (error: unknown) => errors.push(error),
   };
-  const begin = (hub: FakeHub): Session => {
-    const session = new Session(shared, {
+  const begin = (hub: FakeHub): Stream => {
+    const session = new Stream(shared, {
       wire,
       head: Buffer.from('HEAD\r\n\r\n'),
-      framing: o.framing ?? 'plain',
+      dialect: dialects.payload[o.framing ?? 'plain'],
       hub: hub as unknown as Hub,
-      format: 'payload',
       grant: {} as Grant,
       connection: 'digest.random',
       deadline: { at: Number.POSITIVE_INFINITY, code: 'token_expired', ...o.deadline },
@@ -174,8 +170,6 @@ function open(o: { ask?: Partial<Ask>; deadline?: Partial<Deadline>; framing?: F
       filters: ['t' as TopicFilter],
       after: undefined,
       retained: false,
-      format: 'payload',
-      ticket: undefined,
       ...o.ask,
     });
     begun.catch((error) => refused.push(error));

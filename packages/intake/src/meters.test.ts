@@ -3,13 +3,13 @@ import { describe, type TestContext, test } from 'node:test';
 import type { Ledger, LedgerEntry } from '@pushfleet/bus';
 import { until } from '@pushfleet/contract';
 import { type Draft, type Namespace, PushfleetError, type Topic } from '@pushfleet/core';
-import type { Quota } from '@pushfleet/runtime';
+import { createLog, type Quota } from '@pushfleet/runtime';
 import fc from 'fast-check';
-import { log } from '../testing.ts';
 import { bucketEnd, parseKey } from './meter-buckets.ts';
 import { Meters } from './meters.ts';
 import { storedSize } from './stored-size.ts';
 
+const log = createLog({ name: 'test', level: 'silent' });
 const shop = 'shop' as Namespace;
 const hour = 3_600_000;
 

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createMemoryBackbone } from '@pushfleet/bus';
 import { limits, type Namespace, PushfleetError, type Topic } from '@pushfleet/core';
-import { type Grant, type Quota, Quotas, RateLimit, type TopicPolicy } from '@pushfleet/runtime';
-import { log } from '../testing.ts';
+import { createLog, type Grant, type Quota, Quotas, RateLimit, type TopicPolicy } from '@pushfleet/runtime';
 import { Admission } from './admission.ts';
 import { Intake, type Submission } from './intake.ts';
 import { Meters } from './meters.ts';
 import { storedSize } from './stored-size.ts';
 
+const log = createLog({ name: 'test', level: 'silent' });
 const shop = 'shop' as Namespace;
 const grant = { namespace: shop, subject: 'publisher', require: () => {} } as unknown as Grant;
 const none = { connections: 0, subscriptions: 0, published: 0 };

@@ -28,12 +28,16 @@ export class Credentials {
 
   /**
    * A page's first request brings a fresh ticket and perhaps an old cookie, of another user even: the ticket
-   * counts. EventSource's own reconnect brings `Last-Event-ID` and the same URL with the ticket spent: the
-   * cookie counts, and the registry is not asked.
+   * counts. One that returns with the same URL, as EventSource does by itself, brings the ticket spent: the cookie
+   * counts, and the registry is not asked.
    *
+   * @param returning whether the request resumes an earlier one
    * @throws PushfleetError as token check and registry do; `forbidden` for a page that is not trusted
    */
-  async identify(headers: IncomingHttpHeaders, ticket: string | undefined): Promise<Visitor> {
+  async identify(
+    headers: IncomingHttpHeaders,
+    { ticket, returning }: { readonly ticket: string | undefined; readonly returning: boolean },
+  ): Promise<Visitor> {
     const { authorization, cookie } = headers;
     if (authorization !== undefined) return this.#byToken(bearer({ authorization }) as string);
     const token = cookie === undefined ? undefined : bearer({ cookie });
@@ -41,9 +45,9 @@ export class Credentials {
     if (!this.#options.cors.trusts(headers)) throw foreignPage(headers);
     if (ticket === undefined) return this.#byToken(token as string);
     if (token === undefined) return this.#byTicket(ticket, headers);
-    return headers['last-event-id'] === undefined
-      ? orElse(this.#byTicket(ticket, headers), () => this.#byToken(token))
-      : orElse(this.#byToken(token), () => this.#byTicket(ticket, headers));
+    return returning
+      ? orElse(this.#byToken(token), () => this.#byTicket(ticket, headers))
+      : orElse(this.#byTicket(ticket, headers), () => this.#byToken(token));
   }
 
   async #byToken(token: string): Promise<Visitor> {

@@ -1,0 +1,14 @@
+export { readBody } from './body.ts';
+export * from './close-code.ts';
+export * from './connections.ts';
+export { Cors } from './cors.ts';
+export { Credentials, type SameSite, type Visitor } from './credentials.ts';
+export { detach, onDetached } from './detach.ts';
+export { edgeFields, fleetFields, pageFields } from './fields.ts';
+export { Listener } from './listener.ts';
+export * from './outflow.ts';
+export * from './request.ts';
+export { Runs } from './runs.ts';
+export * from './stream.ts';
+export * from './visit.ts';
+export { type Footing, wireEdge } from './wiring.ts';
