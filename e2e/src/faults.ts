@@ -1,17 +1,16 @@
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { until } from '@pushfleet/contract';
-import type { Fleet } from './fleet.ts';
+import type { EdgeService, Fleet } from './fleet.ts';
 
 /** What may happen to a fleet while it works. Each leaves a whole fleet behind. */
 export const faults = {
+  /** The oldest instance of each edge. */
   async 'kill -9 of an edge'(fleet: Fleet) {
-    await fleet.end(fleet.edges, 'SIGKILL');
-    await fleet.startEdge();
+    await replaceEdges(fleet, 'SIGKILL');
   },
   async 'SIGTERM of an edge'(fleet: Fleet) {
-    await fleet.end(fleet.edges, 'SIGTERM');
-    await fleet.startEdge();
+    await replaceEdges(fleet, 'SIGTERM');
   },
   async 'kill -9 of a publish service'(fleet: Fleet) {
     await fleet.end(fleet.publishers, 'SIGKILL');
@@ -54,6 +53,14 @@ export const faults = {
 } as const;
 
 export type Fault = keyof typeof faults;
+
+async function replaceEdges(fleet: Fleet, signal: NodeJS.Signals): Promise<void> {
+  const replace = async (name: EdgeService): Promise<void> => {
+    await fleet.end(fleet.edgesOf(name), signal);
+    await fleet.startEdge(name);
+  };
+  await Promise.all(fleet.protocols.map(replace));
+}
 
 async function leaderOf(fleet: Fleet): Promise<string> {
   return onLogStream(fleet, async (_request, _stream, leader) => leader);

@@ -1,0 +1,14 @@
+import { existsSync } from 'node:fs';
+import { edgeSuite } from '@pushfleet/contract/edge-suite';
+import { EdgeFleet } from './edges.ts';
+import { cometFrame, cometStream } from './protocols/comet.ts';
+import { grpc } from './protocols/grpc.ts';
+import { longPoll } from './protocols/long-poll.ts';
+import { sse } from './protocols/sse.ts';
+import { websocket } from './protocols/websocket.ts';
+
+const protocols = [sse, websocket, longPoll, cometStream, cometFrame, grpc].filter(({ service }) =>
+  existsSync(new URL(`../../services/${service}/src/main.ts`, import.meta.url)),
+);
+
+edgeSuite(protocols, () => EdgeFleet.start(protocols));
