@@ -35,7 +35,7 @@ module.exports = {
     only('packages/delivery', ['packages/core', 'packages/bus', 'packages/runtime']),
     // What services of others install pulls in the public API and nothing else of the fleet.
     only('packages/publisher', []),
-    only('packages/cli', ['packages/core', 'packages/runtime', 'packages/bus']),
+    only('packages/cli', ['packages/core', 'packages/runtime', 'packages/bus', 'packages/client']),
     only('packages/contract', ['packages/core', 'packages/bus', 'packages/cli']),
     {
       name: 'no-service-imports-another',

@@ -3,11 +3,14 @@ import type { Socket } from 'node:net';
 import { PushfleetError, quote } from '@pushfleet/core';
 import { type Route, sendProblem, serviceFor } from '@pushfleet/runtime';
 import { createProxyServer } from 'http-proxy-3';
+import type { Page } from './page.ts';
 
 export interface FrontOptions {
   readonly routes: readonly Route[];
   /** host:port of a service's HTTP listener; undefined while it does not run. */
   readonly addressOf: (service: string) => string | undefined;
+  /** What is answered at `/`; nothing without it. */
+  readonly page?: Pick<Page, 'take'>;
 }
 
 /** One origin for every service: http://127.0.0.1:8000 by default. */
@@ -83,6 +86,7 @@ function createFrontServer(o: FrontOptions): Server {
   const shouldUpgradeCallback = ({ headers }: IncomingMessage): boolean =>
     headers.upgrade?.toLowerCase() === 'websocket';
   const server = createServer({ shouldUpgradeCallback }, (request, answer) => {
+    if (o.page?.take(request, answer)) return;
     const { service, url } = targetOf(o, request);
     if (service === undefined) sendProblem(answer, notFound(request));
     else if (url === undefined) sendProblem(answer, unavailable(`${service} does not run.`));
