@@ -1,5 +1,6 @@
 import { intakeFields } from '@pushfleet/intake';
 import {
+  browserFields,
   commonFields,
   field,
   natsFields,
@@ -20,6 +21,7 @@ export const fields = {
   ...policyFields,
   ...traceFields,
   ...publicFields,
+  ...browserFields,
   listen: field.address({
     env: 'PUSHFLEET_PUBLISH_LISTEN',
     doc: 'Where the HTTP publish API listens.',

@@ -84,6 +84,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
     payloadBytes: config.payloadBytes,
     batchBytes: config.batchBytes,
     bodyTimeoutMs: config.bodyTimeoutMs,
+    corsOrigins: config.corsOrigins,
     ...{ backbone, archive, tokens, tracking, budget, outgoing, log },
   });
   const grpc = new GrpcApi({
