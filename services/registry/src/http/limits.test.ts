@@ -99,7 +99,7 @@ describe('limits of a subscription', () => {
   }
 
   it('of the headers that the delivery sets itself', async () => {
-    for (const name of 'Host Content-Type content-length Transfer-Encoding Connection webhook-id Webhook-Signature ce-id CE-Type TE Upgrade Expect Proxy-Authorization'.split(
+    for (const name of 'Host Content-Type content-length Transfer-Encoding Connection webhook-id Webhook-Signature ce-id CE-Type TE Upgrade Expect Proxy-Authorization Pushfleet-Attempt traceparent'.split(
       ' ',
     )) {
       const { status, body } = await fleet.ask('POST', '/v1/subscriptions', {

@@ -76,7 +76,7 @@ function checkBytes(name: string, value: Uint8Array, least: number, most: number
 const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const headerValue = /^[\t\x20-\x7e]*$/;
 const ownHeaders =
-  /^(host|content-.*|transfer-encoding|connection|keep-alive|te|trailer|upgrade|expect|proxy-.*|webhook-.*|ce-.*|x-hook-secret)$/;
+  /^(host|content-.*|transfer-encoding|connection|keep-alive|te|trailer|upgrade|expect|proxy-.*|webhook-.*|ce-.*|pushfleet-.*|traceparent|tracestate|x-hook-secret)$/;
 
 function checkHeaders(headers: WebhookTarget['headers']): void {
   checkCount('webhook.headers', headers.length, 0, limits.headers);

@@ -111,7 +111,7 @@ const headerValue = {
 const headers = (value: Schema): Schema => ({
   type: 'object',
   description:
-    'Headers sent with every delivery. Their values are kept like secrets, and never shown. Not those that the delivery sets itself: webhook-*, ce-*, content-*, host and the like.',
+    'Headers sent with every delivery. Their values are kept like secrets, and never shown. Not those that the delivery sets itself: webhook-*, pushfleet-*, ce-*, content-*, host and the like.',
   propertyNames: { pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", maxLength: recordLimits.headerNameBytes },
   maxProperties: recordLimits.headers,
   additionalProperties: value,
