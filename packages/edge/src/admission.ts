@@ -16,7 +16,7 @@ export interface Asking {
   readonly ticket: string | undefined;
 }
 
-export interface Entry<A extends Asking> {
+export interface Arrival<A extends Asking> {
   readonly headers: IncomingHttpHeaders;
   /** Reads what it asks for, its body included. */
   read(): Promise<A>;
@@ -41,16 +41,16 @@ export class Admission {
    * @throws PushfleetError `draining`, `too_many_connections`, whatever `read` throws, or as `Credentials` and
    *   `Grant.require` do
    */
-  async admit<A extends Asking>(entry: Entry<A>): Promise<{ readonly ask: A; readonly grant: Grant }> {
+  async admit<A extends Asking>(arrival: Arrival<A>): Promise<{ readonly ask: A; readonly grant: Grant }> {
     const { connections, credentials } = this.#o;
     this.#waiting++;
     try {
       if (this.#o.isDraining()) throw new PushfleetError('draining', 'This instance is shutting down.');
       connections.requireRoom(this.#waiting);
-      const ask = await entry.read();
-      const who = { ticket: ask.ticket, returning: entry.returning(ask) };
-      const { grant, setCookie } = await credentials.identify(entry.headers, who);
-      if (setCookie !== undefined) entry.onCookie(setCookie);
+      const ask = await arrival.read();
+      const who = { ticket: ask.ticket, returning: arrival.returning(ask) };
+      const { grant, setCookie } = await credentials.identify(arrival.headers, who);
+      if (setCookie !== undefined) arrival.onCookie(setCookie);
       for (const filter of ask.filters) grant.require('subscribe', filter);
       return { ask, grant };
     } finally {

@@ -30,7 +30,8 @@ export class Cors {
     return {
       ...allowed,
       'access-control-allow-methods': 'GET, POST, QUERY',
-      'access-control-allow-headers': 'Authorization, Cache-Control, Content-Type, Last-Event-ID',
+      'access-control-allow-headers':
+        'Authorization, Cache-Control, Content-Type, If-None-Match, Last-Event-ID, Prefer',
       'access-control-max-age': '7200',
     };
   }

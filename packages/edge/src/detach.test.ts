@@ -36,3 +36,14 @@ for (const [what, request] of requests) {
     stop();
   });
 }
+
+test("a client's own upgrade is left to others", async () => {
+  const server = createServer({ shouldUpgradeCallback: () => true });
+  onDetached(server, () => assert.fail('nobody detached it'));
+  server.on('upgrade', (_request, socket) => socket.end('upgraded'));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const offer = head('GET /ws HTTP/1.1', { Connection: 'Upgrade', Upgrade: 'websocket' });
+  const client = new RawClient((server.address() as AddressInfo).port, offer);
+  assert.equal((await client.end()).received, 'upgraded');
+  server.close();
+});

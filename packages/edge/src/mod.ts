@@ -1,3 +1,4 @@
+export { Admission, type Asking } from './admission.ts';
 export { readBody } from './body.ts';
 export * from './close-code.ts';
 export * from './connections.ts';
@@ -10,5 +11,6 @@ export * from './outflow.ts';
 export * from './request.ts';
 export { Runs } from './runs.ts';
 export * from './stream.ts';
+export { declareWritten, Streams } from './streams.ts';
 export * from './visit.ts';
 export { type Footing, wireEdge } from './wiring.ts';

@@ -14,6 +14,12 @@ export interface Wire {
 /** The bytes of one item; the same buffer for every connection whose bytes are the same. */
 export type Encode = (item: Item<Delivery>) => Buffer;
 
+/** What an edge has written to its clients. */
+export interface Written {
+  deliveries: number;
+  bytes: number;
+}
+
 /** What the outflows of one edge share. */
 export interface OutflowShared {
   readonly runs: Runs;
@@ -21,7 +27,7 @@ export interface OutflowShared {
   /** Most publications a feed holds back for a slow client, and their bytes. */
   readonly outbox: { readonly count: number; readonly bytes: number };
   /** Counted up by every outflow. */
-  readonly written: { deliveries: number; bytes: number };
+  readonly written: Written;
 }
 
 export interface OutflowOptions {
@@ -109,5 +115,6 @@ export class Outflow {
   }
 }
 
-const cursorOf = (item: Item<Delivery>): Cursor =>
+/** The place behind an item. */
+export const cursorOf = (item: Item<Delivery>): Cursor =>
   item.kind === 'publication' ? item.value.cursor : item.to;

@@ -77,7 +77,7 @@ function parseJson(text: string): Parameters {
   const parameters = new Map<string, string[]>();
   for (const [name, given] of Object.entries(value)) {
     for (const item of Array.isArray(given) ? given : [given]) {
-      if (typeof item !== 'string' && typeof item !== 'boolean') throw badJson();
+      if (!['string', 'boolean', 'number'].includes(typeof item)) throw badJson();
       append(parameters, name, item === true ? '1' : String(item));
     }
   }
@@ -95,7 +95,7 @@ function readJson(text: string): unknown {
 function badJson(): PushfleetError {
   return new PushfleetError(
     'request_invalid',
-    'The JSON body must be an object of texts and lists of texts, for example {"topic": ["orders/#"]}.',
+    'The JSON body must be an object of texts, numbers and lists of them, for example {"topic": ["orders/#"]}.',
   );
 }
 

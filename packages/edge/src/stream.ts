@@ -38,7 +38,7 @@ export interface StreamOptions {
   readonly grant: Grant;
   readonly connection: string;
   readonly deadline: Deadline;
-  /** Ends by `connection_age` after about so many bytes: for clients that keep all they were sent. */
+  /** Ends by `connection_age` after about so many bytes, to come back at once: for clients that keep all they were sent. */
   readonly bytes?: number;
 }
 
@@ -123,6 +123,10 @@ export class Stream implements Connection {
 
   /** Tells the client why, as far as it can be told, and ends the stream. What is still held back, a resume gives. */
   end(code: CloseCode): void {
+    this.#end(code, retryMs(code));
+  }
+
+  #end(code: CloseCode, waitMs: number | undefined): void {
     if (this.#ended) return;
     this.gone();
     this.#shared.onEnd(code);
@@ -132,7 +136,7 @@ export class Stream implements Connection {
       wire.destroy();
       return;
     }
-    wire.end(this.#withHead(dialect.closing(code, closeDetail(code), retryMs(code))));
+    wire.end(this.#withHead(dialect.closing(code, closeDetail(code), waitMs)));
     this.#cancelTimer = this.#shared.wheel.after(lingerMs, () => wire.destroy());
   }
 
@@ -161,7 +165,7 @@ export class Stream implements Connection {
   #write(bytes: Buffer): boolean {
     const writable = this.#o.wire.write(this.#head.length === 0 ? bytes : this.#withHead(bytes));
     this.#bytesLeft -= bytes.length;
-    if (this.#bytesLeft <= 0) setImmediate(() => this.end('connection_age'));
+    if (this.#bytesLeft <= 0) setImmediate(() => this.#end('connection_age', 0));
     return writable;
   }
 

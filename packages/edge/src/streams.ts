@@ -9,15 +9,10 @@ import {
   type TimerWheel,
 } from '@pushfleet/runtime';
 import type { Connection, Connections } from './connections.ts';
+import type { Written } from './outflow.ts';
 import { Runs } from './runs.ts';
 import { type Dialect, Stream, type StreamAsk, type StreamShared } from './stream.ts';
 import type { Visit } from './visit.ts';
-
-/** What an edge has written to its clients. */
-export interface Written {
-  deliveries: number;
-  bytes: number;
-}
 
 export interface StreamsOptions {
   readonly config: { readonly outboxCount: number; readonly outboxBytes: number };

@@ -72,9 +72,18 @@ export class Visit {
 
   /** Answers with a problem document. */
   refuse(thrown: unknown, instance: string): void {
-    const { status, headers, body } = problem(thrown, instance);
+    const { headers, body } = problem(thrown, instance);
+    this.refuseWith(thrown, headers, body);
+  }
+
+  /** Answers with the status of a problem, and what may help with it in the head, but a document of another form. */
+  refuseWith(thrown: unknown, ownHeaders: Headers, body: string): void {
+    const { status, headers } = problem(thrown);
     const length = String(Buffer.byteLength(body));
-    const all = { ...headers, ...this.answerHeaders, 'content-length': length, connection: 'close' };
+    const all = {
+      ...{ ...headers, ...ownHeaders, ...this.answerHeaders },
+      ...{ 'content-length': length, connection: 'close' },
+    };
     this.#end(Buffer.from(head(status, all)), Buffer.from(body));
   }
 

@@ -2,8 +2,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { PushfleetError, quote } from '@pushfleet/core';
 import {
+  Admission,
+  type Connection,
+  Connections,
   Cors,
   Credentials,
+  declareWritten,
   detach,
   Listener,
   onDetached,
@@ -11,22 +15,38 @@ import {
   parseBody,
   parseForm,
   readBody,
+  Streams,
   splitTarget,
   Visit,
 } from '@pushfleet/edge';
+import type { Hubs } from '@pushfleet/hub';
 import {
+  type Deliveries,
+  declareHubMetrics,
   declareRequests,
+  type Log,
+  type Metrics,
   type Part,
+  type Quotas,
   type RegistryClient,
   type Requests,
   sendProblem,
+  TimerWheel,
   type TokenCheck,
 } from '@pushfleet/runtime';
+import type { EdgeConfig } from './config.ts';
+import { dialects } from './dialect.ts';
 import { refuse, streamHeaders } from './refusal.ts';
 import { parseAsk } from './request.ts';
-import { Streams, type StreamsOptions } from './streams.ts';
 
-export interface EdgeOptions extends StreamsOptions {
+export interface EdgeOptions {
+  readonly config: EdgeConfig;
+  readonly hubs: Hubs;
+  readonly quotas: Pick<Quotas, 'open'>;
+  /** The hubs' observer. */
+  readonly deliveries: Deliveries;
+  readonly log: Log;
+  readonly metrics: Metrics;
   readonly tokens: TokenCheck;
   readonly registry: Pick<RegistryClient, 'redeemTicket' | 'revocations'>;
 }
@@ -38,27 +58,28 @@ export class Edge implements Part {
   readonly name = 'edge-sse';
   readonly #o: EdgeOptions;
   readonly #cors: Cors;
-  readonly #credentials: Credentials;
+  readonly #wheel = new TimerWheel();
+  readonly #connections: Connections<Connection>;
+  readonly #admission: Admission;
   readonly #requests: Requests;
   readonly #streams: Streams;
   readonly #listener: Listener;
   readonly #refused: { add(count: number, attributes: { code: string }): void };
-  #waiting = 0;
   #draining = false;
   #stopWatching: () => void = () => {};
 
   constructor(options: EdgeOptions) {
-    const { config, metrics, tokens, registry, log } = options;
+    const { config, metrics, log, hubs } = options;
     this.#o = options;
     this.#cors = new Cors(config.corsOrigins);
-    this.#credentials = new Credentials({
-      tokens,
-      registry,
-      cors: this.#cors,
-      sameSite: config.cookieSameSite,
-    });
+    const shared = { wheel: this.#wheel, log };
+    const { quotas } = options;
+    this.#connections = new Connections({ ...shared, limits: config, quotas, noun: 'streams' });
+    this.#admission = this.#makeAdmission(options);
     this.#requests = declareRequests(metrics, 'sse');
-    this.#streams = new Streams(options, this.#requests);
+    const written = declareWritten(metrics);
+    this.#streams = new Streams({ ...options, ...shared, connections: this.#connections, written });
+    declareHubMetrics(metrics, hubs);
     this.#refused = metrics.counter('pushfleet_edge_refused', { description: 'Requests refused, by code.' });
     this.#listener = new Listener({
       address: config.listen,
@@ -70,9 +91,17 @@ export class Edge implements Part {
     onDetached(this.#listener.server, (request) => void this.#admit(request, async () => new Map()));
   }
 
+  #makeAdmission({ config, tokens, registry }: EdgeOptions): Admission {
+    return new Admission({
+      connections: this.#connections,
+      credentials: new Credentials({ tokens, registry, cors: this.#cors, sameSite: config.cookieSameSite }),
+      isDraining: () => this.#draining,
+    });
+  }
+
   /** Streams open at this moment. */
   get size(): number {
-    return this.#streams.size;
+    return this.#connections.size;
   }
 
   /** Where it listens, once started. */
@@ -83,7 +112,9 @@ export class Edge implements Part {
   async start(): Promise<void> {
     const { registry } = this.#o;
     await this.#listener.start();
-    this.#stopWatching = registry.revocations.onRevoked(() => this.#streams.endRevoked(registry.revocations));
+    this.#stopWatching = registry.revocations.onRevoked(() =>
+      this.#connections.endRevoked(registry.revocations),
+    );
   }
 
   ready(): string | undefined {
@@ -96,12 +127,13 @@ export class Edge implements Part {
    */
   async drain(deadline: AbortSignal): Promise<void> {
     this.#draining = true;
-    await this.#streams.drain(this.#o.config.drainMs * 0.8, deadline);
+    await this.#connections.drain(this.#o.config.drainMs * 0.8, deadline);
   }
 
   async close(): Promise<void> {
     this.#stopWatching();
-    this.#streams.close();
+    this.#connections.close();
+    this.#wheel.close();
     await this.#listener.close();
   }
 
@@ -153,28 +185,29 @@ export class Edge implements Part {
 
   async #admit(request: IncomingMessage, readMore: () => Promise<Parameters>): Promise<void> {
     const visit = new Visit(request, this.#cors.headers(request.headers));
-    this.#waiting++;
     try {
-      if (this.#draining) throw new PushfleetError('draining', 'This instance is shutting down.');
-      this.#streams.requireRoom(this.#waiting);
-      const query = parseForm(splitTarget(request.url as string).query);
-      const ask = parseAsk(visit.headers, [query, await readMore()], this.#o.config.filters);
-      const { grant, setCookie } = await this.#credentials.identify(visit.headers, {
-        ticket: ask.ticket,
-        returning: visit.headers['last-event-id'] !== undefined,
+      const query = splitTarget(request.url as string).query;
+      const { ask, grant } = await this.#admission.admit({
+        headers: visit.headers,
+        read: async () =>
+          parseAsk(visit.headers, [parseForm(query), await readMore()], this.#o.config.filters),
+        returning: () => visit.headers['last-event-id'] !== undefined,
+        onCookie: (setCookie) => {
+          visit.answerHeaders['set-cookie'] = setCookie;
+        },
       });
-      if (setCookie !== undefined) visit.answerHeaders['set-cookie'] = setCookie;
-      for (const filter of ask.filters) grant.require('subscribe', filter);
-      if (visit.gone) visit.socket.destroy();
-      else this.#streams.open(visit, ask, grant);
+      this.#streams.open(visit, grant, ask, {
+        headers: streamHeaders,
+        dialect: dialects[ask.format][visit.framing],
+        requests: this.#requests,
+        refuse: (error) => refuse(visit, error),
+      });
     } catch (thrown) {
       const error = PushfleetError.from(thrown);
       this.#requests.ended(visit.since, error);
       this.#refused.add(1, { code: error.code });
       if (error.code === 'internal') this.#o.log.error({ err: thrown }, 'a request failed');
       refuse(visit, error);
-    } finally {
-      this.#waiting--;
     }
   }
 }
