@@ -29,6 +29,18 @@ const own = {
     fallback: '256KiB',
     min: 1_024,
   }),
+  retainedCount: field.integer({
+    env: 'PUSHFLEET_EDGE_LONGPOLL_RETAINED_COUNT',
+    doc: 'Most retained publications in a first answer, which holds all of them; a poll that matches more is refused.',
+    fallback: 1_000,
+    min: 1,
+  }),
+  retainedBytes: field.bytes({
+    env: 'PUSHFLEET_EDGE_LONGPOLL_RETAINED_BYTES',
+    doc: 'Most bytes of the retained publications in a first answer.',
+    fallback: '4MiB',
+    min: 1_024,
+  }),
   responseBytes: field.bytes({
     env: 'PUSHFLEET_EDGE_LONGPOLL_RESPONSE_BYTES',
     doc: 'A Comet response ends after about so many bytes and its client comes back, because a browser keeps all of it.',

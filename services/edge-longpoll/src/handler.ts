@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Connection, Connections, Cors, Credentials } from '@pushfleet/edge';
+import type { Admission, Connection, Connections, Cors, Credentials, Written } from '@pushfleet/edge';
 import type { Hubs } from '@pushfleet/hub';
 import type { Deliveries, Log, Metrics, Quotas, RegistryClient, TimerWheel } from '@pushfleet/runtime';
 import type { EdgeConfig } from './config.ts';
@@ -26,12 +26,16 @@ export interface Ground {
   readonly deliveries: Deliveries;
   readonly cors: Cors;
   readonly credentials: Credentials;
+  /** Lets in who asks for a connection: room, credentials and grants in one order. */
+  readonly admission: Admission;
   /**
    * Whoever waits at this process, whichever handler serves it. The edge ends those of revoked tokens, and all of
    * them on drain, each by `end(code)` at a moment of its own.
    */
   readonly connections: Connections<Connection>;
   readonly wheel: TimerWheel;
+  /** To be counted up by whatever is written to clients. */
+  readonly written: Written;
   readonly log: Log;
   readonly metrics: Metrics;
   /** From now on new requests are refused by `draining`. */
