@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { PushfleetError, quote } from '@pushfleet/core';
-import { type Route, sendProblem, serviceFor } from '@pushfleet/runtime';
+import { type Route, routeFor, sendProblem } from '@pushfleet/runtime';
 import { createProxyServer } from 'http-proxy-3';
 import type { Page } from './page.ts';
 
@@ -82,20 +82,26 @@ function createFrontServer(o: FrontOptions): Server {
       if (!incoming.complete) answer.destroy();
     });
   });
-  // Any other offer, such as curl's h2c, may be passed over; the proxy would cut its connection without a word.
-  const shouldUpgradeCallback = ({ headers }: IncomingMessage): boolean =>
-    headers.upgrade?.toLowerCase() === 'websocket';
+  // An offer may be passed over: any other than WebSocket's, such as curl's h2c, which the proxy would cut without a
+  // word, and that of a WebSocket where there is none, which is answered as the request that it is.
+  const shouldUpgradeCallback = (request: IncomingMessage): boolean =>
+    request.headers.upgrade?.toLowerCase() === 'websocket' && webSocketOf(o, request) !== undefined;
   const server = createServer({ shouldUpgradeCallback }, (request, answer) => {
     if (o.page?.take(request, answer)) return;
     const { service, url } = targetOf(o, request);
     if (service === undefined) sendProblem(answer, notFound(request));
     else if (url === undefined) sendProblem(answer, unavailable(`${service} does not run.`));
-    else proxy.web(request, answer, { target: url });
+    else {
+      // An offer that was passed over is not the service's to take: this connection would not follow it.
+      if (request.headers.upgrade !== undefined) {
+        delete request.headers.upgrade;
+        delete request.headers.connection;
+      }
+      proxy.web(request, answer, { target: url });
+    }
   });
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    const { url } = targetOf(o, request);
-    if (url === undefined) socket.destroy();
-    else proxy.ws(request, socket, head, { target: url });
+    proxy.ws(request, socket, head, { target: webSocketOf(o, request) as string });
   });
   // Streams last as long as they like; each service bounds its own requests.
   server.requestTimeout = 0;
@@ -103,11 +109,24 @@ function createFrontServer(o: FrontOptions): Server {
   return server;
 }
 
-function targetOf(o: FrontOptions, request: IncomingMessage): { service?: string; url?: string } {
-  const service = serviceFor(o.routes, request.url ?? '/');
-  if (service === undefined) return {};
-  const address = o.addressOf(service);
-  return address === undefined ? { service } : { service, url: `http://${address}` };
+interface Target {
+  readonly service?: string;
+  readonly url?: string;
+  readonly websocket?: Route['websocket'];
+}
+
+function targetOf(o: FrontOptions, request: IncomingMessage): Target {
+  const route = routeFor(o.routes, request.url ?? '/');
+  if (route === undefined) return {};
+  const address = o.addressOf(route.service);
+  const { service, websocket } = route;
+  return { service, websocket, ...(address !== undefined && { url: `http://${address}` }) };
+}
+
+/** Where a WebSocket connection for the request goes, if anywhere. */
+function webSocketOf(o: FrontOptions, request: IncomingMessage): string | undefined {
+  const { websocket, url } = targetOf(o, request);
+  return websocket === undefined ? undefined : url;
 }
 
 const unavailable = (message: string): PushfleetError =>
