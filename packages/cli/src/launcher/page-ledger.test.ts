@@ -55,9 +55,9 @@ test('what comes twice is counted, not hidden', () => {
 
 test('the oldest make room, and what was refused is forgotten', () => {
   const ledger = new Ledger();
-  for (let i = 0; i < 101; i++) ledger.sent(seen(String(i)), i);
-  assert.equal(ledger.entries.length, 100);
+  for (let i = 0; i < 1_001; i++) ledger.sent(seen(String(i)), i);
+  assert.equal(ledger.entries.length, 1_000);
   assert.equal(ledger.entries.at(-1)?.key, '1');
   ledger.forget('1');
-  assert.equal(ledger.entries.length, 99);
+  assert.equal(ledger.entries.length, 999);
 });

@@ -4,13 +4,17 @@ import type { Entry, Ledger } from './ledger.ts';
 /** A column of the board. */
 export interface Column {
   readonly id: string;
-  readonly name: string;
+  /** A name that fits a narrow screen. */
+  readonly short: string;
 }
 
 interface Row {
   readonly line: HTMLTableRowElement;
   readonly cells: ReadonlyMap<string, HTMLTableCellElement>;
 }
+
+/** Most messages that are shown. */
+const shown = 20;
 
 /** The table of what arrives: a row for each message, newest on top, and a cell for each transport. */
 export class Board {
@@ -27,8 +31,12 @@ export class Board {
   }
 
   #draw(): void {
-    const { entries } = this.#ledger;
-    element('nothing').hidden = entries.length > 0;
+    const all = this.#ledger.entries;
+    const entries = all.slice(0, shown);
+    element('nothing').hidden = all.length > 0;
+    const older = element('older');
+    older.hidden = all.length <= shown;
+    older.textContent = `${all.length - entries.length} older ones are not shown.`;
     const kept = new Set(entries.map(({ key }) => key));
     for (const [key, { line }] of this.#rows) {
       if (kept.has(key)) continue;
@@ -39,8 +47,8 @@ export class Board {
     for (const entry of entries.toReversed()) {
       const row: Row = this.#rows.get(entry.key) ?? this.#add(entry, below);
       below = row.line;
-      for (const { id, name } of this.#columns)
-        this.#fill(row.cells.get(id) as HTMLTableCellElement, entry, id, name);
+      for (const { id, short } of this.#columns)
+        this.#fill(row.cells.get(id) as HTMLTableCellElement, entry, id, short);
     }
   }
 
@@ -61,13 +69,13 @@ export class Board {
     return row;
   }
 
-  #fill(cell: HTMLTableCellElement, entry: Entry, column: string, name: string): void {
+  #fill(cell: HTMLTableCellElement, entry: Entry, column: string, short: string): void {
     const [kind, text, more = ''] = said(entry, column, this.#ledger.isAway(column));
     if (cell.dataset.said === text + more) return;
     cell.dataset.said = text + more;
     cell.dataset.kind = kind;
     cell.replaceChildren(
-      make('span', { class: 'unseen' }, `${name}: `),
+      make('span', { class: 'unseen whose' }, `${short} `),
       text,
       ...(more === '' ? [] : [make('small', {}, more)]),
     );

@@ -15,16 +15,21 @@ export const usualLines: OwnLines = {
 /** Shows how to do from a terminal what the page does. */
 export function showCommands(lines: OwnLines, front: string): void {
   const bearer = '-H "Authorization: Bearer $TOKEN"';
+  const to = (path: string): string => `'${front}${path}'`;
   const commands: readonly (readonly [name: string, line: string])[] = [
     ['First, a token for an hour', `TOKEN=$(${lines.token})`],
-    ['Listen', `curl -N ${bearer} '${front}/sse?topic=playground/%23'`],
+    ['Listen', `curl -N ${bearer} \\\n  ${to('/sse?topic=playground/%23')}`],
     [
       'Publish',
-      `curl ${bearer} -H 'Content-Type: text/plain' -d 'Hello from a terminal' ${front}/v1/topics/playground/hello`,
+      `curl -d 'Hello from a terminal' \\\n  -H 'Content-Type: text/plain' \\\n  ${bearer} \\\n  ${to('/v1/topics/playground/hello')}`,
     ],
-    ['Ask for what came, then wait for more', `curl ${bearer} '${front}/poll?topic=playground/%23'`],
+    [
+      'Poll, and go on with &after= the cursor of the answer',
+      `curl ${bearer} \\\n  ${to('/poll?topic=playground/%23')}`,
+    ],
     ['Listen, coming back after a cut', lines.tail],
   ];
+  element('code').textContent = code(front);
   element('commands').replaceChildren(...commands.map(([name, line]) => command(name, line)));
 }
 
@@ -52,3 +57,15 @@ function tell(button: HTMLButtonElement, word: string, name: string): void {
     button.textContent = 'Copy';
   }, 2_000);
 }
+
+const code = (front: string): string => `import { connect } from '@pushfleet/client';
+
+const fleet = connect({
+  url: '${front}',
+  token,
+});
+await fleet.publish('playground/hello', 'Hello');
+const messages = fleet.subscribe('playground/#');
+for await (const message of messages) {
+  console.log(message.topic, message.text());
+}`;

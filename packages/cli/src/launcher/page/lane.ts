@@ -6,6 +6,8 @@ import { Gate } from './gate.ts';
 export interface Transport {
   readonly id: TransportName;
   readonly name: string;
+  /** A name that fits a narrow screen. */
+  readonly short: string;
   /** How it works, in a few words. */
   readonly about: string;
   /** Holds one of the six connections that a browser grants an origin over HTTP/1.1. */
@@ -13,9 +15,21 @@ export interface Transport {
 }
 
 export const transports: readonly Transport[] = [
-  { id: 'websocket', name: 'WebSocket', about: 'One connection, both ways.', scarce: false },
-  { id: 'sse', name: 'Server-sent events', about: 'One answer that goes on.', scarce: true },
-  { id: 'poll', name: 'Long polling', about: 'A request for each batch.', scarce: true },
+  {
+    id: 'websocket',
+    name: 'WebSocket',
+    short: 'WebSocket',
+    about: 'One connection, both ways.',
+    scarce: false,
+  },
+  { id: 'sse', name: 'Server-sent events', short: 'SSE', about: 'One answer that goes on.', scarce: true },
+  {
+    id: 'poll',
+    name: 'Long polling',
+    short: 'Long polling',
+    about: 'A request for each batch.',
+    scarce: true,
+  },
 ];
 
 interface LaneOptions {
@@ -38,7 +52,7 @@ export class Lane {
   readonly #holds = new Set<Hold>();
   readonly #fleet: Fleet;
   readonly #state = make('p', { class: 'state', role: 'status' });
-  readonly #count = make('p', { class: 'quiet small' });
+  readonly #count = make('p', { class: 'quiet small count' });
   readonly #button = make('button', { type: 'button' });
   #received = 0;
   #gaps = 0;
@@ -94,8 +108,7 @@ export class Lane {
       this.#gate.close();
     } else {
       this.#gate.open();
-      // What a browser says when the network is back: the client tries at once.
-      globalThis.dispatchEvent(new Event('online'));
+      this.#fleet.reconnect();
     }
     this.#changed();
   }
@@ -122,7 +135,7 @@ export class Lane {
 
   #words(): readonly [kind: 'open' | 'waiting' | 'closed', words: string] {
     if (this.#refused !== '') return ['closed', this.#refused];
-    if (this.#holds.has('reader')) return ['closed', 'Cut by you'];
+    if (this.#holds.has('reader')) return ['waiting', 'Cut by you'];
     if (this.#holds.has('hidden')) return ['waiting', 'Paused while hidden'];
     switch (this.#fleet.state) {
       case 'connected':

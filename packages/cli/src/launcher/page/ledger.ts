@@ -28,8 +28,8 @@ export interface Seen {
   readonly stored?: number;
 }
 
-/** Most messages that are shown. */
-const shown = 100;
+/** Most messages that are remembered. */
+const remembered = 1_000;
 
 /** The messages that the page knows, and by which transports they came. */
 export class Ledger {
@@ -89,7 +89,7 @@ export class Ledger {
   #keep(entry: Entry): Entry {
     this.#entries.set(entry.key, entry);
     for (const key of this.#entries.keys()) {
-      if (this.#entries.size <= shown) break;
+      if (this.#entries.size <= remembered) break;
       this.#entries.delete(key);
     }
     return entry;
