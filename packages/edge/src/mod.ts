@@ -8,6 +8,7 @@ export { detach, onDetached } from './detach.ts';
 export { edgeFields, fleetFields, pageFields } from './fields.ts';
 export { Listener } from './listener.ts';
 export * from './outflow.ts';
+export type * from './presence.ts';
 export * from './request.ts';
 export { Runs } from './runs.ts';
 export * from './stream.ts';
