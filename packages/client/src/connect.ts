@@ -1,5 +1,15 @@
-import { PushfleetError } from './errors.ts';
+import { Client } from './client.ts';
+import { systemClock } from './clock.ts';
 import type { Fleet, TransportName } from './fleet.ts';
+import { Ladder } from './ladder.ts';
+import { defaultLimits, type Limits } from './limits.ts';
+import { post } from './post.ts';
+import { Tokens } from './token.ts';
+import type { Transport } from './transport.ts';
+import { PollTransport } from './transport-poll.ts';
+import { SseTransport } from './transport-sse.ts';
+import { WebSocketTransport } from './transport-websocket.ts';
+import { onWake } from './wake.ts';
 
 export interface ConnectOptions {
   /** The origin of the fleet's front, such as `https://push.example.com`. A path in it is put before the fleet's own. */
@@ -12,29 +22,70 @@ export interface ConnectOptions {
   /** Which ways to try, best first: `['websocket', 'sse', 'poll']` where absent. */
   readonly transports?: readonly TransportName[];
   /** Remembers which way worked for the next page, for example `sessionStorage`. */
-  readonly storage?: Pick<Storage, 'getItem' | 'setItem'>;
+  readonly storage?: Memory;
   readonly limits?: Partial<Limits>;
   /** In place of the ones of the platform. */
   readonly fetch?: typeof globalThis.fetch;
   readonly WebSocket?: typeof globalThis.WebSocket;
 }
 
-/** What can be tuned; the defaults are those of `defaultLimits`. */
-export interface Limits {
-  /** Most messages held for one slow subscription. */
-  readonly buffer: number;
-  /** Most publications that wait for their answer, and their most bytes. */
-  readonly queueCount: number;
-  readonly queueBytes: number;
-  /** How long a publication is tried, in milliseconds: below half the fleet's duplicate window (2 minutes by default). */
-  readonly patienceMs: number;
-  /** How long a way to the fleet may take until something arrives over it, in milliseconds. */
-  readonly openMs: number;
-  /** At least so many messages are remembered, so that none is given twice. */
-  readonly remembered: number;
+/** What `localStorage` and `sessionStorage` are. */
+interface Memory {
+  getItem(key: string): string | null;
+  setItem(key: string, value: string): void;
 }
 
-/** Connects to the fleet at `url`, when there is something to connect for. Close it when done. */
-export function connect(_options: ConnectOptions): Fleet {
-  throw new PushfleetError('unavailable', 'The client is being written.');
+/** What worked, by address, for as long as the page or the process lives. */
+const worked = new Map<string, TransportName>();
+
+const httpMs = 10_000;
+
+/**
+ * A client of the fleet at `url`. It connects when there is something to connect for; close it when done.
+ *
+ * @throws TypeError where the url is none, or no transport is left
+ */
+export function connect(options: ConnectOptions): Fleet {
+  const url = new URL(options.url).href.replace(/[?#].*$/, '').replace(/\/+$/, '');
+  const names = options.transports ?? ['websocket', 'sse', 'poll'];
+  const socket = options.WebSocket ?? globalThis.WebSocket;
+  const http = { url, fetch: options.fetch ?? ((...request) => fetch(...request)) } satisfies {
+    fetch: typeof fetch;
+    url: string;
+  };
+  const make: Record<TransportName, () => Transport> = {
+    websocket: () => new WebSocketTransport(url, socket, systemClock),
+    sse: () => new SseTransport(http, systemClock),
+    poll: () => new PollTransport(http, systemClock),
+  };
+  const order = names.filter((name) => name !== 'websocket' || socket !== undefined);
+  if (order.length === 0) throw new TypeError('No transport is left: this platform has no WebSocket.');
+  return new Client({
+    clock: systemClock,
+    random: Math.random,
+    transports: Object.fromEntries(order.map((name) => [name, make[name]()])),
+    ladder: new Ladder(order, recall(url, options.storage), (name) => remember(url, name, options.storage)),
+    tokens: new Tokens(options.token, systemClock),
+    limits: { ...defaultLimits, ...options.limits },
+    post: (draft, token) => post(http, draft, token, AbortSignal.timeout(httpMs)),
+    onWake,
+  });
+}
+
+const keyOf = (url: string): string => `pushfleet ${url}`;
+
+// A storage may be switched off by its user, and throws then: remembering is a convenience.
+function recall(url: string, storage: Memory | undefined): TransportName | undefined {
+  try {
+    return (storage?.getItem(keyOf(url)) as TransportName | null | undefined) ?? worked.get(url);
+  } catch {
+    return worked.get(url);
+  }
+}
+
+function remember(url: string, name: TransportName, storage: Memory | undefined): void {
+  worked.set(url, name);
+  try {
+    storage?.setItem(keyOf(url), name);
+  } catch {}
 }

@@ -39,6 +39,7 @@ export type PushfleetCode = FleetCode | OwnCode | (string & {});
 interface PushfleetErrorOptions {
   readonly retryable?: boolean | undefined;
   readonly retryAfterMs?: number | undefined;
+  readonly limit?: number | undefined;
   readonly cause?: unknown;
 }
 
@@ -50,12 +51,15 @@ export class PushfleetError extends Error {
   readonly retryable: boolean;
   /** How long to wait first, in milliseconds, where the fleet named a time. */
   readonly retryAfterMs: number | undefined;
+  /** The limit that was passed, where the fleet named one. */
+  readonly limit: number | undefined;
 
   constructor(code: PushfleetCode, message: string, options: PushfleetErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.retryable = options.retryable ?? passing.has(code);
     this.retryAfterMs = options.retryAfterMs;
+    this.limit = options.limit;
   }
 }
 
@@ -74,3 +78,18 @@ const passing: ReadonlySet<string> = new Set([
   'connection_age',
   'unreachable',
 ]);
+
+/** An error in the words of the fleet: a problem (RFC 9457), or an `error` or `closing` of pushfleet.v1. */
+export function errorOf(said: Readonly<Record<string, unknown>>): PushfleetError {
+  const { code, detail, title, retryAfterMs, retryMs, reconnect, limit } = said;
+  const wait = retryAfterMs ?? retryMs;
+  return new PushfleetError(String(code), String(detail ?? title ?? code), {
+    ...(typeof reconnect === 'boolean' && { retryable: reconnect }),
+    ...(typeof wait === 'number' && { retryAfterMs: wait }),
+    ...(typeof limit === 'number' && { limit }),
+  });
+}
+
+/** No word came from the fleet. */
+export const unreachable = (what: string, cause?: unknown): PushfleetError =>
+  new PushfleetError('unreachable', what, { cause });

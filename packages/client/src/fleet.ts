@@ -72,6 +72,8 @@ export interface Fleet {
   presence(topic: string): Presence;
   /** @returns a function that takes the handler away */
   on<K extends keyof FleetEvents>(event: K, handler: (value: FleetEvents[K]) => void): () => void;
+  /** Tries again at once where it waits, and makes sure that connections which seem to stand do. */
+  reconnect(): void;
   /** Ends all subscriptions and waits, at most `deadlineMs` (5 s), for the answers to what is being published. */
   close(deadlineMs?: number): Promise<void>;
 }

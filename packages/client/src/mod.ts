@@ -1,4 +1,4 @@
-export { type ConnectOptions, connect, type Limits } from './connect.ts';
+export { type ConnectOptions, connect } from './connect.ts';
 export { type PushfleetCode, PushfleetError } from './errors.ts';
 export type {
   Fleet,
@@ -9,6 +9,7 @@ export type {
   Receipt,
   TransportName,
 } from './fleet.ts';
+export type { Limits } from './limits.ts';
 export type { Message } from './message.ts';
-export type { EnterOptions, Member, PresenceChange, Presence, PresenceStatus } from './presence.ts';
+export type { EnterOptions, Member, Presence, PresenceChange, PresenceStatus } from './presence.ts';
 export type { Gap, SubscribeOptions, Subscription, SubscriptionEvents } from './subscription.ts';

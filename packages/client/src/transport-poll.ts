@@ -1,0 +1,132 @@
+import type { Clock } from './clock.ts';
+import { unreachable } from './errors.ts';
+import { bearer, brokenBy, type Http, refusalOf } from './http.ts';
+import { type CloudEvent, ReceivedMessage } from './message.ts';
+import type { Gap } from './subscription.ts';
+import type { Ask, End, Link, LinkEvents, Transport } from './transport.ts';
+
+/** How long the fleet may wait for something to answer with, in seconds: intermediaries cut at 30 s and more. */
+const waitSeconds = 25;
+/** How much longer than that an answer may take on its way, in milliseconds. */
+const graceMs = 15_000;
+
+interface Answer {
+  readonly cursor: string;
+  readonly items: readonly { event?: CloudEvent; retained?: boolean; gap?: Gap }[];
+}
+
+/** Long polling: the cursor of one answer goes into the next request, which thereby says that the answer arrived. */
+export class PollTransport implements Transport {
+  readonly #http: Http;
+  readonly #clock: Clock;
+
+  constructor(http: Http, clock: Clock) {
+    this.#http = http;
+    this.#clock = clock;
+  }
+
+  open(ask: Ask, events: LinkEvents): Link {
+    return new PollLink(this.#http, this.#clock, ask, events);
+  }
+}
+
+class PollLink implements Link {
+  readonly #http: Http;
+  readonly #clock: Clock;
+  readonly #ask: Ask;
+  readonly #events: LinkEvents;
+  #token: string;
+  #cursor: string | undefined;
+  #abort = new AbortController();
+  #askedAt = 0;
+  #ended = false;
+
+  constructor(http: Http, clock: Clock, ask: Ask, events: LinkEvents) {
+    this.#http = http;
+    this.#clock = clock;
+    this.#ask = ask;
+    this.#events = events;
+    this.#token = ask.token;
+    this.#cursor = ask.after;
+    this.#run().catch((error) => this.#end(brokenBy(error)));
+  }
+
+  async #run(): Promise<void> {
+    // The first answer comes at once and says that this way works.
+    if (!(await this.#once(0, this.#ask.retained))) return;
+    this.#events.live(this.#cursor);
+    while (!this.#ended) if (!(await this.#once(waitSeconds, false))) return;
+  }
+
+  /** @returns whether to go on */
+  async #once(wait: number, retained: boolean): Promise<boolean> {
+    const cancel = this.#clock.after(wait * 1_000 + graceMs, () => this.#abort.abort());
+    try {
+      this.#askedAt = this.#clock.now();
+      const response = await this.#send(wait, retained);
+      if (this.#ended) return false;
+      if (response.status === 204) this.#place(response.headers.get('etag')?.replace(/^(W\/)?"|"$/g, ''));
+      else if (response.status === 200) this.#take((await response.json()) as Answer);
+      else this.#end(await refusalOf(response));
+      return !this.#ended;
+    } finally {
+      cancel();
+    }
+  }
+
+  #send(wait: number, retained: boolean): Promise<Response> {
+    const { url, fetch } = this.#http;
+    const form = new URLSearchParams(
+      this.#ask.filters.map((filter) => ['topic', filter] as [string, string]),
+    );
+    form.append('wait', String(wait));
+    if (retained) form.append('retained', '1');
+    if (this.#cursor !== undefined) form.append('after', this.#cursor);
+    return fetch(`${url}/poll`, {
+      method: 'POST',
+      body: form,
+      headers: { ...bearer(this.#token), accept: 'application/json' },
+      cache: 'no-store',
+      signal: this.#abort.signal,
+    });
+  }
+
+  #take({ cursor, items }: Answer): void {
+    if (this.#ended) return;
+    this.#events.alive();
+    for (const { event, retained, gap } of items) {
+      if (this.#ended) return; // whoever was given one may have closed this
+      if (gap !== undefined) this.#events.gap(gap);
+      else if (event !== undefined) this.#events.message(new ReceivedMessage(event, retained === true));
+    }
+    this.#place(cursor);
+  }
+
+  #place(cursor: string | undefined): void {
+    if (this.#ended) return;
+    this.#events.alive();
+    if (cursor === undefined || cursor === this.#cursor) return;
+    this.#cursor = cursor;
+    this.#events.moved(cursor);
+  }
+
+  renew(token: string): void {
+    this.#token = token;
+  }
+
+  check(): void {
+    if (this.#ended || this.#clock.now() - this.#askedAt < waitSeconds * 1_000) return;
+    this.#end({ error: unreachable('The answer is late.'), broken: true });
+  }
+
+  close(): void {
+    this.#ended = true;
+    this.#abort.abort();
+  }
+
+  #end(end: End): void {
+    if (this.#ended) return;
+    this.close();
+    this.#events.end(end);
+  }
+}
