@@ -31,6 +31,23 @@ export const fleetFields = {
   ...traceFields,
 };
 
+/** What an edge reads whose clients can be present on topics. */
+export const presenceFields = {
+  presenceLingerMs: field.duration({
+    env: 'PUSHFLEET_PRESENCE_LINGER_SECONDS',
+    doc: 'How long a member stays whose connection was lost or was asked to come back. Who enters again by then, under the same client id, was never away. 0: it leaves at once.',
+    fallback: 10,
+    min: 0,
+    max: 3_600,
+  }),
+  presenceTopics: field.integer({
+    env: 'PUSHFLEET_PRESENCE_TOPICS',
+    doc: 'The most topics that one connection is present on.',
+    fallback: 100,
+    min: 1,
+  }),
+};
+
 export interface EdgeFieldsOptions<E extends string> {
   /** As in PUSHFLEET_EDGE_SSE_LISTEN: `EDGE_SSE`. */
   readonly env: E;

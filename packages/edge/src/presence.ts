@@ -1,5 +1,31 @@
-import type { Member, MemberState, PresenceStatus, Topic } from '@pushfleet/core';
-import type { Grant, Part } from '@pushfleet/runtime';
+import {
+  isReserved,
+  limits,
+  type Member,
+  type MemberState,
+  type PresenceStatus,
+  PushfleetError,
+  presencePrefix,
+  quote,
+  type Topic,
+} from '@pushfleet/core';
+import {
+  type Config,
+  createPresenceCalls,
+  type Grant,
+  type Log,
+  type Metrics,
+  type Part,
+  type Policies,
+  type PresenceCalls,
+  type PresenceEntry,
+  type PresenceKey,
+  type registryFields,
+  requirePresencePolicy,
+} from '@pushfleet/runtime';
+import type { presenceFields } from './fields.ts';
+import { PresenceDesk } from './presence-desk.ts';
+import { PresenceLease } from './presence-lease.ts';
 
 /** By what a member is there. */
 export interface PresenceClient {
@@ -62,4 +88,187 @@ export interface Presence extends Part {
   list(grant: Grant, topic: Topic, page: MemberPage): Promise<Members>;
   /** The members of a connection that ended leave all their topics. Never rejects, and need not be waited for. */
   leaveAll(connection: string, how: Parting): void;
+}
+
+export interface PresenceOptions {
+  /** The service, as the registry's operators know it. */
+  readonly name: string;
+  readonly policies: Pick<Policies, 'of'>;
+  readonly log: Log;
+  readonly metrics?: Pick<Metrics, 'gauge'>;
+}
+
+type PresenceConfig = Config<typeof registryFields & typeof presenceFields>;
+
+const bytesMost = 1_024;
+const ttlMostMs = 86_400_000;
+const pageMost = 1_000;
+/** How long closing waits for the registry, in milliseconds. */
+const closeMs = 2_000;
+
+/**
+ * Presence by the registry. Without PUSHFLEET_REGISTRY_URL everything is refused as `unavailable`. Start it before the
+ * edge and close it behind: connections that end meanwhile have members that leave.
+ *
+ * @throws ConfigError as `internalClient`
+ */
+export function createPresence(config: PresenceConfig, options: PresenceOptions): Presence {
+  return new RegistryPresence(createPresenceCalls(config, options), config, options);
+}
+
+class RegistryPresence implements Presence {
+  readonly name = 'presence';
+  readonly #calls: PresenceCalls | undefined;
+  readonly #config: Pick<PresenceConfig, 'presenceLingerMs' | 'presenceTopics'>;
+  readonly #policies: PresenceOptions['policies'];
+  readonly #lease: PresenceLease | undefined;
+  readonly #desk: PresenceDesk | undefined;
+
+  constructor(
+    calls: PresenceCalls | undefined,
+    config: PresenceConfig,
+    { policies, log, metrics }: PresenceOptions,
+  ) {
+    this.#calls = calls;
+    this.#config = config;
+    this.#policies = policies;
+    if (calls === undefined) return;
+    const lease = new PresenceLease({ calls, log, onNew: () => desk.wake() });
+    const desk = new PresenceDesk({ calls, lease, log });
+    this.#lease = lease;
+    this.#desk = desk;
+    metrics?.gauge(
+      'pushfleet_presence_members',
+      { description: 'Members that entered by this edge.' },
+      () => desk.size,
+    );
+  }
+
+  async start(): Promise<void> {
+    this.#lease?.start();
+  }
+
+  /** Connections that end while the edge drains have members that leave: they are told until the end. */
+  async drain(): Promise<void> {}
+
+  async close(): Promise<void> {
+    await this.#desk?.close(this.#config.presenceLingerMs, AbortSignal.timeout(closeMs));
+    this.#lease?.close();
+    this.#calls?.close();
+  }
+
+  async enter(grant: Grant, topic: Topic, client: PresenceClient, entry: Entry): Promise<Member> {
+    const desk = this.#require(grant, topic);
+    const key = keyOf(grant, topic, client);
+    const { status = 'online', state = nothing, stateContentType = '', ttlMs = 0 } = entry;
+    const wanted = checked({ ...key, status, state, stateContentType, ttlMs, since: 0 });
+    const { presenceTopics } = this.#config;
+    if (
+      desk.find(key, client.connection) === undefined &&
+      desk.countOf(client.connection) >= presenceTopics
+    ) {
+      throw new PushfleetError(
+        'rate_limited',
+        `A connection is present on at most ${presenceTopics} topics; leave one.`,
+        {
+          detail: { limit: presenceTopics },
+        },
+      );
+    }
+    return await desk.put(wanted, client.connection);
+  }
+
+  async update(grant: Grant, topic: Topic, client: PresenceClient, entry: Entry): Promise<Member> {
+    const desk = this.#require(grant, topic);
+    const known = desk.find(keyOf(grant, topic, client), client.connection);
+    if (known === undefined) {
+      throw new PushfleetError(
+        'not_found',
+        `This connection is not present on ${quote(topic)}; enter first.`,
+      );
+    }
+    return await desk.put(checked({ ...known, ...entry }), client.connection);
+  }
+
+  async leave(grant: Grant, topic: Topic, client: PresenceClient): Promise<void> {
+    await this.#require(grant, topic).leave(keyOf(grant, topic, client), client.connection);
+  }
+
+  async list(grant: Grant, topic: Topic, page: MemberPage): Promise<Members> {
+    this.#require(grant, topic);
+    const { subject = '', after = '', limit = 100 } = page;
+    if (!Number.isInteger(limit) || limit < 1 || limit > pageMost)
+      throw invalid(`A page has 1 to ${pageMost} members, not ${limit}.`);
+    const question = { namespace: grant.namespace, topic, subject, after, limit };
+    const { members, next, total } = await (this.#calls as PresenceCalls).list(question);
+    return { members, total, ...(next !== '' && { next }) };
+  }
+
+  leaveAll(connection: string, how: Parting): void {
+    this.#desk?.leaveAll(connection, how === 'left' ? 0 : this.#config.presenceLingerMs);
+  }
+
+  /** @throws PushfleetError `topic_invalid`, `forbidden`, `unavailable` */
+  #require(grant: Grant, topic: Topic): PresenceDesk {
+    requireTopic(topic);
+    grant.require('presence', topic);
+    requirePresencePolicy(this.#policies, grant.namespace, topic);
+    if (this.#desk !== undefined) return this.#desk;
+    throw new PushfleetError(
+      'unavailable',
+      'Presence needs the registry, and this service has none: its operator sets PUSHFLEET_REGISTRY_URL.',
+    );
+  }
+}
+
+const nothing = new Uint8Array(0);
+
+const invalid = (message: string) => new PushfleetError('request_invalid', message);
+
+// The registry checks the same again, and refuses all that comes in one call with what it does not like.
+
+function requireTopic(topic: Topic): void {
+  if (isReserved(topic)) {
+    throw new PushfleetError(
+      'topic_invalid',
+      `${quote(topic)} begins with "$": it is a topic of the fleet's own, and nobody is present on it.`,
+    );
+  }
+  const most = limits.topicBytes - presencePrefix.length;
+  if (Buffer.byteLength(topic) <= most) return;
+  throw new PushfleetError(
+    'topic_invalid',
+    `A topic that somebody is present on has at most ${most} bytes.`,
+    {
+      detail: { limit: most },
+    },
+  );
+}
+
+function keyOf({ namespace, subject }: Grant, topic: Topic, { id: client }: PresenceClient): PresenceKey {
+  for (const [name, text] of [
+    ['subject', subject],
+    ['client', client],
+  ] as const) {
+    const bytes = Buffer.byteLength(text);
+    if (bytes < 1 || bytes > bytesMost)
+      throw invalid(`The ${name} of a member has 1 to ${bytesMost} bytes; this one has ${bytes}.`);
+  }
+  return { namespace, topic, subject, client };
+}
+
+function checked(entry: PresenceEntry): PresenceEntry {
+  const { state, stateContentType, ttlMs } = entry;
+  const most = limits.presenceStateBytes;
+  if (state.length > most) {
+    throw new PushfleetError(
+      'payload_too_large',
+      `The state of a member has at most ${most} bytes; this one has ${state.length}.`,
+      { detail: { limit: most } },
+    );
+  }
+  if (Buffer.byteLength(stateContentType) > limits.contentTypeBytes)
+    throw invalid(`The content type of a state has at most ${limits.contentTypeBytes} bytes.`);
+  if (ttlMs === 0 || (ttlMs >= 1_000 && ttlMs <= ttlMostMs)) return entry;
+  throw invalid(`A time to live is 1 second to a day; this one is ${ttlMs} ms.`);
 }

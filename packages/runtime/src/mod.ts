@@ -24,6 +24,7 @@ export * from './metrics.ts';
 export { pageAccess } from './page-access.ts';
 export { afterwards, logPart, type Part, part } from './part.ts';
 export * from './policies.ts';
+export * from './presence-client.ts';
 export * from './presence-policy.ts';
 export * from './problem.ts';
 export * from './quotas.ts';

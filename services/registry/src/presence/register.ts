@@ -97,7 +97,9 @@ export class PresenceRegister implements Part {
 
   /** @throws PushfleetError `unavailable` without Redis */
   async end(lease: string): Promise<void> {
-    if (await this.#leases.end(lease, 'left')) await this.caretaker.releaseAll(lease, 'left');
+    await this.#leases.end(lease, 'left');
+    // Also where it is unknown: something may hang on it that Redis kept.
+    await this.caretaker.releaseAll(lease, 'left');
   }
 }
 
