@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { edgeSuite } from '@pushfleet/contract/edge-suite';
 import { EdgeFleet } from './edges.ts';
 import { cometFrame, cometStream } from './protocols/comet.ts';
@@ -7,8 +6,6 @@ import { longPoll } from './protocols/long-poll.ts';
 import { sse } from './protocols/sse.ts';
 import { websocket } from './protocols/websocket.ts';
 
-const protocols = [sse, websocket, longPoll, cometStream, cometFrame, grpc].filter(({ service }) =>
-  existsSync(new URL(`../../services/${service}/src/main.ts`, import.meta.url)),
-);
+const protocols = [sse, websocket, longPoll, cometStream, cometFrame, grpc];
 
 edgeSuite(protocols, () => EdgeFleet.start(protocols));

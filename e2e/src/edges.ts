@@ -32,6 +32,8 @@ export class EdgeFleet implements FleetUnderTest {
     const env = {
       PUSHFLEET_POLICIES_FILE: policies,
       PUSHFLEET_DRAIN_SECONDS: '2',
+      // Otherwise Comet's clients come back before they are too slow.
+      PUSHFLEET_EDGE_LONGPOLL_RESPONSE_BYTES: '1GiB',
       ...Object.fromEntries(outboxes),
     };
     return new EdgeFleet(

@@ -1,3 +1,4 @@
+import { createContext, runInContext } from 'node:vm';
 import { type EdgeProtocol, type Line, Refused } from '@pushfleet/contract/edge-suite';
 import { arrivalOfMessage, type Message } from './event.ts';
 import { authorized, Gate, refusalOf, targetOf } from './http.ts';
@@ -9,13 +10,24 @@ export const cometStream: EdgeProtocol = comet('Comet stream', '/comet/stream', 
   return { rest, objects: lines.filter((line) => line.trim() !== '') };
 });
 
-/** The hidden frame, read as a browser would: each script's call of the parent page. */
+/** The hidden frame, its scripts run one by one as a browser does it, with a page around it. */
 export const cometFrame: EdgeProtocol = comet('Comet frame', '/comet/frame', (text) => {
   const end = text.lastIndexOf('</script>') + '</script>'.length;
   if (end < '</script>'.length) return { rest: text, objects: [] };
-  const calls = text.slice(0, end).matchAll(/<script[^>]*>\s*parent\.pushfleet\((.*?)\);?\s*<\/script>/gs);
-  return { rest: text.slice(end), objects: [...calls].map(([, argument]) => argument as string) };
+  const objects: string[] = [];
+  const parent = { pushfleet: (object: object) => objects.push(JSON.stringify(object)) };
+  const context = createContext({ parent });
+  for (const [, script] of text.slice(0, end).matchAll(/<script[^>]*>(.*?)<\/script>/gs)) {
+    runInContext(script as string, context);
+  }
+  return { rest: text.slice(end), objects };
 });
+
+/** The frame is a page also where it refuses. */
+function refusalIn(messages: readonly Message[]): Refused | undefined {
+  const last = messages.find(({ type }) => type === 'closing');
+  return last && new Refused(last.code ?? '', last.detail ?? '');
+}
 
 type Split = (text: string) => { readonly rest: string; readonly objects: readonly string[] };
 
@@ -32,7 +44,12 @@ function comet(name: string, path: string, split: Split): EdgeProtocol {
         headers: authorized(ask.token),
         signal: leaving.signal,
       });
-      if (answer.status !== 200 || answer.body === null) throw await refusalOf(answer);
+      if (answer.status !== 200 || answer.body === null) {
+        const said = split(await answer.clone().text()).objects.map(
+          (object) => JSON.parse(object) as Message,
+        );
+        throw refusalIn(said) ?? (await refusalOf(answer));
+      }
       const { promise: stands, resolve, reject } = Promise.withResolvers<void>();
       const hear = (message: Message): void => {
         const arrival = arrivalOfMessage(message);

@@ -26,8 +26,9 @@ export const websocket: EdgeProtocol = {
       if (type === 'subscribed') resolve();
     });
     socket.on('unexpected-response', (request, response) => {
-      void problemOf(response).then(reject);
-      request.destroy();
+      void problemOf(response)
+        .then(reject, reject)
+        .finally(() => request.destroy());
     });
     socket.on('error', (error) => reject(new Refused('cut', error.message)));
     socket.on('close', (code) => {

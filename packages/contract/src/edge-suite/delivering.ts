@@ -19,15 +19,15 @@ export async function inOrder(scene: Scene): Promise<void> {
 
 /** However many filters match, it comes once; what none matches does not come. */
 export async function overlapping(scene: Scene): Promise<void> {
-  const receiver = await scene.open(0, ['over/#', 'over/+', 'over/a', 'over/+/b']);
-  await scene.publish(['elsewhere/a', 'over']);
+  const receiver = await scene.open(0, ['over/#', 'over/+', 'over/a', 'over/a/+']);
+  await scene.publish(['elsewhere/a']);
   const sent = await scene.publish(['over/a', 'over/a/b', 'over/c']);
   await receiver.has(sent);
   const [last] = await scene.publish(['over/a']);
   await receiver.has([last as string]);
   // Topics may lie in several shards, and order holds for each alone.
   const got = receiver.received.map(({ topic }) => topic);
-  assert.deepEqual(got.toSorted(), ['over', 'over/a', 'over/a', 'over/a/b', 'over/c']);
+  assert.deepEqual(got.toSorted(), ['over/a', 'over/a', 'over/a/b', 'over/c']);
 }
 
 /** An id that is published again is stored once, and comes once. */

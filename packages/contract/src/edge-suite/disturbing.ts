@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../until.ts';
 import { Receiver } from './receiver.ts';
@@ -17,7 +18,8 @@ export async function slowConsumer(scene: Scene): Promise<void> {
   const sent = await scene.publish(['slow']);
   await slow.has(sent);
   slow.pause();
-  const text = 'x'.repeat(publicationBytes);
+  // What a connection compresses would never fill it.
+  const text = randomBytes((publicationBytes * 3) / 4).toString('base64');
   for (let bytes = 0; bytes < floodBytes; bytes += publicationBytes) {
     sent.push(await scene.publishOne('slow', { text }));
     // One that reads is not to be slow: the case is about the other.
@@ -59,7 +61,10 @@ export class Disturbance {
     topic: string,
   ): Promise<Disturbance> {
     const disturbance = new Disturbance(fleet, topic);
-    await Promise.all(protocols.map((protocol) => disturbance.#open(protocol)));
+    const opening = protocols.map((protocol) =>
+      disturbance.#open(protocol).catch((error) => disturbance.troubles.set(protocol, error)),
+    );
+    await Promise.all(opening);
     disturbance.#published = Promise.all(protocols.map((protocol) => disturbance.#publish(protocol)));
     await disturbance.#more();
     return disturbance;
