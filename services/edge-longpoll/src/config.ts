@@ -1,10 +1,12 @@
 import { edgeFields, fleetFields } from '@pushfleet/edge';
 import { type Config, field } from '@pushfleet/runtime';
+import { bayeuxFields } from './bayeux/fields.ts';
 
 export const title = 'edge-longpoll';
 
 const own = {
   ...edgeFields({ env: 'EDGE_LONGPOLL', noun: 'connections', port: 8083, opsPort: 9183 }),
+  ...bayeuxFields,
   waitMs: field.duration({
     env: 'PUSHFLEET_EDGE_LONGPOLL_WAIT_SECONDS',
     doc: 'How long a poll waits that does not say how long.',

@@ -1,5 +1,8 @@
 import { wireEdge } from '@pushfleet/edge';
-import { runService } from '@pushfleet/runtime';
+import { createIntake } from '@pushfleet/intake';
+import { part, runService } from '@pushfleet/runtime';
+import { createBayeux } from './bayeux/mod.ts';
+import { noPresence } from './bayeux/no-presence.ts';
 import { fields } from './config.ts';
 import { Edge } from './edge.ts';
 
@@ -10,6 +13,15 @@ await runService({
   fields,
   wire(config, context) {
     const { parts, ...footing } = wireEdge(config, context, { name, protocol: 'longpoll' });
-    return { parts: [...parts, new Edge({ config, ...footing, ...context })] };
+    const { backbone, policies, quotas, fleet } = footing;
+    const { intake, meters } = createIntake({
+      ...{ config, backbone, policies, quotas, instance: fleet.instance, log: context.log },
+      terms: () => backbone.terms,
+    });
+    const edge = new Edge({
+      ...{ config, ...footing, ...context },
+      bayeux: (ground) => createBayeux({ ...footing, ...ground, quotas, intake, presence: noPresence }),
+    });
+    return { parts: [...parts, { ...part('meters', meters), ready: () => meters.ready() }, edge] };
   },
 });

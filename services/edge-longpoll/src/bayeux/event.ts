@@ -1,11 +1,4 @@
-import {
-  base64Of,
-  type Cursor,
-  isJsonType,
-  isText,
-  type Publication,
-  textOf,
-} from '@pushfleet/core';
+import { base64Of, type Cursor, isJsonType, isText, type Publication, textOf } from '@pushfleet/core';
 import type { Encodable } from '@pushfleet/hub';
 import { channelOf } from './channel.ts';
 

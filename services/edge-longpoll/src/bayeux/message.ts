@@ -1,4 +1,4 @@
-import { PushfleetError, quote } from '@pushfleet/core';
+import { elements, members, PushfleetError, quote } from '@pushfleet/core';
 
 // Bayeux 1.0, "Messages" and "Common Message Field Definitions": what a client sends.
 
@@ -36,10 +36,7 @@ const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
  * @throws PushfleetError `request_invalid`, with the limit in its detail where there are too many
  */
 export function parseMessages(texts: readonly string[], most: number): readonly Message[] {
-  const all = texts.flatMap((text) => {
-    const value = parseJson(text);
-    return Array.isArray(value) ? value : [value];
-  });
+  const all = texts.flatMap(valuesOf);
   if (all.length > most) {
     throw new PushfleetError(
       'request_invalid',
@@ -49,6 +46,30 @@ export function parseMessages(texts: readonly string[], most: number): readonly 
   }
   return all.map(parseMessage);
 }
+
+function valuesOf(text: string): readonly unknown[] {
+  const value = parseJson(text);
+  const values: readonly unknown[] = Array.isArray(value) ? value : [value];
+  if (manyDigits.test(text)) {
+    const each = Array.isArray(value) ? [...elements(text)] : [text];
+    each.forEach((one, i) => {
+      noteData(values[i], one);
+    });
+  }
+  return values;
+}
+
+// JSON.parse gives a number of so many digits as another one.
+const manyDigits = /\d{16}/;
+const dataTexts = new WeakMap<object, string>();
+
+function noteData(value: unknown, text: string): void {
+  if (!isObject(value)) return;
+  for (const [name, data] of members(text)) if (name === 'data') dataTexts.set(value, data);
+}
+
+/** The `data` of a message as JSON, digit by digit as it came. */
+export const dataText = (message: Message): string => dataTexts.get(message) ?? JSON.stringify(message.data);
 
 function parseJson(text: string): unknown {
   try {

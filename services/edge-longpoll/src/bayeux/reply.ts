@@ -38,7 +38,9 @@ export function no(
     ...fields,
     error: errorText(statusOf(error), args, meanings[code].title),
     ...(advice !== undefined && { advice }),
-    ext: { pushfleet: { ...error.detail, code, detail, ...(retryAfterMs !== undefined && { retryAfterMs }) } },
+    ext: {
+      pushfleet: { ...error.detail, code, detail, ...(retryAfterMs !== undefined && { retryAfterMs }) },
+    },
   };
 }
 
@@ -58,8 +60,7 @@ export function errorText(status: number, args: readonly string[], text: string)
   return `${status}:${args.map(plain).join(',')}:${plain(text)}`;
 }
 
-const plain = (text: string): string =>
-  text.replace(/[^A-Za-z0-9\-_!~()$@ /*.]/g, '.').slice(0, 256);
+const plain = (text: string): string => text.replace(/[^A-Za-z0-9\-_!~()$@ /*.]/g, '.').slice(0, 256);
 
 /** The client id is not known (any more): a code of Bayeux's own, with which every client shakes hands again. */
 export class UnknownClient extends PushfleetError {
@@ -85,3 +86,6 @@ export function adviceAfter(error: PushfleetError, retry: 'retry' | 'handshake')
   if (interval !== undefined) return { reconnect: retry, interval };
   return { reconnect: retry === 'retry' && shakeAgain.has(error.code) ? 'handshake' : 'none', interval: 0 };
 }
+
+/** The channel of what is said about a request that has no messages to answer. */
+export const errorChannel = '/meta/error';

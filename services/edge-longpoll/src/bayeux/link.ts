@@ -1,0 +1,106 @@
+import { PushfleetError } from '@pushfleet/core';
+import type { TimerWheel } from '@pushfleet/runtime';
+import type { RawData, WebSocket } from 'ws';
+import type { Identity } from './caller.ts';
+import type { Caller, Exchange } from './exchange.ts';
+import { parseMessages } from './message.ts';
+import type { Way } from './poll.ts';
+import { errorChannel, no } from './reply.ts';
+import type { Session } from './session.ts';
+
+export interface LinkOptions {
+  readonly exchange: Pick<Exchange, 'answer'>;
+  readonly messages: number;
+  readonly silenceMs: number;
+  readonly who: Identity;
+  readonly wheel: Pick<TimerWheel, 'after'>;
+}
+
+/** Frames that wait for those before them; with more, nothing is read from the socket. */
+const mostWaiting = 16;
+/** How long a client may take to begin, in milliseconds. */
+const beginMs = 10_000;
+
+/** A WebSocket and what its client says on it, one frame after the other. */
+export class Link {
+  readonly #socket: WebSocket;
+  readonly #o: LinkOptions;
+  readonly #frames: string[] = [];
+  readonly #sessions = new Set<Session>();
+  readonly #caller: Caller;
+  #busy = false;
+  #cancelTimer: () => void;
+
+  constructor(socket: WebSocket, options: LinkOptions) {
+    this.#socket = socket;
+    this.#o = options;
+    const way: Way = {
+      push: (texts) => this.#send(texts),
+      close: () => socket.close(1012),
+    };
+    const { visitor, stranger } = options.who;
+    this.#caller = {
+      ...{ visitor, stranger, way, receipt: { broken: false }, separate: true },
+      get gone() {
+        return socket.readyState !== socket.OPEN;
+      },
+      onSession: (session) => {
+        this.#sessions.add(session);
+      },
+    };
+    this.#cancelTimer = options.wheel.after(beginMs, () => this.cut());
+    socket.on('message', (data, isBinary) => this.#onMessage(data, isBinary));
+    // A reset, a frame too long or not UTF-8: `ws` answers with the close code of RFC 6455, and `close` follows.
+    socket.on('error', () => {});
+    socket.once('close', () => this.#closed(way));
+  }
+
+  cut(): void {
+    this.#socket.terminate();
+  }
+
+  #closed(way: Way): void {
+    this.#cancelTimer();
+    this.#frames.length = 0;
+    for (const session of this.#sessions) session.gone(way);
+    this.#sessions.clear();
+  }
+
+  #onMessage(data: RawData, isBinary: boolean): void {
+    this.#cancelTimer();
+    this.#cancelTimer = this.#o.wheel.after(this.#o.silenceMs, () => this.cut());
+    if (isBinary) {
+      this.#socket.close(1003, 'Bayeux messages are text.');
+      return;
+    }
+    this.#frames.push(data.toString());
+    if (this.#frames.length >= mostWaiting) this.#socket.pause();
+    if (!this.#busy) void this.#work();
+  }
+
+  async #work(): Promise<void> {
+    this.#busy = true;
+    for (let text = this.#frames.shift(); text !== undefined; text = this.#frames.shift()) {
+      if (this.#frames.length < mostWaiting / 2) this.#socket.resume();
+      await this.#frame(text);
+    }
+    this.#busy = false;
+  }
+
+  async #frame(text: string): Promise<void> {
+    try {
+      const messages = parseMessages([text], this.#o.messages);
+      const { now, later } = await this.#o.exchange.answer(messages, this.#caller);
+      // An empty array is how faye's client keeps the connection alive, and it is answered by one.
+      if (now.length > 0 || messages.length === 0) this.#send(now);
+      void later?.then((texts) => this.#send(texts));
+    } catch (thrown) {
+      this.#send([JSON.stringify(no({ channel: errorChannel }, PushfleetError.from(thrown)))]);
+    }
+    for (const session of this.#sessions) if (session.ended) this.#sessions.delete(session);
+  }
+
+  #send(texts: readonly string[]): void {
+    if (this.#socket.readyState === this.#socket.OPEN) this.#socket.send(`[${texts.join(',')}]`);
+  }
+}
