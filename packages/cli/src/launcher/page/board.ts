@@ -60,7 +60,7 @@ export class Board {
     const line = make(
       'tr',
       {},
-      make('th', { scope: 'row', class: 'message' }, entry.text, small),
+      make('th', { scope: 'row', class: 'message' }, make('span', {}, entry.text), small),
       ...cells.values(),
     );
     this.#body.insertBefore(line, below ?? this.#body.firstChild);
