@@ -7,6 +7,8 @@ import type { End, Link, LinkEvents, Transport } from './transport.ts';
 
 /** How many times `openMs` a connection may take, once something came over it, until what it asked for stands. */
 const liveShare = 3;
+/** Nothing says that all retained ones have come: so long after the last of them, a connection that still stands has. */
+export const retainedMs = 60_000;
 
 export interface AttemptOptions {
   readonly name: TransportName;
@@ -40,6 +42,8 @@ export class Attempt implements LinkEvents {
   #cancel: () => void = () => {};
   #ended = false;
   #liveAt: number | undefined;
+  /** When the last retained one came; Infinity before any could. */
+  #retainedAt = Number.POSITIVE_INFINITY;
   isAlive = false;
 
   constructor(options: AttemptOptions, on: AttemptEvents) {
@@ -63,7 +67,8 @@ export class Attempt implements LinkEvents {
 
   /** Where to go on from, once it has ended. */
   get place(): Start {
-    return this.#place;
+    const { after, retained } = this.#place;
+    return { after, retained: retained && this.#o.clock.now() - this.#retainedAt < retainedMs };
   }
 
   get token(): string {
@@ -106,7 +111,7 @@ export class Attempt implements LinkEvents {
   live(cursor: string | undefined): void {
     if (this.#ended || this.isLive) return;
     this.#cancel();
-    this.#liveAt = this.#o.clock.now();
+    this.#liveAt = this.#retainedAt = this.#o.clock.now();
     if (cursor !== undefined) this.#place = { ...this.#place, after: cursor };
     this.#on.live(this);
   }
@@ -114,6 +119,7 @@ export class Attempt implements LinkEvents {
   message(message: ReceivedMessage): void {
     if (this.#ended) return;
     this.#on.message(this, message);
+    if (message.retained) this.#retainedAt = this.#o.clock.now();
     // The retained ones come first: as long as they do, a connection that follows has to ask for them again.
     this.#place = { after: message.cursor, retained: this.#place.retained && message.retained };
     if (!this.#ended) this.#on.moved(this);
@@ -126,7 +132,7 @@ export class Attempt implements LinkEvents {
   }
 
   moved(cursor: string): void {
-    if (this.#ended || cursor === this.#place.after) return;
+    if (this.#ended || (cursor === this.#place.after && !this.#place.retained)) return;
     this.#place = { after: cursor, retained: false };
     this.#on.moved(this);
   }

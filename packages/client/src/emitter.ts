@@ -5,8 +5,8 @@ export class Emitter<Events> {
   readonly #handlers: Handlers<Events> = {};
 
   on<K extends keyof Events>(event: K, handler: (value: Events[K]) => void): () => void {
-    this.#handlers[event] ??= new Set();
-    const handlers = this.#handlers[event];
+    const handlers = this.#handlers[event] ?? new Set();
+    this.#handlers[event] = handlers;
     handlers.add(handler);
     return () => handlers.delete(handler);
   }

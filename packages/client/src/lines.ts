@@ -1,4 +1,4 @@
-import type { Attempt, AttemptOptions } from './attempt.ts';
+import { type Attempt, type AttemptOptions, retainedMs } from './attempt.ts';
 import { Backoff } from './backoff.ts';
 import type { Clock } from './clock.ts';
 import { reaches } from './cursor.ts';
@@ -137,6 +137,7 @@ export class Lines implements LineOwner {
       if (line === main) continue;
       if (line.isIdle && main?.isLive && opening < mostOpening) this.#open(line);
       if (line.active !== undefined && !line.isLive) opening++;
+      this.#compare(line);
     }
     this.#o.onChange();
   }
@@ -181,6 +182,7 @@ export class Lines implements LineOwner {
     } else this.#compare(line);
     this.#o.onToken();
     this.settle();
+    if (line.place.retained) this.#o.clock.after(retainedMs, () => this.settle());
   }
 
   onMoved(line: Line): void {
@@ -214,8 +216,9 @@ export class Lines implements LineOwner {
   }
 
   onGuestRefused(_line: Line, guest: Line, error: PushfleetError): void {
-    guest.mergeAt = this.#o.clock.now() + (error.retryAfterMs ?? remergeMs);
-    this.settle();
+    const wait = error.retryAfterMs ?? remergeMs;
+    guest.mergeAt = this.#o.clock.now() + wait;
+    this.#o.clock.after(wait, () => this.settle());
   }
 
   onRefused(line: Line, readers: readonly Reader[], error: PushfleetError): void {
@@ -309,6 +312,7 @@ export class Lines implements LineOwner {
   onCandidateDown(line: Line, attempt: Attempt, { error, broken }: End): void {
     const guest = line.refuseGuest();
     if (guest !== undefined && !broken) this.onGuestRefused(line, guest, error);
+    this.settle();
     if (attempt.name !== line.active?.name) {
       this.#probe();
       return;

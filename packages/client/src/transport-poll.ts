@@ -105,7 +105,7 @@ class PollLink implements Link {
   #place(cursor: string | undefined): void {
     if (this.#ended) return;
     this.#events.alive();
-    if (cursor === undefined || cursor === this.#cursor) return;
+    if (cursor === undefined) return;
     this.#cursor = cursor;
     this.#events.moved(cursor);
   }
