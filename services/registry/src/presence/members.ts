@@ -114,7 +114,11 @@ export class Members {
     return refused === 'topic' ? this.#limits.topic : this.#limits.namespace;
   }
 
-  /** Takes members of one namespace off, or lets them linger. Says how many. */
+  /**
+   * Takes members of one namespace off, or lets them linger. Says how many.
+   *
+   * @throws PushfleetError `precondition_failed` where the lease is not held
+   */
   async leave(
     lease: string,
     namespace: Namespace,
@@ -126,9 +130,11 @@ export class Members {
       const args = keys
         .slice(from, from + stepCount)
         .flatMap(({ topic, subject, client }) => [topic, refOf(subject, client)]);
-      count += Number(
-        await this.#store.run(leaveScript, metaOf(namespace), prefixOf(namespace), lease, lingerMs, ...args),
-      );
+      const head = [prefixOf(namespace), lease, lingerMs];
+      const left = Number(await this.#store.run(leaveScript, metaOf(namespace), ...head, ...args));
+      // Redis may have lost what is to leave: who entered it enters it again then, so that its leave is heard of.
+      if (left < 0) await this.#leases.register(lease, namespace);
+      count += Math.max(0, left);
     }
     return count;
   }

@@ -125,9 +125,13 @@ end
 finish()
 return answers`);
 
-/** Takes off: `prefix, lease, linger in ms`, then `topic, ref` of each. What another lease holds stays. Says how many changed. */
+/**
+ * Takes off: `prefix, lease, linger in ms`, then `topic, ref` of each. What another lease holds stays. Says how many changed; -1
+ * where nothing was entered under this lease, unless it was lost.
+ */
 export const leaveScript = new Script(`${tools}
 local lease, linger, count = ARGV[2], tonumber(ARGV[3]), 0
+if redis.call('SISMEMBER', prefix .. 'holders', lease) == 0 then return -1 end
 for i = 4, #ARGV, 2 do
   local topic, ref = ARGV[i], ARGV[i + 1]
   local old, place = find(topic, ref), topic .. '\\0' .. ref
