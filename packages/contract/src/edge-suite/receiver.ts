@@ -1,8 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../until.ts';
-import type { Arrival, Ask, EdgeProtocol, End, Line, Received } from './under-test.ts';
+import {
+  type Arrival,
+  type Ask,
+  type EdgeProtocol,
+  type End,
+  type Line,
+  type Received,
+  Refused,
+} from './under-test.ts';
 
 const patienceMs = 20_000;
+/** Codes of docs/errors.md after which nobody comes back by itself. */
+const final = /^(token_|unauthenticated|forbidden|too_many_filters|\w+_invalid)/;
 
 /** A client over as many connections as it takes: what it was given, and its place. */
 export class Receiver {
@@ -78,7 +88,8 @@ export class Receiver {
       if (!end.reconnect) throw new Error(`told to stay away: ${end.code}`);
       this.#line?.close();
       // Whoever is between two instances asks again.
-      await this.connect(address()).catch(() => {
+      await this.connect(address()).catch((error) => {
+        if (error instanceof Refused && final.test(error.code)) throw error;
         this.end ??= { code: 'cut', reconnect: true };
       });
       if (this.end !== undefined) await sleep(200);

@@ -60,6 +60,8 @@ export interface EdgeProtocol {
   readonly pulls: boolean;
   /** Its clients are given cursors, and resume from one of any protocol. */
   readonly cursors: boolean;
+  /** Whether it has words for a filter; for all of them, where it does not say. */
+  takes?(filter: string): boolean;
   /** What it cannot do, each with its reason. A case that passes all the same fails. */
   readonly knownFailing?: KnownFailing;
   /**
