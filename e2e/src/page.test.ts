@@ -196,7 +196,7 @@ test('a page of another origin gets no token', async () => {
   const address = `${fleet.url}/page/token`;
   for (const host of ['127.0.0.1', 'localhost']) {
     const page = await open({}, `http://${host}:${port}/`);
-    const ask = (mode: RequestMode) =>
+    const ask = (mode: 'cors' | 'no-cors') =>
       page.evaluate(
         ([url, mode]) =>
           fetch(url, { method: 'POST', credentials: 'include', mode }).then(

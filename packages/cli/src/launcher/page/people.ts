@@ -30,6 +30,9 @@ export class People {
     fleet.on('state', (state) => {
       if (state === 'connected') void this.#refresh();
     });
+    fleet.on('transport', (transport) => {
+      if (transport === 'websocket' && !this.#entered) void this.#enter();
+    });
     void this.#enter();
   }
 
