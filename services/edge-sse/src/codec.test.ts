@@ -80,6 +80,13 @@ const literal: readonly [string, string, string][] = [
       '"time":"1970-01-01T00:00:00.036Z","datacontenttype":"application/json","pushfleetcursor":"g-10-1z","data":{\n' +
       'data: }}\n\n',
   ],
+  [
+    'the envelope of what is retained',
+    publicationEvent('cloudevents', publication({ payload: Buffer.alloc(0) }), cursor, true),
+    'id: g-10-1z\ndata: {"pushfleetretained":true,"specversion":"1.0","id":"1","source":"shop",' +
+      '"type":"pushfleet.publication","subject":"orders/1","time":"1970-01-01T00:00:00.036Z",' +
+      '"datacontenttype":"text/plain","pushfleetcursor":"g-10-1z"}\n\n',
+  ],
   ['a greeting', greeting(2_000), ': pushfleet\nretry: 2000\n\n'],
   ['a heartbeat', heartbeat, ':\n\n'],
   ['a place', place(cursor), 'id: g-10-1z\n\n'],

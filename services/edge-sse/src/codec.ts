@@ -19,10 +19,19 @@ export type Format = 'payload' | 'cloudevents';
  * - `payload`: `data` is the text, its line endings turned into LF; `event` is the type. What is not text comes
  *   as a data URL (RFC 2397) in base64, and so does text that itself begins with `data:`: whatever begins with
  *   `data:` is to be decoded, whatever does not is the payload.
- * - `cloudevents`: `data` is the envelope; there is no `event`, so that one onmessage receives every type.
+ * - `cloudevents`: `data` is the envelope; there is no `event`, so that one onmessage receives every type. Its
+ *   attribute `pushfleetretained` is true where the publication is given because it is its topic's retained one.
  */
-export function publicationEvent(format: Format, publication: Publication, cursor: Cursor): string {
-  if (format === 'cloudevents') return `id: ${cursor}\n${data(encodeCloudEvent(publication, cursor))}`;
+export function publicationEvent(
+  format: Format,
+  publication: Publication,
+  cursor: Cursor,
+  retained = false,
+): string {
+  if (format === 'cloudevents') {
+    const event = encodeCloudEvent(publication, cursor);
+    return `id: ${cursor}\n${data(retained ? `{"pushfleetretained":true,${event.slice(1)}` : event)}`;
+  }
   return `id: ${cursor}\n${eventField(publication.type)}${data(payloadText(publication))}`;
 }
 

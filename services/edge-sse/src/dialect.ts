@@ -9,8 +9,8 @@ export const dialects: Readonly<Record<Format, Readonly<Record<Framing, Dialect>
 };
 
 function dialect(format: Format, framing: Framing): Dialect {
-  const encode: Encoder<Buffer> = ({ publication, cursor }) =>
-    frame(framing, publicationEvent(format, publication, cursor));
+  const encode: Encoder<Buffer> = ({ publication, cursor, retained }) =>
+    frame(framing, publicationEvent(format, publication, cursor, retained));
   return {
     encode: (item) =>
       item.kind === 'publication' ? item.value.encoded(encode) : frame(framing, gap(item.from, item.to)),
