@@ -121,7 +121,10 @@ export class Attempt implements LinkEvents {
     this.#on.message(this, message);
     if (message.retained) this.#retainedAt = this.#o.clock.now();
     // The retained ones come first: as long as they do, a connection that follows has to ask for them again.
-    this.#place = { after: message.cursor, retained: this.#place.retained && message.retained };
+    const { after, retained } = this.#place;
+    this.#place = message.retained
+      ? { after: after ?? message.cursor, retained }
+      : { after: message.cursor, retained: false };
     if (!this.#ended) this.#on.moved(this);
   }
 

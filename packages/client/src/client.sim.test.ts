@@ -59,7 +59,11 @@ class World {
     const after = this.cursors.length > 0 && random.chance(0.4) ? random.pick(this.cursors) : undefined;
     const retained = random.chance(0.2);
     const slow = random.chance(0.25);
-    const options = { ...(after !== undefined && { after }), retained, ...(slow && { buffer: 1 + random.below(6) }) };
+    const options = {
+      ...(after !== undefined && { after }),
+      retained,
+      ...(slow && { buffer: 1 + random.below(6) }),
+    };
     const subscription = this.client.subscribe(random.pick(filters), options);
     const watched: Watched = {
       ...{ subscription, options, received: [], ended: false },
@@ -155,18 +159,23 @@ function check({ fleet, watched, network }: World): void {
     if (ended) continue;
     assert.ok(from !== undefined, `${what}: it stands in the end`);
     const owed = log.filter(
-      ({ topic, shard, sequence }) => matches(subscription.filter, topic) && sequence > (from[shard] as number),
+      ({ topic, shard, sequence }) =>
+        matches(subscription.filter, topic) && sequence > (from[shard] as number),
     );
     const kept = retained.filter(({ topic }) => matches(subscription.filter, topic));
     // A retained one may have been followed by another before it was asked for.
     const missing = owed.filter(({ id }) => !ids.includes(id));
     assert.deepEqual(missing, [], `${what}: nothing is lost of ${owed.length}`);
     for (const { topic, sequence } of kept) {
-      const got = received.some(({ id, topic: its }) => its === topic && (at.get(id) as Entry).sequence >= sequence);
+      const got = received.some(
+        ({ id, topic: its }) => its === topic && (at.get(id) as Entry).sequence >= sequence,
+      );
       assert.ok(got, `${what}: the retained one of ${topic}`);
     }
   }
-  const links = [...network.links].map(({ name, feed }) => `${name} ${feed?.cursor} ${[...feed?.filters ?? []]}`);
+  const links = [...network.links].map(
+    ({ name, feed }) => `${name} ${feed?.cursor} ${[...(feed?.filters ?? [])]}`,
+  );
   assert.ok(links.length <= 1, `all share one connection in the end: ${links.join('; ')}`);
 }
 

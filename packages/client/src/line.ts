@@ -254,7 +254,12 @@ export class Line implements AttemptEvents {
 
   message(attempt: Attempt, message: ReceivedMessage): void {
     const before = attempt.place;
-    for (const reader of [...this.#readers()]) reader.take(message, before);
+    for (const reader of [...this.members]) reader.take(message, before);
+    const { guest } = this;
+    if (guest === undefined) return;
+    // This connection may not bring all of its topics yet: its own line's place is the one to go on from.
+    const { place } = guest;
+    for (const reader of [...guest.members]) reader.take(message, place);
   }
 
   gap(attempt: Attempt, gap: Gap): void {

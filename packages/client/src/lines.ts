@@ -12,8 +12,9 @@ import type { End, Link, Transport } from './transport.ts';
 
 /** Most lines beside the main one that are opening at a time: browsers grant an origin six connections. */
 const mostOpening = 2;
-/** Until a better way is tried beside the one in use, and at most; and where it has worked before. */
+/** Until a better way is tried beside the one in use, first, after the device woke, and at most; in milliseconds. */
 const probeMs = 15_000;
+const wokenMs = 500;
 const probeMostMs = 15 * 60_000;
 /** A connection that stood so long was a good one; a way on which so many in a row did not is none. */
 const steadyMs = 10_000;
@@ -181,6 +182,7 @@ export class Lines implements LineOwner {
       for (const other of this.#all) if (other !== line) this.#compare(other);
     } else this.#compare(line);
     this.#o.onToken();
+    this.#o.onChange();
     this.settle();
     if (line.place.retained) this.#o.clock.after(retainedMs, () => this.settle());
   }
@@ -361,7 +363,10 @@ export class Lines implements LineOwner {
 
   /** The network is back, or somebody looks at the page again. @param forced also where the fleet said to wait */
   wake(forced: boolean): void {
-    this.#probeMs = probeMs;
+    // On another network a better way may work.
+    this.#probeMs = wokenMs;
+    const name = this.#main?.candidate === undefined ? this.name : undefined;
+    if (name !== undefined) this.#armProbe(name);
     for (const line of this.#all) {
       if (line.waiting !== undefined && (forced || !line.waiting.told)) {
         line.backoff.reset();

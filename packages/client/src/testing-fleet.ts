@@ -89,7 +89,12 @@ export class ModelFeed {
   #at: number[];
   #told = '';
 
-  constructor(fleet: ModelFleet, random: Random, ask: Pick<Ask, 'filters' | 'after' | 'retained'>, wire: Wire) {
+  constructor(
+    fleet: ModelFleet,
+    random: Random,
+    ask: Pick<Ask, 'filters' | 'after' | 'retained'>,
+    wire: Wire,
+  ) {
     this.#fleet = fleet;
     this.#random = random;
     this.#wire = wire;
@@ -301,6 +306,8 @@ class ModelLink implements Link {
 
 /** Filters come and go while it stands. */
 class SocketLink extends ModelLink {
+  #doneAt = 0;
+
   add(filters: readonly string[], after: string | undefined): Promise<void> {
     return this.#ask(() => this.feed?.add(filters, after));
   }
@@ -312,8 +319,11 @@ class SocketLink extends ModelLink {
   }
 
   #ask(act: () => void): Promise<void> {
+    const { clock, random } = this.network;
+    // One after the other, as they were sent.
+    this.#doneAt = Math.max(this.#doneAt, clock.now() + random.below(50));
     return new Promise((resolve, reject) => {
-      this.network.clock.after(this.network.random.below(50), () => {
+      clock.after(this.#doneAt - clock.now(), () => {
         if (this.ended) {
           reject(unreachable('ended'));
           return;

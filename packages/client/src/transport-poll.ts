@@ -38,6 +38,7 @@ class PollLink implements Link {
   #token: string;
   #cursor: string | undefined;
   #abort = new AbortController();
+  #again = false;
   #askedAt = 0;
   #ended = false;
 
@@ -52,23 +53,40 @@ class PollLink implements Link {
   }
 
   async #run(): Promise<void> {
+    const { after, retained } = this.#ask;
+    if (retained && after !== undefined) {
+      // Retained ones are given to those who have no cursor.
+      this.#cursor = undefined;
+      if (!(await this.#once(0, true, false))) return;
+      this.#cursor = after;
+    }
     // The first answer comes at once and says that this way works.
-    if (!(await this.#once(0, this.#ask.retained))) return;
+    if (!(await this.#once(0, retained && after === undefined))) return;
     this.#events.live(this.#cursor);
     while (!this.#ended) if (!(await this.#once(waitSeconds, false))) return;
   }
 
-  /** @returns whether to go on */
-  async #once(wait: number, retained: boolean): Promise<boolean> {
+  /** @param moves whether the place moves on with the answer. @returns whether to go on */
+  async #once(wait: number, retained: boolean, moves = true): Promise<boolean> {
     const cancel = this.#clock.after(wait * 1_000 + graceMs, () => this.#abort.abort());
     try {
       this.#askedAt = this.#clock.now();
       const response = await this.#send(wait, retained);
       if (this.#ended) return false;
-      if (response.status === 204) this.#place(response.headers.get('etag')?.replace(/^(W\/)?"|"$/g, ''));
-      else if (response.status === 200) this.#take((await response.json()) as Answer);
-      else this.#end(await refusalOf(response));
+      let cursor = response.headers.get('etag')?.replace(/^(W\/)?"|"$/g, '');
+      if (response.status === 200) cursor = this.#take((await response.json()) as Answer);
+      else if (response.status !== 204) this.#end(await refusalOf(response));
+      if (this.#ended) return false;
+      this.#events.alive();
+      if (moves && cursor !== undefined) {
+        this.#cursor = cursor;
+        this.#events.moved(cursor);
+      }
       return !this.#ended;
+    } catch (error) {
+      if (!this.#again) throw error;
+      this.#again = false;
+      return true;
     } finally {
       cancel();
     }
@@ -91,27 +109,22 @@ class PollLink implements Link {
     });
   }
 
-  #take({ cursor, items }: Answer): void {
-    if (this.#ended) return;
-    this.#events.alive();
+  #take({ cursor, items }: Answer): string {
+    if (!this.#ended) this.#events.alive();
     for (const { event, retained, gap } of items) {
-      if (this.#ended) return; // whoever was given one may have closed this
+      if (this.#ended) break; // whoever was given one may have closed this
       if (gap !== undefined) this.#events.gap(gap);
       else if (event !== undefined) this.#events.message(new ReceivedMessage(event, retained === true));
     }
-    this.#place(cursor);
+    return cursor;
   }
 
-  #place(cursor: string | undefined): void {
-    if (this.#ended) return;
-    this.#events.alive();
-    if (cursor === undefined) return;
-    this.#cursor = cursor;
-    this.#events.moved(cursor);
-  }
-
+  // The fleet ends a poll with its token: it is asked anew, from the same place.
   renew(token: string): void {
     this.#token = token;
+    this.#again = true;
+    this.#abort.abort();
+    this.#abort = new AbortController();
   }
 
   check(): void {
