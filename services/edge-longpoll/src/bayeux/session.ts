@@ -270,7 +270,7 @@ export class Session implements Connection {
   /** On a WebSocket messages go out at once, as many as may be unproven; the answer to a connect asks for the proof. */
   #push(push: (texts: readonly string[]) => void): void {
     const unproven = this.#unproven;
-    const { batchBytes } = this.#shared.limits;
+    const { batchCount, batchBytes } = this.#shared.limits;
     if (this.#repeat) push(unproven.texts());
     this.#repeat = false;
     while (unproven.bytes < batchBytes) {
@@ -278,7 +278,8 @@ export class Session implements Connection {
       if (taken === undefined) break;
       if (taken.length > 0) push(taken);
     }
-    if (this.#held !== undefined && unproven.bytes >= batchBytes / 2) this.#answer([]);
+    const much = unproven.bytes >= batchBytes / 2 || unproven.size >= batchCount / 2;
+    if (this.#held !== undefined && much) this.#answer([]);
   }
 
   #batch(): void {

@@ -35,6 +35,15 @@ export interface TestOptions {
   readonly presence?: BayeuxOptions['presence'];
 }
 
+/** A scope whose last comes to its end first: clients say goodbye before their server goes. */
+export function backwards(scope: Scope): Scope {
+  const stops: (() => Promise<void>)[] = [];
+  scope.after(async () => {
+    for (const stop of stops.reverse()) await stop();
+  });
+  return { after: (stop) => void stops.push(stop) };
+}
+
 /** A token that may do everything. */
 export const allToken = (claims: object = {}): string =>
   token({ pushfleet: { publish: ['#'], subscribe: ['#'], presence: ['#'] }, ...claims });
