@@ -37,10 +37,11 @@ export interface Stalled {
   readonly clients: number;
   /** One in so many stops. */
   readonly stallEvery: number;
-  /** Messages a second, and how long each is: what a stalled client is owed has to outgrow the kernel's buffers. */
+  /** Sent first, one after the other: so much that the kernel's buffers of those that stopped are full. */
+  readonly filling: { readonly messages: number; readonly payloadBytes: number };
+  /** Messages a second, and how long each is. */
   readonly rate: number;
   readonly payloadBytes: number;
-  /** From the moment they stop until latencies are taken, and for how long. */
   readonly warmUpSeconds: number;
   readonly seconds: number;
   readonly repetitions: number;
@@ -196,12 +197,14 @@ const storm = (quick: boolean): Storm => ({
 const stalled = (quick: boolean): Stalled => ({
   kind: 'stalled',
   name: 'wsStalled',
-  title: '1 topic to 1,000 WebSockets of which 10 stop reading, 30 messages of 16 KiB a second',
+  title: '1 topic to 1,000 WebSockets of which 10 stop reading, 30 messages of 4 KiB a second',
   clients: 1000,
   stallEvery: 100,
+  // 6 MiB: on Linux a connection over loopback holds less than half of that.
+  filling: { messages: 96, payloadBytes: 65_536 },
   rate: 30,
-  payloadBytes: 16_384,
-  warmUpSeconds: 4,
-  seconds: 12,
+  payloadBytes: 4_096,
+  warmUpSeconds: 2,
+  seconds: quick ? 5 : 12,
   repetitions: quick ? 1 : 5,
 });

@@ -1,3 +1,4 @@
+import { makePayload } from '../load/payload.ts';
 import { Swarm } from '../load/swarm.ts';
 import type { Stalled } from '../plan.ts';
 import type { Running } from '../targets/target.ts';
@@ -24,6 +25,7 @@ export async function runStalled(target: Running, stalled: Stalled, stalls: bool
     await swarm.open(target, clients, () => 0, { sampleEvery });
     await settle(target, swarm, 1);
     if (stalls) await swarm.stall(clients, (client) => client % stallEvery === 1);
+    await fill(target, swarm, stalled);
     await drive(target, swarm, stalled, warmUpSeconds);
     await swarm.mark();
     const sent = await drive(target, swarm, stalled, seconds);
@@ -35,6 +37,15 @@ export async function runStalled(target: Running, stalled: Stalled, stalls: bool
   } finally {
     await swarm.close();
   }
+}
+
+/** From here on a server has to hold back itself what those do not read that stopped. */
+async function fill(target: Running, swarm: Swarm, { filling }: Stalled): Promise<void> {
+  for (let sent = 1; sent <= filling.messages; sent++) {
+    await target.publish([{ topic: 0, payload: makePayload(sent, filling.payloadBytes) }]);
+    await swarm.reached(sent, 60_000);
+  }
+  await swarm.mark();
 }
 
 async function drive(

@@ -25,7 +25,7 @@ http {
   tcp_nodelay on;
   keepalive_requests 1000000000;
   keepalive_timeout 1h;
-  client_body_buffer_size 64k;
+  client_body_buffer_size 128k;
   client_body_temp_path ${o.directory}/body;
   proxy_temp_path ${o.directory}/proxy;
   fastcgi_temp_path ${o.directory}/fastcgi;

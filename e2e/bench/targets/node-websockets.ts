@@ -7,6 +7,8 @@ import { upgrade } from './upgrade.ts';
 const versionOf = (name: string): string =>
   (createRequire(import.meta.url)(`${name}/package.json`) as { version: string }).version;
 const shared = { scenarios: chapters.websocket, headers: upgrade } as const;
+// Under stalled clients others are of interest whose costs leave room for it.
+const withoutStalled = chapters.websocket.filter((name) => name !== 'wsStalled');
 
 /** The reference: `send` of ws to one client after the other. */
 export const bareWs = nodeServer({
@@ -21,6 +23,7 @@ export const bareWs = nodeServer({
 /** A client joins the namespace, then a room; each waits for its answer (Engine.IO 4, Socket.IO 5). */
 export const socketIo = nodeServer({
   ...shared,
+  scenarios: withoutStalled,
   name: 'socket.io',
   about: () => `socket.io ${versionOf('socket.io')}, WebSocket alone, a room a topic`,
   file: new URL('./socket-io-server.ts', import.meta.url),
@@ -35,6 +38,7 @@ export const socketIo = nodeServer({
 /** A client shakes hands, subscribes, then connects (Bayeux 1.0). */
 export const faye = nodeServer({
   ...shared,
+  scenarios: withoutStalled,
   name: 'faye',
   about: () => `faye ${versionOf('faye')}, WebSocket alone, its engine in memory`,
   file: new URL('./faye-server.ts', import.meta.url),
