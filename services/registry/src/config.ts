@@ -134,7 +134,7 @@ export const fields = {
   }),
   presenceNamespaceMembers: field.integer({
     env: 'PUSHFLEET_PRESENCE_NAMESPACE_MEMBERS',
-    doc: 'The most members of all topics of one namespace. Redis keeps about 700 bytes for each.',
+    doc: 'The most members of all topics of one namespace. Redis keeps 400 to 900 bytes for each, and its state in base64.',
     fallback: 1_000_000,
     min: 1,
   }),

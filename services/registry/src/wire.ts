@@ -35,6 +35,7 @@ export interface Registry {
   readonly parts: readonly Part[];
   readonly http: HttpServer;
   readonly grpc: GrpcApi;
+  readonly presence: PresenceRegister;
 }
 
 /** How long a request waits for a receiver that is called because of it, in milliseconds. */
@@ -100,7 +101,7 @@ export function wireRegistry(
   declareMetrics(metrics, { revocations, tickets, grpc });
   declareSubscriptions(metrics, { subscriptions, index, grpc });
   const parts = [policies, redis, logPart(backbone), revocations, index, subscriptions, presence, grpc, http];
-  return { parts, http, grpc };
+  return { parts, http, grpc, presence };
 }
 
 function wireSubscriptions(
