@@ -66,7 +66,7 @@ export function createGrant(facts: GrantFacts, grants: Grants): Grant {
 const verbs: Readonly<Record<Action, string>> = {
   publish: 'publish to',
   subscribe: 'subscribe to',
-  presence: 'see who is present on',
+  presence: 'be present on, or see who is present on,',
   manage: 'manage',
 };
 
