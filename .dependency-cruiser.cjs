@@ -35,6 +35,13 @@ module.exports = {
     only('packages/delivery', ['packages/core', 'packages/bus', 'packages/runtime']),
     // What services of others install pulls in the public API and nothing else of the fleet.
     only('packages/publisher', []),
+    {
+      name: 'client-runs-in-browsers',
+      comment: 'The client is what front ends install: its own files, no library, nothing of Node.',
+      severity: 'error',
+      from: { path: '^packages/client/', pathNot: tests },
+      to: { pathNot: '^packages/client/' },
+    },
     only('packages/cli', ['packages/core', 'packages/runtime', 'packages/bus', 'packages/client']),
     only('packages/contract', ['packages/core', 'packages/bus', 'packages/cli']),
     {
