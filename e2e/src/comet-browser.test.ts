@@ -70,18 +70,17 @@ async function open(t: { after(stop: () => Promise<void>): void }, address: stri
 }
 
 /** Adds the frame, and keeps what it says. */
-async function frame(page: Page, query: string): Promise<void> {
-  await page.evaluate((url) => {
-    const said: unknown[] = [];
-    Object.assign(globalThis, { said, pushfleet: (object: unknown) => said.push(object) });
-    addEventListener('message', ({ data, origin }) => {
-      if (origin === new URL(url).origin) said.push(data);
-    });
+function frame(page: Page, query: string): Promise<void> {
+  const url = `${edge}/comet/frame?${query}`;
+  return page.evaluate(`{
+    globalThis.said = [];
+    globalThis.pushfleet = (object) => said.push(object);
+    onmessage = ({ data, origin }) => origin === ${JSON.stringify(edge)} && said.push(data);
     const element = document.createElement('iframe');
     element.hidden = true;
-    element.src = url;
+    element.src = ${JSON.stringify(url)};
     document.body.append(element);
-  }, `${edge}/comet/frame?${query}`);
+  }`);
 }
 
 const said = (page: Page) => page.evaluate(() => (globalThis as unknown as { said: Said[] }).said);
@@ -166,20 +165,16 @@ test('a page learns in the frame why it is refused', async (t) => {
 
 test('XMLHttpRequest reads the stream as it grows, across origins', async (t) => {
   const page = await open(t, listed);
-  await page.evaluate(
-    ({ url, authorization }) => {
-      const request = new XMLHttpRequest();
-      request.open('GET', url);
-      request.setRequestHeader('Authorization', authorization);
-      request.onprogress = () => {
-        const lines = request.responseText.split('\n').slice(0, -1);
-        Object.assign(globalThis, { said: lines.map((line) => JSON.parse(line)) });
-      };
-      Object.assign(globalThis, { said: [] });
-      request.send();
-    },
-    { url: `${edge}/comet/stream?topic=xhr`, authorization: `Bearer ${await everything}` },
-  );
+  await page.evaluate(`{
+    globalThis.said = [];
+    const request = new XMLHttpRequest();
+    request.open('GET', ${JSON.stringify(`${edge}/comet/stream?topic=xhr`)});
+    request.setRequestHeader('Authorization', ${JSON.stringify(`Bearer ${await everything}`)});
+    request.onprogress = () => {
+      said = request.responseText.split('\\n').slice(0, -1).map((line) => JSON.parse(line));
+    };
+    request.send();
+  }`);
   await has(page, 'open');
   await publish('xhr', 'grows');
   await has(page, 'publication');
