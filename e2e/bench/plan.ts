@@ -197,13 +197,13 @@ const storm = (quick: boolean): Storm => ({
 const stalled = (quick: boolean): Stalled => ({
   kind: 'stalled',
   name: 'wsStalled',
-  title: '1 topic to 1,000 WebSockets of which 10 stop reading, 30 messages of 4 KiB a second',
+  title: '1 topic to 1,000 WebSockets of which 10 stop reading, 30 messages of 4 KB a second',
   clients: 1000,
   stallEvery: 100,
-  // 6 MiB: on Linux a connection over loopback holds less than half of that.
-  filling: { messages: 96, payloadBytes: 65_536 },
+  // 6 MB: on Linux a connection over loopback holds less than half of that.
+  filling: { messages: 100, payloadBytes: 60_000 },
   rate: 30,
-  payloadBytes: 4_096,
+  payloadBytes: 4_000,
   warmUpSeconds: 2,
   seconds: quick ? 5 : 12,
   repetitions: quick ? 1 : 5,
