@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
 import { temporaryFolder, until } from '@pushfleet/contract';
 import axe from 'axe-core';
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
@@ -151,6 +152,20 @@ test('a refusal is shown in the words of the fleet', async () => {
   await page.context().close();
 });
 
+test('the lines for a terminal work as they stand', async () => {
+  const page = await open();
+  await connected(page);
+  await page.getByText(`TOKEN=$(npx --prefix `).waitFor();
+  const lines = await page.locator('.command code').allTextContents();
+  const [token, , publication, poll] = lines as [string, string, string, string];
+  const { stdout } = await promisify(execFile)('sh', ['-ec', [token, publication, poll].join('\n')], {
+    cwd: temporaryFolder('elsewhere'),
+  });
+  await shows(page, 'Hello from a terminal', [/^came$/, /^came$/, /^came$/]);
+  assert.match(stdout, /"topic":"playground\/hello".*"cursor":"[^"]+","items":\[\]/s);
+  await close(page);
+});
+
 test('who has the page open is seen by the others', async () => {
   const [one, two] = [await open(), await open()];
   await Promise.all([connected(one), connected(two)]);
@@ -158,7 +173,8 @@ test('who has the page open is seen by the others', async () => {
   await button(two, 'Change').click();
   await one.getByRole('listitem').filter({ hasText: 'Ada' }).waitFor();
   await two.getByRole('listitem').filter({ hasText: 'Ada (you)' }).waitFor();
-  assert.equal(await one.getByRole('listitem').count(), 2);
+  // Whoever went without a word is missed after a while.
+  await until(async () => (await one.getByRole('listitem').count()) === 2, 'the two alone', 45_000);
   await close(two);
   await until(async () => (await one.getByRole('listitem').count()) === 1, 'Ada to be gone', 45_000);
   await close(one);
@@ -174,7 +190,7 @@ test('nothing is cut off and nothing fails an audit, light and dark, narrow and 
   await button(page, 'Cut Server-sent events').click();
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme });
-    for (const width of [360, 680, 768, 1180, 1600]) {
+    for (const width of [360, 680, 768, 1280, 1600]) {
       await page.setViewportSize({ width, height: 900 });
       const scrolls = await page.evaluate('document.documentElement.scrollWidth');
       assert.equal(scrolls, width, `${width} pixels are enough`);

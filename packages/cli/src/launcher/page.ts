@@ -53,7 +53,7 @@ export class Page {
     if (this.#options.token === undefined) {
       throw new PushfleetError(
         'not_found',
-        'This front hands out no tokens. Make one: npx pushfleet token --help',
+        'This front hands out no tokens; "npx pushfleet token" makes one.',
       );
     }
     const body = JSON.stringify(await this.#options.token());

@@ -54,7 +54,7 @@ export class Board {
 
   #add(entry: Entry, below: Element | null): Row {
     const from =
-      entry.sent === undefined ? `of another, ${timeOfDay(entry.stored ?? 0)}` : timeOfDay(entry.sent);
+      entry.sent === undefined ? `from elsewhere, ${timeOfDay(entry.stored ?? 0)}` : timeOfDay(entry.sent);
     const small = make('small', {}, `${entry.topic} · ${from}`);
     const cells = new Map(this.#columns.map(({ id }) => [id, make('td', { class: 'cell' })]));
     const line = make(

@@ -17,16 +17,16 @@ export function showCommands(lines: OwnLines, front: string): void {
   const bearer = '-H "Authorization: Bearer $TOKEN"';
   const to = (path: string): string => `'${front}${path}'`;
   const commands: readonly (readonly [name: string, line: string])[] = [
-    ['First, a token for an hour', `TOKEN=$(${lines.token})`],
-    ['Listen', `curl -N ${bearer} \\\n  ${to('/sse?topic=playground/%23')}`],
+    [
+      'First, a token for an hour',
+      `TOKEN=$(${lines.token.replaceAll(/ (?=--(publish|subscribe) )/g, ' \\\n')})`,
+    ],
+    ['Listen', `curl -N ${bearer} \\\n${to('/sse?topic=playground/%23')}`],
     [
       'Publish',
-      `curl -d 'Hello from a terminal' \\\n  -H 'Content-Type: text/plain' \\\n  ${bearer} \\\n  ${to('/v1/topics/playground/hello')}`,
+      `curl -d 'Hello from a terminal' \\\n-H 'Content-Type: text/plain' \\\n${bearer} \\\n${to('/v1/topics/playground/hello')}`,
     ],
-    [
-      'Poll, and go on with &after= the cursor of the answer',
-      `curl ${bearer} \\\n  ${to('/poll?topic=playground/%23')}`,
-    ],
+    ['Poll, then add &after= and the cursor', `curl ${bearer} \\\n${to('/poll?topic=playground/%23')}`],
     ['Listen, coming back after a cut', lines.tail],
   ];
   element('code').textContent = code(front);

@@ -51,6 +51,7 @@ export class Lane {
   readonly #gate = new Gate();
   readonly #holds = new Set<Hold>();
   readonly #fleet: Fleet;
+  readonly #about = make('p', { class: 'about' });
   readonly #state = make('p', { class: 'state', role: 'status' });
   readonly #count = make('p', { class: 'quiet small count' });
   readonly #button = make('button', { type: 'button' });
@@ -62,7 +63,7 @@ export class Lane {
   constructor(options: LaneOptions) {
     this.#options = options;
     this.transport = options.transport;
-    const { id, name, about } = this.transport;
+    const { id, name } = this.transport;
     const { fetch, WebSocket } = this.#gate;
     const { origin } = location;
     this.#fleet = connect({ url: origin, token: options.token, transports: [id], fetch, WebSocket });
@@ -92,7 +93,7 @@ export class Lane {
       'th',
       { scope: 'col', class: 'lane', 'data-lane': id },
       make('h3', {}, name),
-      make('p', { class: 'about' }, about),
+      this.#about,
       this.#state,
       this.#count,
       this.#button,
@@ -121,20 +122,22 @@ export class Lane {
   #changed(): void {
     const { state } = this.#fleet;
     const held = this.#holds.size > 0;
-    const connected = state === 'connected' && !held;
-    if (connected) this.#trouble = '';
+    const connected = state === 'connected' && !held && this.#refused === '';
+    if (connected || held) this.#trouble = '';
     this.#options.onAway(!connected);
     const [kind, words] = this.#words();
     this.#state.dataset.state = kind;
     this.#state.textContent = words;
-    this.#state.title = this.#trouble;
+    const trouble = this.#refused || this.#trouble;
+    this.#about.textContent = trouble || this.transport.about;
+    this.#about.classList.toggle('trouble', trouble !== '');
     const cut = this.#holds.has('reader');
     this.#button.textContent = cut ? 'Reconnect' : 'Cut';
     this.#button.setAttribute('aria-label', `${cut ? 'Reconnect' : 'Cut'} ${this.transport.name}`);
   }
 
   #words(): readonly [kind: 'open' | 'waiting' | 'closed', words: string] {
-    if (this.#refused !== '') return ['closed', this.#refused];
+    if (this.#refused !== '') return ['closed', 'Refused'];
     if (this.#holds.has('reader')) return ['waiting', 'Cut by you'];
     if (this.#holds.has('hidden')) return ['waiting', 'Paused while hidden'];
     switch (this.#fleet.state) {
@@ -142,9 +145,9 @@ export class Lane {
         return ['open', 'Connected'];
       case 'failed':
       case 'closed':
-        return ['closed', this.#trouble || 'Closed'];
+        return ['closed', 'Refused'];
       case 'waiting':
-        return ['waiting', this.#trouble === '' ? 'Waiting' : `Trying again: ${this.#trouble}`];
+        return ['waiting', 'Trying again'];
       default:
         return ['waiting', 'Connecting'];
     }

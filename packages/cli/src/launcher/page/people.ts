@@ -33,6 +33,16 @@ export class People {
     fleet.on('transport', (transport) => {
       if (transport === 'websocket' && !this.#entered) void this.#enter();
     });
+    // The others need not wait until the fleet misses this page.
+    addEventListener('pagehide', () => {
+      fleet
+        .presence(topic)
+        .leave()
+        .catch(() => {});
+    });
+    addEventListener('pageshow', ({ persisted }) => {
+      if (persisted) void this.#enter();
+    });
     void this.#enter();
   }
 
