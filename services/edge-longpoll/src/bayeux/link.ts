@@ -36,7 +36,8 @@ export class Link {
     this.#o = options;
     const way: Way = {
       push: (texts) => this.#send(texts),
-      close: () => socket.close(1012),
+      // Behind the answer to the connect that waited.
+      close: () => setImmediate(() => this.restart()),
     };
     const { visitor, stranger } = options.who;
     this.#caller = {
@@ -53,6 +54,11 @@ export class Link {
     // A reset, a frame too long or not UTF-8: `ws` answers with the close code of RFC 6455, and `close` follows.
     socket.on('error', () => {});
     socket.once('close', () => this.#closed(way));
+  }
+
+  /** Asks its client to come back: RFC 6455 section 7.4, 1012 Service Restart. */
+  restart(): void {
+    this.#socket.close(1012);
   }
 
   cut(): void {

@@ -66,7 +66,10 @@ export function createBayeux(options: BayeuxOptions): Handler {
   return {
     onRequest: (request, response) => http.onRequest(request, response),
     onUpgrade: (request, socket, head) => sockets.onUpgrade(request, socket, head),
-    drain: () => sessions.drain(),
+    async drain() {
+      await sessions.drain();
+      sockets.drain();
+    },
     close: () => sockets.close(),
   };
 }

@@ -49,6 +49,13 @@ export class Sockets {
     void this.#open(request, socket, head);
   }
 
+  /** Those that are left have no session here. What was answered goes out first. */
+  drain(): void {
+    setImmediate(() => {
+      for (const link of this.#links) link.restart();
+    });
+  }
+
   close(): void {
     for (const link of this.#links) link.cut();
   }
