@@ -1,9 +1,9 @@
 import type { Clock } from './clock.ts';
-import { type PushfleetError, unreachable } from './errors.ts';
+import type { PushfleetError } from './errors.ts';
 import type { TransportName } from './fleet.ts';
 import type { ReceivedMessage } from './message.ts';
 import type { Gap, Start } from './subscription.ts';
-import type { End, Link, LinkEvents, Transport } from './transport.ts';
+import { broken, type End, type Link, type LinkEvents, type Transport } from './transport.ts';
 
 /** How many times `openMs` a connection may take, once something came over it, until what it asked for stands. */
 const liveShare = 3;
@@ -21,12 +21,10 @@ export interface AttemptOptions {
 }
 
 export interface AttemptEvents {
-  alive(attempt: Attempt): void;
   live(attempt: Attempt): void;
   message(attempt: Attempt, message: ReceivedMessage): void;
   gap(attempt: Attempt, gap: Gap): void;
   moved(attempt: Attempt): void;
-  expires(at: number): void;
   end(attempt: Attempt, end: End): void;
 }
 
@@ -87,7 +85,7 @@ export class Attempt implements LinkEvents {
     try {
       this.#link = this.#o.transport.open(ask, this);
     } catch (cause) {
-      this.end({ error: unreachable(`${this.name} cannot be used here.`, cause), broken: true });
+      this.end(broken(`${this.name} cannot be used here.`, cause));
       return;
     }
     // It may have ended before it was known.
@@ -96,16 +94,13 @@ export class Attempt implements LinkEvents {
 
   #limit(ms: number): void {
     this.#cancel();
-    this.#cancel = this.#o.clock.after(ms, () =>
-      this.end({ error: unreachable(`Nothing came over ${this.name} in time.`), broken: true }),
-    );
+    this.#cancel = this.#o.clock.after(ms, () => this.end(broken(`Nothing came over ${this.name} in time.`)));
   }
 
   alive(): void {
     if (this.isAlive || this.#ended) return;
     this.isAlive = true;
     this.#limit(this.#o.openMs * liveShare);
-    this.#on.alive(this);
   }
 
   live(cursor: string | undefined): void {
@@ -138,10 +133,6 @@ export class Attempt implements LinkEvents {
     if (this.#ended || (cursor === this.#place.after && !this.#place.retained)) return;
     this.#place = { after: cursor, retained: false };
     this.#on.moved(this);
-  }
-
-  expires(at: number): void {
-    if (!this.#ended) this.#on.expires(at);
   }
 
   renew(token: string): boolean {

@@ -20,9 +20,9 @@ import type { Message } from './message.ts';
 import { Outbox } from './outbox.ts';
 import { tell } from './post.ts';
 import { noSocket, type Presence, Rooms } from './presence.ts';
-import { Reader, type Start, type SubscribeOptions, type Subscription } from './subscription.ts';
+import { Reader, type SubscribeOptions, type Subscription } from './subscription.ts';
 import type { Tokens } from './token.ts';
-import type { Link, Transport } from './transport.ts';
+import type { Request, Transport } from './transport.ts';
 
 /** How long presence waits for a WebSocket, in milliseconds. */
 const socketMs = 15_000;
@@ -47,12 +47,11 @@ export class Client implements Fleet {
   readonly #o: ClientOptions;
   readonly #emitter = new Emitter<FleetEvents>();
   readonly #readers = new Set<Reader>();
-  readonly #away = new Map<Reader, Start>();
   readonly #lines: Lines;
   readonly #outbox: Outbox;
   readonly #rooms: Rooms;
   readonly #stopWaking: () => void;
-  readonly #sockets = new Set<(request: NonNullable<Link['request']>) => void>();
+  readonly #sockets = new Set<(request: Request) => void>();
   #end: 'failed' | 'closed' | undefined;
   #error: PushfleetError | undefined;
   #told: { state: FleetState; transport: TransportName | undefined } = {
@@ -69,7 +68,7 @@ export class Client implements Fleet {
       onChange: () => this.#tell(),
       onError: (error) => this.#emitter.emit('error', error),
       onFail: (error) => this.#fail(error),
-      onLive: (link) => this.#onLive(link),
+      onLive: () => this.#onLive(),
       onToken: () => this.#armRenewal(),
     });
     this.#outbox = new Outbox({
@@ -110,18 +109,11 @@ export class Client implements Fleet {
       filter,
       buffer: options.buffer ?? limits.buffer,
       remembered: limits.remembered,
-      onFull: (full, before) => {
-        this.#away.set(full, before);
-        this.#lines.leave(full);
-      },
-      onRoom: (roomy) => {
-        const start = this.#away.get(roomy);
-        if (start !== undefined && this.#away.delete(roomy) && !roomy.ended) this.#lines.enter(roomy, start);
-      },
+      onFull: (full) => this.#lines.leave(full),
+      onRoom: (roomy, start) => this.#lines.enter(roomy, start),
       onGap: (subscription, gap) => this.#emitter.emit('gap', { ...gap, subscription }),
       onClose: (closed) => {
         this.#readers.delete(closed);
-        this.#away.delete(closed);
         this.#lines.leave(closed);
       },
     });
@@ -137,9 +129,8 @@ export class Client implements Fleet {
   }
 
   async #send(draft: Draft): Promise<Receipt> {
-    const { link } = this.#lines;
-    if (link?.request !== undefined)
-      return tell((...ask) => (link.request as NonNullable<Link['request']>)(...ask), draft);
+    const { request } = this.#lines;
+    if (request !== undefined) return tell(request, draft);
     const { tokens } = this.#o;
     const token = await tokens.get();
     try {
@@ -159,12 +150,12 @@ export class Client implements Fleet {
     return this.#rooms.room(topic);
   }
 
-  async #socket(): Promise<NonNullable<Link['request']>> {
+  async #socket(): Promise<Request> {
     this.#requireOpen();
-    const { link } = this.#lines;
-    if (link?.request !== undefined) return link.request.bind(link);
+    const { request } = this.#lines;
+    if (request !== undefined) return request;
     return new Promise((resolve, reject) => {
-      const settle = (request: NonNullable<Link['request']>) => {
+      const settle = (request: Request) => {
         cancel();
         this.#sockets.delete(settle);
         resolve(request);
@@ -177,8 +168,8 @@ export class Client implements Fleet {
     });
   }
 
-  #onLive(link: Link | undefined): void {
-    const request = link?.request?.bind(link);
+  #onLive(): void {
+    const { request } = this.#lines;
     if (request === undefined) return;
     for (const settle of this.#sockets) settle(request);
     void this.#rooms.enterAgain(request);
@@ -199,7 +190,7 @@ export class Client implements Fleet {
         resolve();
       });
     });
-    this.#stop(new PushfleetError('closed', 'The client was closed before an answer came.'));
+    this.#stop(new PushfleetError('closed', 'It was closed.'));
   }
 
   #fail(error: PushfleetError): void {
@@ -222,7 +213,7 @@ export class Client implements Fleet {
   /** @throws PushfleetError why it ended */
   #requireOpen(): void {
     if (this.#end === undefined) return;
-    throw this.#error ?? new PushfleetError('closed', 'The client was closed.');
+    throw this.#error ?? new PushfleetError('closed', 'It was closed.');
   }
 
   #tell(): void {

@@ -6,9 +6,9 @@ import { defaultLimits, type Limits } from './limits.ts';
 import { post } from './post.ts';
 import { Tokens } from './token.ts';
 import type { Transport } from './transport.ts';
-import { PollTransport } from './transport-poll.ts';
-import { SseTransport } from './transport-sse.ts';
-import { WebSocketTransport } from './transport-websocket.ts';
+import { pollTransport } from './transport-poll.ts';
+import { sseTransport } from './transport-sse.ts';
+import { webSocketTransport } from './transport-websocket.ts';
 import { onWake } from './wake.ts';
 
 export interface ConnectOptions {
@@ -26,7 +26,7 @@ export interface ConnectOptions {
   readonly limits?: Partial<Limits>;
   /** In place of the ones of the platform. */
   readonly fetch?: typeof globalThis.fetch;
-  readonly WebSocket?: typeof globalThis.WebSocket;
+  readonly WebSocket?: new (url: string, protocols: string[]) => WebSocket;
 }
 
 /** What `localStorage` and `sessionStorage` are. */
@@ -54,12 +54,12 @@ export function connect(options: ConnectOptions): Fleet {
     url: string;
   };
   const make: Record<TransportName, () => Transport> = {
-    websocket: () => new WebSocketTransport(url, socket, systemClock),
-    sse: () => new SseTransport(http, systemClock),
-    poll: () => new PollTransport(http, systemClock),
+    websocket: () => webSocketTransport(url, socket, systemClock),
+    sse: () => sseTransport(http, systemClock),
+    poll: () => pollTransport(http, systemClock),
   };
   const order = names.filter((name) => name !== 'websocket' || socket !== undefined);
-  if (order.length === 0) throw new TypeError('No transport is left: this platform has no WebSocket.');
+  if (order.length === 0) throw new TypeError('This platform has no WebSocket.');
   return new Client({
     clock: systemClock,
     random: Math.random,

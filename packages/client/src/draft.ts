@@ -31,7 +31,6 @@ function payloadOf(value: unknown): Draft['payload'] {
   if (value === undefined) return { bytes: new Uint8Array(0) };
   if (typeof value === 'string') return { text: value };
   if (value instanceof Uint8Array) return { bytes: value.slice() };
-  if (value instanceof ArrayBuffer) return { bytes: new Uint8Array(value.slice(0)) };
   const json = JSON.stringify(value) as string | undefined;
   if (json === undefined) throw new TypeError('The payload cannot be written as JSON.');
   return { json };

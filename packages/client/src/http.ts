@@ -1,5 +1,5 @@
-import { errorOf, PushfleetError, unreachable } from './errors.ts';
-import type { End } from './transport.ts';
+import { errorOf, PushfleetError } from './errors.ts';
+import { broken, type End } from './transport.ts';
 
 /** What of a fleet's address and of the platform the HTTP requests need. */
 export interface Http {
@@ -18,33 +18,25 @@ export const bearer = (token: string): Record<string, string> => ({ authorizatio
 export async function refusalOf(response: Response): Promise<End> {
   const said = await problemIn(response);
   if (said === undefined) {
-    return { error: unreachable(`Something on the way answered with ${response.status}.`), broken: true };
+    return broken(`Something on the way answered ${response.status}.`);
   }
-  const retryAfterMs = waitOf(response.headers.get('retry-after'));
-  const error = errorOf({ ...said, retryAfterMs });
+  // The fleet says it in seconds; RFC 9110 section 10.2.3 knows dates as well.
+  const seconds = Number(response.headers.get('retry-after'));
+  const error = errorOf({ ...said, ...(seconds > 0 && { retryAfterMs: seconds * 1_000 }) });
   return { error, broken: false, retryMs: error.retryAfterMs };
 }
 
-async function problemIn(response: Response): Promise<Record<string, unknown> | undefined> {
+async function problemIn(response: Response): Promise<{ readonly code: string } | undefined> {
   try {
-    const said: unknown = JSON.parse(await response.text());
-    const isProblem =
-      typeof said === 'object' && said !== null && 'code' in said && typeof said.code === 'string';
-    return isProblem ? (said as unknown as Record<string, unknown>) : undefined;
+    const said = (await response.json()) as { readonly code: string } | null;
+    return typeof said?.code === 'string' ? said : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** Retry-After in milliseconds: RFC 9110 section 10.2.3, seconds or a date. */
-function waitOf(header: string | null): number | undefined {
-  if (header === null) return undefined;
-  const ms = /^\d+$/.test(header) ? Number(header) * 1_000 : Date.parse(header) - Date.now();
-  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
-}
-
 /** How a request ended that was not answered at all. */
 export function brokenBy(cause: unknown): End {
   if (cause instanceof PushfleetError) return { error: cause, broken: false };
-  return { error: unreachable('The connection broke.', cause), broken: true };
+  return broken('The connection broke.', cause);
 }

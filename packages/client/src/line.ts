@@ -12,8 +12,6 @@ export interface LineOwner {
   readonly attempt: Omit<AttemptOptions, 'name' | 'transport' | 'filters' | 'start'>;
   transport(name: TransportName): AttemptOptions['transport'];
   backoff(): Backoff;
-  /** What came over it says that the way works. */
-  onAlive(line: Line, attempt: Attempt): void;
   /** It stands, also on another connection than before. */
   onLive(line: Line): void;
   onMoved(line: Line): void;
@@ -26,7 +24,6 @@ export interface LineOwner {
   /** The readers of the guest belong to this line from now on. */
   onAdopted(line: Line, guest: Line): void;
   onGuestRefused(line: Line, guest: Line, error: PushfleetError): void;
-  expires(at: number): void;
 }
 
 /**
@@ -238,10 +235,6 @@ export class Line implements AttemptEvents {
     if (attempt === undefined || this.#carried !== this.guest) this.guest = undefined;
   }
 
-  alive(attempt: Attempt): void {
-    this.#owner.onAlive(this, attempt);
-  }
-
   live(attempt: Attempt): void {
     if (attempt === this.#candidate) {
       this.#active?.close();
@@ -269,10 +262,6 @@ export class Line implements AttemptEvents {
 
   moved(attempt: Attempt): void {
     if (attempt === this.#active) this.#owner.onMoved(this);
-  }
-
-  expires(at: number): void {
-    this.#owner.expires(at);
   }
 
   end(attempt: Attempt, end: End): void {

@@ -8,7 +8,7 @@ import type { Ladder } from './ladder.ts';
 import { Line, type LineOwner } from './line.ts';
 import type { Reader, Start } from './subscription.ts';
 import type { Tokens } from './token.ts';
-import type { End, Link, Transport } from './transport.ts';
+import type { End, Request, Transport } from './transport.ts';
 
 /** Most lines beside the main one that are opening at a time: browsers grant an origin six connections. */
 const mostOpening = 2;
@@ -35,8 +35,8 @@ export interface LinesOptions {
   /** The fleet refuses whatever is asked: the end of the client. */
   onFail(error: PushfleetError): void;
   /** The main connection stands, maybe on another way. */
-  onLive(link: Link | undefined): void;
-  /** When the token in use ends may be known better now. */
+  onLive(): void;
+  /** There may be another token than before. */
   onToken(): void;
 }
 
@@ -74,9 +74,10 @@ export class Lines implements LineOwner {
     return this.#main?.isLive ? this.#main.active?.name : undefined;
   }
 
-  /** The main connection, where it stands. */
-  get link(): Link | undefined {
-    return this.#main?.isLive ? this.#main.active?.link : undefined;
+  /** Asks the fleet over the main connection, where that can. */
+  get request(): Request | undefined {
+    const link = this.#main?.isLive ? this.#main.active?.link : undefined;
+    return link?.request?.bind(link);
   }
 
   transport(name: TransportName): Transport {
@@ -169,16 +170,13 @@ export class Lines implements LineOwner {
     else line.open(name);
   }
 
-  onAlive(_line: Line, attempt: Attempt): void {
-    if (attempt.token !== '') this.#o.tokens.accepted();
-  }
-
   onLive(line: Line): void {
+    this.#o.tokens.accepted();
     if (line === this.#main) {
-      const { name, link } = line.active as Attempt;
+      const { name } = line.active as Attempt;
       this.#o.ladder.worked(name);
       this.#armProbe(name);
-      this.#o.onLive(link);
+      this.#o.onLive();
       for (const other of this.#all) if (other !== line) this.#compare(other);
     } else this.#compare(line);
     this.#o.onToken();
@@ -205,7 +203,7 @@ export class Lines implements LineOwner {
       // It is ahead: the other one is to catch up with it.
       main.behind = true;
       this.#main = line;
-      this.#o.onLive(line.active?.link);
+      this.#o.onLive();
     } else if (this.#o.clock.now() >= line.mergeAt) {
       main.guest = line;
       main.sync();
@@ -229,11 +227,6 @@ export class Lines implements LineOwner {
       reader.fail(error);
     }
     this.settle();
-  }
-
-  expires(at: number): void {
-    this.#o.tokens.expires(at);
-    this.#o.onToken();
   }
 
   onDown(line: Line, attempt: Attempt, end: End): void {
@@ -297,18 +290,19 @@ export class Lines implements LineOwner {
         error,
       );
     } else if (filters.length === 1 || error.code === 'cursor_invalid') this.onRefused(line, readers, error);
-    else this.#split(line);
+    else this.#split(line, readers);
   }
 
-  #split(line: Line): void {
-    const { place, filters } = line;
-    const readers = [...line.members];
-    this.#drop(line);
-    for (const filter of filters) {
-      const own = new Line(this, place);
+  /** Gives each of the readers a line of its own, at the place of this one: so the right one is refused. */
+  #split(line: Line, readers: readonly Reader[]): void {
+    const start = { ...line.place };
+    for (const reader of readers) {
+      const own = new Line(this, start);
+      line.members.delete(reader);
+      own.members.add(reader);
       this.#all.add(own);
-      for (const reader of readers) if (reader.filter === filter) own.members.add(reader);
     }
+    this.settle();
   }
 
   onCandidateDown(line: Line, attempt: Attempt, { error, broken }: End): void {
@@ -320,20 +314,13 @@ export class Lines implements LineOwner {
       return;
     }
     if (isToken(error)) this.#o.tokens.refused(attempt.token);
-    else if (!broken && !error.retryable) this.#expel(line);
-    this.#o.clock.after(1_000 + line.backoff.next(), () => line.sync());
-  }
-
-  /** Readers whose filters were new, and refused with the others', go lines of their own: so the right one is refused. */
-  #expel(line: Line): void {
-    for (const reader of [...line.members]) {
-      if (reader.stood) continue;
-      line.members.delete(reader);
-      const own = new Line(this, { after: line.place.after, retained: false });
-      own.members.add(reader);
-      this.#all.add(own);
+    else if (!broken && !error.retryable) {
+      this.#split(
+        line,
+        [...line.members].filter(({ stood }) => !stood),
+      ); // their filters are the new ones
     }
-    this.settle();
+    this.#o.clock.after(1_000 + line.backoff.next(), () => line.sync());
   }
 
   /** Tries better ways beside the one in use, now and then. */

@@ -29,10 +29,7 @@ export interface CloudEvent {
   readonly [attribute: string]: unknown;
 }
 
-const own = new Set([
-  ...['specversion', 'id', 'source', 'type', 'subject', 'time', 'datacontenttype', 'data', 'data_base64'],
-  ...['pushfleetcursor', 'pushfleettime', 'pushfleetsource', 'pushfleetattributes', 'pushfleetretained'],
-]);
+const own = /^(specversion|id|source|type|subject|time|datacontenttype|data|data_base64|pushfleet.*)$/;
 
 /** A message over the event that brought it. */
 export class ReceivedMessage implements Message {
@@ -72,7 +69,7 @@ export class ReceivedMessage implements Message {
   get attributes(): Readonly<Record<string, string>> {
     const attributes: [string, string][] = [];
     for (const [name, value] of Object.entries(this.#event)) {
-      if (!own.has(name)) attributes.push([name, String(value)]);
+      if (!own.test(name)) attributes.push([name, String(value)]);
     }
     const { time, pushfleettime, pushfleetattributes } = this.#event;
     // The publisher's own time, where it gave one.

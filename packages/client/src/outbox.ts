@@ -23,9 +23,8 @@ interface Entry {
   readonly draft: Draft;
   readonly endsAt: number;
   readonly backoff: Backoff;
-  /** A send that is given up is not heard any more. */
+  /** A send that was given up is not heard any more; below zero it has its answer. */
   turn: number;
-  settled: boolean;
   resolve(receipt: Receipt): void;
   reject(error: PushfleetError): void;
 }
@@ -53,16 +52,16 @@ export class Outbox {
   /** @throws PushfleetError */
   add(draft: Draft): Promise<Receipt> {
     const { clock, count, bytes, patienceMs, random } = this.#o;
-    if (this.#closed) return Promise.reject(new PushfleetError('closed', 'The client was closed.'));
+    if (this.#closed) return Promise.reject(new PushfleetError('closed', 'It was closed.'));
     if (this.#count >= count || (this.#count > 0 && this.#bytes + draft.size > bytes)) {
-      const detail = `${this.#count} publications wait for their answers; publish more once some have come.`;
+      const detail = 'Too many publications wait for their answers.';
       return Promise.reject(new PushfleetError('queue_full', detail));
     }
     this.#count++;
     this.#bytes += draft.size;
     return new Promise((resolve, reject) => {
       const endsAt = clock.now() + patienceMs;
-      const entry = { draft, endsAt, backoff: new Backoff(random), turn: 0, settled: false, resolve, reject };
+      const entry = { draft, endsAt, backoff: new Backoff(random), turn: 0, resolve, reject };
       const queue = this.#topics.get(draft.topic);
       if (queue !== undefined) queue.push(entry);
       else {
@@ -111,7 +110,7 @@ export class Outbox {
     const turn = ++entry.turn;
     this.#sending++;
     const over = (then: () => void) => {
-      if (entry.turn !== turn || entry.settled) return;
+      if (entry.turn !== turn) return;
       entry.turn++;
       cancel();
       this.#sending--;
@@ -138,7 +137,7 @@ export class Outbox {
       return;
     }
     clock.after(wait, () => {
-      if (entry.settled) return;
+      if (entry.turn < 0) return;
       this.#ready.push(entry.draft.topic);
       this.#pump();
     });
@@ -155,7 +154,7 @@ export class Outbox {
   }
 
   #settle(entry: Entry, answer: () => void): void {
-    entry.settled = true;
+    entry.turn = -1;
     this.#count--;
     this.#bytes -= entry.draft.size;
     answer();
@@ -166,8 +165,6 @@ export class Outbox {
 const late = (cause?: unknown): PushfleetError =>
   new PushfleetError(
     'timeout',
-    'No answer came in time. Whether it is stored is not known: publish it again with the same id.',
-    {
-      cause,
-    },
+    'No answer came in time. Publish it again with the same id: it may be stored.',
+    { cause },
   );

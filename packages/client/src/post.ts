@@ -2,7 +2,7 @@ import { contentTypeOf, type Draft } from './draft.ts';
 import { unreachable } from './errors.ts';
 import type { Receipt } from './fleet.ts';
 import { bearer, type Http, refusalOf } from './http.ts';
-import type { Link } from './transport.ts';
+import type { Request } from './transport.ts';
 
 /**
  * Publishes over HTTP. The topic stands in the query, since clients and proxies take `.`, `..` and empty levels out of a path.
@@ -50,7 +50,7 @@ function headersOf(draft: Draft): Record<string, string> {
 }
 
 /** Publishes over a WebSocket. @throws PushfleetError */
-export async function tell(request: NonNullable<Link['request']>, draft: Draft): Promise<Receipt> {
+export async function tell(request: Request, draft: Draft): Promise<Receipt> {
   const { topic, id, payload, options } = draft;
   const { type: event, retain, ttl, attributes } = options;
   const message = {

@@ -1,6 +1,6 @@
 import { PushfleetError } from './errors.ts';
 import type { Subscription } from './subscription.ts';
-import type { Link } from './transport.ts';
+import type { Request } from './transport.ts';
 
 export type PresenceStatus = 'online' | 'away' | 'busy' | 'offline';
 
@@ -42,7 +42,6 @@ export interface Presence {
   watch(handler: (change: PresenceChange) => void): () => void;
 }
 
-type Request = NonNullable<Link['request']>;
 type Said = Readonly<Record<string, unknown>>;
 
 export interface RoomsOptions {
@@ -163,4 +162,4 @@ function memberOf({ subject, client, status, state, since, changed }: Said): Mem
 }
 
 export const noSocket = (): PushfleetError =>
-  new PushfleetError('unavailable', 'Presence needs a WebSocket, and none can be had on this network now.');
+  new PushfleetError('unavailable', 'Presence needs a WebSocket, and there is none.');

@@ -58,10 +58,10 @@ export interface ReaderOptions {
   readonly filter: string;
   readonly buffer: number;
   readonly remembered: number;
-  /** It cannot take what lies behind this place. */
-  onFull(reader: Reader, before: Start): void;
-  /** Half of its buffer is free again. */
-  onRoom(reader: Reader): void;
+  /** It can take no more now. */
+  onFull(reader: Reader): void;
+  /** Half of its buffer is free again: it goes on from this place. */
+  onRoom(reader: Reader, start: Start): void;
   onGap(reader: Reader, gap: Gap): void;
   onClose(reader: Reader): void;
 }
@@ -82,7 +82,8 @@ export class Reader implements Subscription {
   readonly #emitter = new Emitter<SubscriptionEvents>();
   readonly #waiting: Waiting[] = [];
   #buffer: Message[] = [];
-  #full = false;
+  /** Where to go on once there is room again. */
+  #full: Start | undefined;
   #ended = false;
   #error: PushfleetError | undefined;
   #cursor: string | undefined;
@@ -104,10 +105,6 @@ export class Reader implements Subscription {
     return this.#cursor;
   }
 
-  get ended(): boolean {
-    return this.#ended;
-  }
-
   on<K extends keyof SubscriptionEvents>(
     event: K,
     handler: (value: SubscriptionEvents[K]) => void,
@@ -122,8 +119,8 @@ export class Reader implements Subscription {
     if (this.#ended || this.#full || !matches(this.filter, message.topic) || this.#seen.has(message.key))
       return;
     if (this.#buffer.length >= this.#o.buffer) {
-      this.#full = true;
-      this.#o.onFull(this, before);
+      this.#full = before;
+      this.#o.onFull(this);
       return;
     }
     this.#seen.add(message.key);
@@ -150,9 +147,10 @@ export class Reader implements Subscription {
     const waiting = this.#waiting.shift();
     if (waiting === undefined) this.#emitter.emit('message', message);
     else waiting.resolve({ done: false, value: message });
-    if (this.#full && this.#buffer.length * 2 <= this.#o.buffer) {
-      this.#full = false;
-      this.#o.onRoom(this);
+    const start = this.#full;
+    if (start !== undefined && !this.#ended && this.#buffer.length * 2 <= this.#o.buffer) {
+      this.#full = undefined;
+      this.#o.onRoom(this, start);
     }
   }
 
@@ -194,7 +192,7 @@ export class Reader implements Subscription {
 
   #end(error: PushfleetError | undefined): void {
     this.#ended = true;
-    this.#stand.reject(error ?? new PushfleetError('closed', 'The subscription was closed.'));
+    this.#stand.reject(error ?? new PushfleetError('closed', 'It was closed.'));
     const [first, ...others] = this.#waiting.splice(0);
     if (error === undefined) first?.resolve(done);
     else if (first === undefined) this.#error = error;

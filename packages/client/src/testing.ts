@@ -83,7 +83,7 @@ export class Ground {
     return new Response(new ReadableStream({ start: () => {} }), { status, headers });
   }
 
-  #sockets(): typeof WebSocket {
+  #sockets(): NonNullable<ConnectOptions['WebSocket']> {
     const ground = this;
     return class extends WebSocket {
       constructor(_url: string | URL, protocols?: string | string[]) {

@@ -47,18 +47,12 @@ export class Tokens {
 
   #hold(token: string): string {
     this.#held = token;
-    this.renewAt = Number.POSITIVE_INFINITY;
-    const end = endOf(token);
-    if (end !== undefined) this.expires(end);
+    const now = this.#clock.now();
+    const left = (endOf(token) ?? now) - now;
+    // What cannot be renewed, and what is over by this device's clock alone, is used until the fleet refuses it.
+    const renews = typeof this.#option === 'function' && left > 0;
+    this.renewAt = renews ? now + left - Math.min(renewMostMs, left * renewShare) : Number.POSITIVE_INFINITY;
     return token;
-  }
-
-  /** When the token that is held ends. What cannot be renewed is used until it is refused. */
-  expires(at: number): void {
-    if (typeof this.#option === 'string') return;
-    const left = at - this.#clock.now();
-    // One that is over on this device's clock may not be on the fleet's: its own refusal counts.
-    this.renewAt = left <= 0 ? Number.POSITIVE_INFINITY : at - Math.min(renewMostMs, left * renewShare);
   }
 
   /** The fleet took the token. */

@@ -1,9 +1,8 @@
 import type { Clock } from './clock.ts';
-import { unreachable } from './errors.ts';
 import { bearer, brokenBy, type Http, refusalOf } from './http.ts';
 import { type CloudEvent, ReceivedMessage } from './message.ts';
 import type { Gap } from './subscription.ts';
-import type { Ask, End, Link, LinkEvents, Transport } from './transport.ts';
+import { type Ask, broken, type End, type Link, type LinkEvents, type Transport } from './transport.ts';
 
 /** How long the fleet may wait for something to answer with, in seconds: intermediaries cut at 30 s and more. */
 const waitSeconds = 25;
@@ -16,19 +15,9 @@ interface Answer {
 }
 
 /** Long polling: the cursor of one answer goes into the next request, which thereby says that the answer arrived. */
-export class PollTransport implements Transport {
-  readonly #http: Http;
-  readonly #clock: Clock;
-
-  constructor(http: Http, clock: Clock) {
-    this.#http = http;
-    this.#clock = clock;
-  }
-
-  open(ask: Ask, events: LinkEvents): Link {
-    return new PollLink(this.#http, this.#clock, ask, events);
-  }
-}
+export const pollTransport = (http: Http, clock: Clock): Transport => ({
+  open: (ask, events) => new PollLink(http, clock, ask, events),
+});
 
 class PollLink implements Link {
   readonly #http: Http;
@@ -129,7 +118,7 @@ class PollLink implements Link {
 
   check(): void {
     if (this.#ended || this.#clock.now() - this.#askedAt < waitSeconds * 1_000) return;
-    this.#end({ error: unreachable('The answer is late.'), broken: true });
+    this.#end(broken('The answer is late.'));
   }
 
   close(): void {

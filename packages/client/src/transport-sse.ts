@@ -1,9 +1,9 @@
 import type { Clock } from './clock.ts';
-import { errorOf, unreachable } from './errors.ts';
+import { errorOf } from './errors.ts';
 import { EventStreamParser, type StreamHandler } from './event-stream.ts';
 import { bearer, brokenBy, type Http, refusalOf } from './http.ts';
 import { type CloudEvent, ReceivedMessage } from './message.ts';
-import type { Ask, End, Link, LinkEvents, Transport } from './transport.ts';
+import { type Ask, broken, type End, type Link, type LinkEvents, type Transport } from './transport.ts';
 
 // The edge sends something every 15 to 25 seconds.
 const silenceMs = 60_000;
@@ -13,19 +13,9 @@ const sleptMs = 10_000;
 const urlChars = 1_500;
 
 /** Server-sent events by fetch, whose requests can carry a header with the token; EventSource cannot. */
-export class SseTransport implements Transport {
-  readonly #http: Http;
-  readonly #clock: Clock;
-
-  constructor(http: Http, clock: Clock) {
-    this.#http = http;
-    this.#clock = clock;
-  }
-
-  open(ask: Ask, events: LinkEvents): Link {
-    return new SseLink(this.#http, this.#clock, ask, events);
-  }
-}
+export const sseTransport = (http: Http, clock: Clock): Transport => ({
+  open: (ask, events) => new SseLink(http, clock, ask, events),
+});
 
 class SseLink implements Link, StreamHandler {
   readonly #clock: Clock;
@@ -60,8 +50,7 @@ class SseLink implements Link, StreamHandler {
       this.#events.alive();
       this.#parser.push(decoder.decode(piece.value, { stream: true }));
     }
-    const error = unreachable('The stream ended without a word.');
-    this.#end({ error, broken: true, retryMs: this.#retryMs });
+    this.#end({ ...broken('The stream ended without a word.'), retryMs: this.#retryMs });
   }
 
   #watch(): void {
@@ -74,7 +63,7 @@ class SseLink implements Link, StreamHandler {
   }
 
   #silent(stalled: boolean): void {
-    this.#end({ error: unreachable('Nothing came for a minute.'), broken: true, stalled });
+    this.#end({ ...broken('Nothing came for a minute.'), stalled });
   }
 
   event(type: string, data: string, id: string): void {

@@ -1,7 +1,7 @@
 import type { Clock } from './clock.ts';
-import { errorOf, PushfleetError, unreachable } from './errors.ts';
+import { errorOf, type PushfleetError, unreachable } from './errors.ts';
 import { type CloudEvent, ReceivedMessage } from './message.ts';
-import type { Ask, End, Link, LinkEvents, Transport } from './transport.ts';
+import { type Ask, broken, type End, type Link, type LinkEvents, type Transport } from './transport.ts';
 
 // The client's side of pushfleet.v1: services/edge-websocket/PROTOCOL.md.
 
@@ -16,22 +16,15 @@ interface Waiting {
   reject(error: PushfleetError): void;
 }
 
-export class WebSocketTransport implements Transport {
-  readonly #url: string;
-  readonly #WebSocket: typeof globalThis.WebSocket;
-  readonly #clock: Clock;
-
-  /** @param url of the fleet's front, `http:` or `https:`, without a slash at its end */
-  constructor(url: string, socket: typeof globalThis.WebSocket, clock: Clock) {
-    this.#url = `${url.replace(/^http/, 'ws')}/ws`;
-    this.#WebSocket = socket;
-    this.#clock = clock;
-  }
-
-  open(ask: Ask, events: LinkEvents): Link {
-    return new WebSocketLink(new this.#WebSocket(this.#url, ['pushfleet.v1']), this.#clock, ask, events);
-  }
-}
+/** @param url of the fleet's front, `http:` or `https:`, without a slash at its end */
+export const webSocketTransport = (
+  url: string,
+  socket: new (url: string, protocols: string[]) => WebSocket,
+  clock: Clock,
+): Transport => ({
+  open: (ask, events) =>
+    new WebSocketLink(new socket(`${url.replace(/^http/, 'ws')}/ws`, ['pushfleet.v1']), clock, ask, events),
+});
 
 class WebSocketLink implements Link {
   readonly #socket: WebSocket;
@@ -55,7 +48,8 @@ class WebSocketLink implements Link {
     // The first message, since a page cannot set a header on the handshake, and a URL would end up in logs.
     socket.onopen = () => this.#send({ type: 'auth', token: ask.token });
     socket.onmessage = ({ data }) => this.#receive(data as string | ArrayBuffer);
-    socket.onclose = ({ code, reason }) => this.#end(this.#closing ?? endBy(code, reason));
+    // The fleet says why before it closes; a close without that is the network's.
+    socket.onclose = ({ code }) => this.#end(this.#closing ?? broken(`The WebSocket closed (${code}).`));
     socket.onerror = () => {}; // a close follows
   }
 
@@ -66,7 +60,7 @@ class WebSocketLink implements Link {
       if (typeof data === 'string') this.#hear(JSON.parse(data) as Said);
       else this.#hear(...unpack(data));
     } catch (cause) {
-      this.#end({ error: unreachable('What came is not pushfleet.v1.', cause), broken: true });
+      this.#end(broken('What came is not pushfleet.v1.', cause));
     }
   }
 
@@ -83,9 +77,6 @@ class WebSocketLink implements Link {
         break;
       case 'welcome':
         this.#welcome(said);
-        break;
-      case 'renewed':
-        this.#events.expires(said.expires as number);
         break;
       case 'closing': {
         const error = errorOf(said);
@@ -105,29 +96,22 @@ class WebSocketLink implements Link {
     else waiting.resolve(said);
   }
 
-  #welcome({ expires, ping }: Said): void {
+  #welcome({ ping }: Said): void {
     if (typeof ping === 'number') this.#silenceMs = ping;
     this.#watch(this.#silenceMs);
     this.#events.alive();
-    if (typeof expires === 'number') this.#events.expires(expires);
     const { filters, after, retained } = this.#ask;
     if (filters.length === 0) this.#events.live(undefined);
     else this.#subscribe(filters, after, retained).catch((error) => this.#end({ error, broken: false }));
   }
 
   async #subscribe(filters: readonly string[], after: string | undefined, retained: boolean): Promise<void> {
-    const ask = {
-      type: 'subscribe',
-      filters,
-      ...(after !== undefined && { after }),
-      ...(retained && { retained }),
-    };
-    const { cursor } = await this.request(ask);
+    const { cursor } = await this.request({ type: 'subscribe', filters, after, retained });
     if (!this.#ended) this.#events.live(cursor as string);
   }
 
   async add(filters: readonly string[], after: string | undefined): Promise<void> {
-    await this.request({ type: 'subscribe', filters, ...(after !== undefined && { after }) });
+    await this.request({ type: 'subscribe', filters, after });
   }
 
   remove(filters: readonly string[]): void {
@@ -173,7 +157,7 @@ class WebSocketLink implements Link {
     this.#cancel();
     this.#cancel = this.#clock.after(pongMs, () => {
       if (this.#heardAt >= asked) this.#watch(this.#silenceMs);
-      else this.#end({ error: unreachable('The fleet does not answer.'), broken: true });
+      else this.#end(broken('The fleet does not answer.'));
     });
   }
 
@@ -195,27 +179,6 @@ class WebSocketLink implements Link {
     this.close();
     this.#events.end(end);
   }
-}
-
-/** Codes of a close whose `closing` did not arrive; any other is the network's. */
-const codes: Readonly<Record<number, string>> = {
-  1001: 'draining',
-  1008: 'request_invalid',
-  1009: 'payload_too_large',
-  1011: 'internal',
-  1012: 'draining',
-  1013: 'unavailable',
-  4401: 'unauthenticated',
-  4403: 'forbidden',
-};
-
-function endBy(status: number, reason: string): End {
-  const code = codes[status];
-  if (code === undefined) return { error: unreachable(`The WebSocket closed (${status}).`), broken: true };
-  return {
-    error: new PushfleetError(code, reason === '' ? `The WebSocket closed: ${code}.` : reason),
-    broken: false,
-  };
 }
 
 /** A binary frame: length of the header (uint32, big endian), header, payload. */

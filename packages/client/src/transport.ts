@@ -1,4 +1,4 @@
-import type { PushfleetError } from './errors.ts';
+import { type PushfleetError, unreachable } from './errors.ts';
 import type { ReceivedMessage } from './message.ts';
 import type { Gap } from './subscription.ts';
 
@@ -22,6 +22,12 @@ export interface End {
   readonly retryMs?: number | undefined;
 }
 
+/** Nobody said why. */
+export const broken = (what: string, cause?: unknown): End => ({
+  error: unreachable(what, cause),
+  broken: true,
+});
+
 /** What a connection tells. After `end`, and after `close()`, nothing more. */
 export interface LinkEvents {
   /** The first word of the fleet arrived in the stream itself: the way works in this direction. */
@@ -32,10 +38,18 @@ export interface LinkEvents {
   gap(gap: Gap): void;
   /** A quiet stream's place moves on. */
   moved(cursor: string): void;
-  /** When the token ends, Unix time in milliseconds. */
-  expires(at: number): void;
   end(end: End): void;
 }
+
+/**
+ * Asks the fleet something. `json` is the text of the member `data`, and `bytes` a payload that is no text. Rejects with a
+ * PushfleetError, also where the connection ends first.
+ */
+export type Request = (
+  message: object,
+  json?: string,
+  bytes?: Uint8Array,
+) => Promise<Readonly<Record<string, unknown>>>;
 
 /** One connection. What not every transport can do is absent. */
 export interface Link {
@@ -44,11 +58,7 @@ export interface Link {
   remove?(filters: readonly string[]): void;
   /** Goes on with another token. */
   renew?(token: string): void;
-  /**
-   * Asks the fleet something. `json` is the text of the member `data`, and `bytes` a payload that is no text.
-   * Rejects as `add` does.
-   */
-  request?(message: object, json?: string, bytes?: Uint8Array): Promise<Readonly<Record<string, unknown>>>;
+  request?: Request;
   /** The device may have slept: makes sure that the connection is still there, or ends it as broken. */
   check(): void;
   close(): void;

@@ -1,7 +1,7 @@
 interface Target {
   readonly visibilityState?: string;
-  addEventListener(event: string, handler: () => void): void;
-  removeEventListener(event: string, handler: () => void): void;
+  addEventListener?(event: string, handler: () => void): void;
+  removeEventListener?(event: string, handler: () => void): void;
 }
 
 /**
@@ -10,15 +10,15 @@ interface Target {
  * @returns a function that ends it
  */
 export function onWake(wake: () => void): () => void {
-  const { document, addEventListener } = globalThis as { document?: Target; addEventListener?: unknown };
+  const scope = globalThis as Target & { readonly document?: Target };
+  const { document } = scope;
   const seen = () => {
     if (document?.visibilityState === 'visible') wake();
   };
-  const scope = typeof addEventListener === 'function' ? (globalThis as unknown as Target) : undefined;
-  scope?.addEventListener('online', wake);
-  document?.addEventListener('visibilitychange', seen);
+  scope.addEventListener?.('online', wake);
+  document?.addEventListener?.('visibilitychange', seen);
   return () => {
-    scope?.removeEventListener('online', wake);
-    document?.removeEventListener('visibilitychange', seen);
+    scope.removeEventListener?.('online', wake);
+    document?.removeEventListener?.('visibilitychange', seen);
   };
 }
