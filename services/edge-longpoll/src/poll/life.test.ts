@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { PushfleetError } from '@pushfleet/core';
+import { defaultNamespace, PushfleetError, parseTopic } from '@pushfleet/core';
 import { head, RawClient, token, until } from '@pushfleet/edge/testing';
 import { Agent, request } from 'undici';
 import { startEdge, type TestEdge } from '../testing.ts';
@@ -14,12 +14,13 @@ const env = (name: string, value: string | number) => ({
 });
 const as = (claims: object) => ({ authorization: `Bearer ${token(claims)}` });
 
-/** Polls that wait, once they do. */
+/** Polls that wait, once the filters of all of them stand. */
 async function waiting(edge: TestEdge, count: number, o: PollRequest = {}): Promise<Promise<Polled>[]> {
   const etag = await begin(edge.url, '?topic=t');
-  const before = edge.edge.size;
+  const live = () => edge.hubs.feedsOn(defaultNamespace, parseTopic('t'));
+  const before = live();
   const polls = Array.from({ length: count }, () => poll(edge.url, '?topic=t', { etag, wait: 30, ...o }));
-  await until(() => edge.edge.size === before + count, `${count} wait`);
+  await until(() => live() === before + count, `${count} wait`);
   return polls;
 }
 
