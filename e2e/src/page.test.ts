@@ -60,6 +60,7 @@ const complaints = new WeakMap<Page, string[]>();
 
 async function open(options: BrowserContextOptions = {}, url = fleet.url): Promise<Page> {
   const page = await (await browser.newContext(options)).newPage();
+  page.setDefaultTimeout(60_000);
   const heard: string[] = [];
   complaints.set(page, heard);
   page.on('pageerror', ({ message }) => heard.push(message));
@@ -141,6 +142,23 @@ for (const [i, lane] of lanes.entries()) {
     await page.context().close();
   });
 }
+
+test('a page that nobody looks at gives back its scarce connections, and catches up when it is seen', async () => {
+  const page = await open();
+  await connected(page);
+  const look = (hidden: boolean) =>
+    page.evaluate(
+      `Object.defineProperty(document, 'hidden', { value: ${hidden}, configurable: true });
+       document.dispatchEvent(new Event('visibilitychange'))`,
+    );
+  await look(true);
+  for (const lane of ['sse', 'poll']) await head(page, lane).getByText('Paused while hidden').waitFor();
+  await publish(page, 'unseen');
+  await shows(page, 'unseen', [came, /^away$/, /^away$/]);
+  await look(false);
+  await shows(page, 'unseen', [came, cameLate, cameLate]);
+  await close(page);
+});
 
 test('a refusal is shown in the words of the fleet', async () => {
   const page = await open();
