@@ -27,6 +27,7 @@ export const bayeux: EdgeProtocol = {
     });
     requests.carry(client);
     client.registerExtension('ack', new AckExtension());
+    let ended: string | undefined;
     const close = (): void => {
       requests.close();
       client.disconnect();
@@ -36,6 +37,7 @@ export const bayeux: EdgeProtocol = {
       incoming: (message) => {
         const end = endOf(message);
         if (end !== undefined) {
+          ended = end.code;
           on({ kind: 'end', ...end });
           close();
         } else if (message.channel === '/service/gap') on({ kind: 'gap', ...message.data });
@@ -48,7 +50,8 @@ export const bayeux: EdgeProtocol = {
       await Promise.all(ask.filters.map(async (filter) => accepted(await subscribe(client, filter, ask))));
     } catch (error) {
       close();
-      throw error;
+      // A token may end between the handshake and the rest.
+      throw ended === undefined ? error : new Refused(ended, String(error));
     }
     return {
       close,

@@ -51,7 +51,7 @@ export function edgeSuite(
     after(() => fleet?.stop());
 
     // Several at a time, since most of a case is waiting.
-    describe('undisturbed', { concurrency: 3 }, () => {
+    describe('undisturbed', { concurrency: 4 }, () => {
       for (const protocol of protocols) {
         describe(protocol.name, { concurrency: 1 }, () => {
           for (const [name, run] of quiet) play(protocol, () => fleet, name, run);
