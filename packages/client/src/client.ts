@@ -1,8 +1,7 @@
 import type { Clock } from './clock.ts';
 import { type Draft, draftOf } from './draft.ts';
 import { Emitter } from './emitter.ts';
-import { PushfleetError } from './errors.ts';
-import { requireFilter, requireTopic } from './filter.ts';
+import { isToken, PushfleetError } from './errors.ts';
 import type {
   Fleet,
   FleetEvents,
@@ -103,7 +102,6 @@ export class Client implements Fleet {
     handler?: (message: Message) => void,
   ): Subscription {
     this.#requireOpen();
-    requireFilter(filter);
     const { limits } = this.#o;
     const reader = new Reader({
       filter,
@@ -139,14 +137,13 @@ export class Client implements Fleet {
       return receipt;
     } catch (thrown) {
       const error = thrown as PushfleetError;
-      if (!/^(unauthenticated|token_)/.test(error.code) || !tokens.refused(token)) throw error;
+      if (!isToken(error) || !tokens.refused(token)) throw error;
       throw new PushfleetError(error.code, error.message, { retryable: true, cause: error });
     }
   }
 
   presence(topic: string): Presence {
     this.#requireOpen();
-    requireTopic(topic);
     return this.#rooms.room(topic);
   }
 

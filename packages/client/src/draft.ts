@@ -1,4 +1,3 @@
-import { requireTopic } from './filter.ts';
 import type { PublishOptions } from './fleet.ts';
 import { newId } from './id.ts';
 
@@ -16,11 +15,9 @@ export interface Draft {
 /**
  * Takes the payload as it is at this moment.
  *
- * @throws PushfleetError `topic_invalid`
  * @throws TypeError where the payload cannot be written as JSON
  */
 export function draftOf(topic: string, value: unknown, options: PublishOptions, now: number): Draft {
-  requireTopic(topic);
   const payload = payloadOf(value);
   const size =
     'bytes' in payload ? payload.bytes.length : 2 * ('text' in payload ? payload.text : payload.json).length;

@@ -138,6 +138,7 @@ for (const name of all) {
       await assert.rejects(bad.ready, { code: 'forbidden', retryable: false });
       await good.ready;
       await assert.rejects(fleet.subscribe('h').ready, { code: 'forbidden' });
+      await assert.rejects(fleet.subscribe('f/#/x').ready, { code: 'filter_invalid' });
       await assert.rejects(
         async () => {
           for await (const _ of fleet.subscribe('h')) assert.fail();

@@ -79,6 +79,9 @@ const passing: ReadonlySet<string> = new Set([
   'unreachable',
 ]);
 
+/** Whether the token is what is wrong. */
+export const isToken = ({ code }: PushfleetError): boolean => /^(unauthenticated|token_)/.test(code);
+
 /** An error in the words of the fleet: a problem (RFC 9457), or an `error` or `closing` of pushfleet.v1. */
 export function errorOf(said: Readonly<Record<string, unknown>>): PushfleetError {
   const { code, detail, title, retryAfterMs, retryMs, reconnect, limit } = said;

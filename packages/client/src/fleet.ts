@@ -57,9 +57,10 @@ export interface Fleet {
   readonly state: FleetState;
   readonly transport: TransportName | undefined;
   /**
-   * Subscribes to the topics that match: `+` is any one level, `#` at the end all further ones.
+   * Subscribes to the topics that match: `+` is any one level, `#` at the end all further ones. Where the fleet refuses it,
+   * the subscription ends with the error.
    *
-   * @throws PushfleetError `filter_invalid`, or `closed`
+   * @throws PushfleetError `closed`, or why the client failed
    */
   subscribe(filter: string, options?: SubscribeOptions, handler?: (message: Message) => void): Subscription;
   /**

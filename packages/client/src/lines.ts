@@ -2,7 +2,7 @@ import { type Attempt, type AttemptOptions, retainedMs } from './attempt.ts';
 import { Backoff } from './backoff.ts';
 import type { Clock } from './clock.ts';
 import { reaches } from './cursor.ts';
-import type { PushfleetError } from './errors.ts';
+import { isToken, type PushfleetError } from './errors.ts';
 import type { TransportName } from './fleet.ts';
 import type { Ladder } from './ladder.ts';
 import { Line, type LineOwner } from './line.ts';
@@ -244,7 +244,7 @@ export class Lines implements LineOwner {
 
   /** Whether the way itself failed, and another may work. */
   #isWay(line: Line, attempt: Attempt, { error, broken, stalled }: End): boolean {
-    if (missing.has(error.code)) return true;
+    if (missing.test(error.code)) return true;
     return broken && (!attempt.isLive || stalled === true || line.flaps >= mostFlaps);
   }
 
@@ -260,7 +260,7 @@ export class Lines implements LineOwner {
     // Refused before it stood: for want of room, maybe, which another way may have.
     if (!attempt.isLive && line === this.#main && error.code !== 'draining')
       this.#o.ladder.failed(attempt.name);
-    if (!calm.has(error.code)) this.#o.onError(error);
+    if (!calm.test(error.code)) this.#o.onError(error);
     this.#wait(line, Math.max(line.backoff.next(), retryMs), !broken && retryMs > 0);
   }
 
@@ -380,8 +380,7 @@ export class Lines implements LineOwner {
   }
 }
 
-const isToken = ({ code }: PushfleetError): boolean => /^(unauthenticated|token_)/.test(code);
 /** The fleet has no such edge. */
-const missing: ReadonlySet<string> = new Set(['not_found', 'method_not_allowed', 'unsupported_media_type']);
+const missing = /^(not_found|method_not_allowed|unsupported_media_type)$/;
 /** Ends that are no failure. */
-const calm: ReadonlySet<string> = new Set(['draining', 'connection_age', 'unreachable']);
+const calm = /^(draining|connection_age|unreachable)$/;

@@ -54,7 +54,7 @@ export class Outbox {
     const { clock, count, bytes, patienceMs, random } = this.#o;
     if (this.#closed) return Promise.reject(new PushfleetError('closed', 'It was closed.'));
     if (this.#count >= count || (this.#count > 0 && this.#bytes + draft.size > bytes)) {
-      const detail = 'Too many publications wait for their answers.';
+      const detail = 'Too many publications wait.';
       return Promise.reject(new PushfleetError('queue_full', detail));
     }
     this.#count++;
@@ -165,6 +165,6 @@ export class Outbox {
 const late = (cause?: unknown): PushfleetError =>
   new PushfleetError(
     'timeout',
-    'No answer came in time. Publish it again with the same id: it may be stored.',
+    'No answer came in time. It may be stored: publish it again with the same id.',
     { cause },
   );

@@ -14,8 +14,14 @@ describe('the client in a page', () => {
     const [bundle] = outputFiles;
     const bytes = gzipSync(bundle?.contents ?? '', { level: 9 }).length;
     assert.ok(bytes < 12_000, `it has ${bytes} bytes`);
-    const foreign = Object.keys(metafile.inputs).filter((input) => !/(^|packages\/client\/)src\//.test(input));
+    const foreign = Object.keys(metafile.inputs).filter(
+      (input) => !/(^|packages\/client\/)src\//.test(input),
+    );
     assert.deepEqual(foreign, []);
-    assert.doesNotMatch(bundle?.text ?? '', /\beval\(|new Function/, 'a Content-Security-Policy may forbid those');
+    assert.doesNotMatch(
+      bundle?.text ?? '',
+      /\beval\(|new Function/,
+      'a Content-Security-Policy may forbid those',
+    );
   });
 });
