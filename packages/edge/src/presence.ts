@@ -1,11 +1,8 @@
 import {
-  isReserved,
-  limits,
   type Member,
   type MemberState,
   type PresenceStatus,
   PushfleetError,
-  presencePrefix,
   quote,
   type Topic,
 } from '@pushfleet/core';
@@ -18,14 +15,13 @@ import {
   type Part,
   type Policies,
   type PresenceCalls,
-  type PresenceEntry,
-  type PresenceKey,
   type registryFields,
   requirePresencePolicy,
 } from '@pushfleet/runtime';
 import type { presenceFields } from './fields.ts';
 import { PresenceDesk } from './presence-desk.ts';
 import { PresenceLease } from './presence-lease.ts';
+import { checked, invalid, keyOf, requireTopic } from './presence-rules.ts';
 
 /** By what a member is there. */
 export interface PresenceClient {
@@ -100,8 +96,7 @@ export interface PresenceOptions {
 
 type PresenceConfig = Config<typeof registryFields & typeof presenceFields>;
 
-const bytesMost = 1_024;
-const ttlMostMs = 86_400_000;
+const nothing = new Uint8Array(0);
 const pageMost = 1_000;
 /** How long closing waits for the registry, in milliseconds. */
 const closeMs = 2_000;
@@ -159,7 +154,7 @@ class RegistryPresence implements Presence {
 
   async enter(grant: Grant, topic: Topic, client: PresenceClient, entry: Entry): Promise<Member> {
     const desk = this.#require(grant, topic);
-    const key = keyOf(grant, topic, client);
+    const key = keyOf(grant, topic, client.id);
     const { status = 'online', state = nothing, stateContentType = '', ttlMs = 0 } = entry;
     const wanted = checked({ ...key, status, state, stateContentType, ttlMs, since: 0 });
     const { presenceTopics } = this.#config;
@@ -180,7 +175,7 @@ class RegistryPresence implements Presence {
 
   async update(grant: Grant, topic: Topic, client: PresenceClient, entry: Entry): Promise<Member> {
     const desk = this.#require(grant, topic);
-    const known = desk.find(keyOf(grant, topic, client), client.connection);
+    const known = desk.find(keyOf(grant, topic, client.id), client.connection);
     if (known === undefined) {
       throw new PushfleetError(
         'not_found',
@@ -191,7 +186,7 @@ class RegistryPresence implements Presence {
   }
 
   async leave(grant: Grant, topic: Topic, client: PresenceClient): Promise<void> {
-    await this.#require(grant, topic).leave(keyOf(grant, topic, client), client.connection);
+    await this.#require(grant, topic).leave(keyOf(grant, topic, client.id), client.connection);
   }
 
   async list(grant: Grant, topic: Topic, page: MemberPage): Promise<Members> {
@@ -219,56 +214,4 @@ class RegistryPresence implements Presence {
       'Presence needs the registry, and this service has none: its operator sets PUSHFLEET_REGISTRY_URL.',
     );
   }
-}
-
-const nothing = new Uint8Array(0);
-
-const invalid = (message: string) => new PushfleetError('request_invalid', message);
-
-// The registry checks the same again, and refuses all that comes in one call with what it does not like.
-
-function requireTopic(topic: Topic): void {
-  if (isReserved(topic)) {
-    throw new PushfleetError(
-      'topic_invalid',
-      `${quote(topic)} begins with "$": it is a topic of the fleet's own, and nobody is present on it.`,
-    );
-  }
-  const most = limits.topicBytes - presencePrefix.length;
-  if (Buffer.byteLength(topic) <= most) return;
-  throw new PushfleetError(
-    'topic_invalid',
-    `A topic that somebody is present on has at most ${most} bytes.`,
-    {
-      detail: { limit: most },
-    },
-  );
-}
-
-function keyOf({ namespace, subject }: Grant, topic: Topic, { id: client }: PresenceClient): PresenceKey {
-  for (const [name, text] of [
-    ['subject', subject],
-    ['client', client],
-  ] as const) {
-    const bytes = Buffer.byteLength(text);
-    if (bytes < 1 || bytes > bytesMost)
-      throw invalid(`The ${name} of a member has 1 to ${bytesMost} bytes; this one has ${bytes}.`);
-  }
-  return { namespace, topic, subject, client };
-}
-
-function checked(entry: PresenceEntry): PresenceEntry {
-  const { state, stateContentType, ttlMs } = entry;
-  const most = limits.presenceStateBytes;
-  if (state.length > most) {
-    throw new PushfleetError(
-      'payload_too_large',
-      `The state of a member has at most ${most} bytes; this one has ${state.length}.`,
-      { detail: { limit: most } },
-    );
-  }
-  if (Buffer.byteLength(stateContentType) > limits.contentTypeBytes)
-    throw invalid(`The content type of a state has at most ${limits.contentTypeBytes} bytes.`);
-  if (ttlMs === 0 || (ttlMs >= 1_000 && ttlMs <= ttlMostMs)) return entry;
-  throw invalid(`A time to live is 1 second to a day; this one is ${ttlMs} ms.`);
 }

@@ -19,7 +19,7 @@ const atOnce = 50;
 const idleMs = 3_600_000;
 
 /** How often one looks, in milliseconds; and for how many turns in which nothing moved a lease counts as live. */
-export function turnsOf(expiryMs: number): { readonly everyMs: number; readonly patience: number } {
+function turnsOf(expiryMs: number): { readonly everyMs: number; readonly patience: number } {
   const everyMs = Math.min(1_000, expiryMs / 15);
   // An instance that was cut off without a word is noticed by its registry within a third of the time; see `heartbeats`.
   return { everyMs, patience: Math.floor((expiryMs * 2) / 3 / everyMs) - 3 };
