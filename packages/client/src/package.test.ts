@@ -11,7 +11,7 @@ const root = resolve(import.meta.dirname, '../../..');
 const tsc = join(root, 'node_modules/typescript/bin/tsc');
 
 describe('the package', () => {
-  const folder = temporaryFolder();
+  const folder = temporaryFolder('client-package');
   const program = `import { connect, type Message } from '@pushfleet/client';
 const fleet = connect({ url: 'http://127.0.0.1:1', token: 'x' });
 const read = async (): Promise<void> => {
