@@ -27,7 +27,7 @@ const without =
     Object.assign(weather, { upgrades, streams });
   };
 
-/** What networks and edges do to a client. */
+/** What networks and edges do to a client: one of each kind. */
 export const browserFaults: Readonly<Record<string, BrowserFault>> = {
   'the WebSocket is cut five times': {
     async disturb(ground) {
@@ -44,6 +44,20 @@ export const browserFaults: Readonly<Record<string, BrowserFault>> = {
       await sleep(500);
     },
   },
+  'upgrades are forbidden, and event streams are held by a proxy': {
+    before: without(403, 'hold'),
+    disturb: ({ settled }) => settled('poll'),
+  },
+  'the WebSocket edges are killed (-9) and come back': {
+    async disturb({ fleet, settled }) {
+      await settled('websocket');
+      await killAll(fleet, 'edge-websocket');
+    },
+  },
+};
+
+/** The others, some of which take long to be noticed. */
+export const moreBrowserFaults: Readonly<Record<string, BrowserFault>> = {
   'a proxy knows no upgrades (426)': {
     before: without(426),
     disturb: ({ settled }) => settled('sse'),
@@ -59,10 +73,6 @@ export const browserFaults: Readonly<Record<string, BrowserFault>> = {
       await cutFiveTimes(ground, 'stream');
     },
   },
-  'upgrades are forbidden, and event streams are held by a proxy': {
-    before: without(403, 'hold'),
-    disturb: ({ settled }) => settled('poll'),
-  },
   'event streams are held from now on, in the middle of one': {
     before: without(403),
     async disturb({ network, settled }) {
@@ -77,12 +87,6 @@ export const browserFaults: Readonly<Record<string, BrowserFault>> = {
     async disturb(ground) {
       await ground.settled('poll');
       await cutFiveTimes(ground, 'other');
-    },
-  },
-  'the WebSocket edges are killed (-9) and come back': {
-    async disturb({ fleet, settled }) {
-      await settled('websocket');
-      await killAll(fleet, 'edge-websocket');
     },
   },
   'the event stream edges are killed (-9) and come back': {
@@ -108,10 +112,6 @@ export const browserFaults: Readonly<Record<string, BrowserFault>> = {
       network.weather.away = false;
     },
   },
-};
-
-/** What takes long to be noticed. */
-export const slowBrowserFaults: Readonly<Record<string, BrowserFault>> = {
   'the WebSocket falls silent': {
     async disturb({ network, settled }) {
       await settled('websocket');

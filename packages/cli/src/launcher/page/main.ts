@@ -9,7 +9,7 @@ import { Tokens } from './token.ts';
 
 const filter = 'playground/#';
 /** How long a hidden page keeps its connections, in milliseconds. */
-const hiddenMs = 10_000;
+const hiddenMs = 5_000;
 
 const tokens = new Tokens();
 const ledger = new Ledger();
