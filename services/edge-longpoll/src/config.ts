@@ -1,4 +1,4 @@
-import { edgeFields, fleetFields } from '@pushfleet/edge';
+import { edgeFields, fleetFields, presenceFields } from '@pushfleet/edge';
 import { type Config, field } from '@pushfleet/runtime';
 import { bayeuxFields } from './bayeux/fields.ts';
 
@@ -51,7 +51,7 @@ const own = {
   }),
 };
 
-export const fields = { ...fleetFields, ...own };
+export const fields = { ...fleetFields, ...presenceFields, ...own };
 
 /** What the edge itself needs of the configuration. */
 export type EdgeConfig = Config<typeof own> & Pick<Config<typeof fleetFields>, 'drainMs'>;

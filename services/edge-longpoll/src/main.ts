@@ -1,8 +1,7 @@
-import { wireEdge } from '@pushfleet/edge';
+import { createPresence, wireEdge } from '@pushfleet/edge';
 import { createIntake } from '@pushfleet/intake';
 import { part, runService } from '@pushfleet/runtime';
 import { createBayeux } from './bayeux/mod.ts';
-import { noPresence } from './bayeux/no-presence.ts';
 import { fields } from './config.ts';
 import { Edge } from './edge.ts';
 
@@ -18,10 +17,11 @@ await runService({
       ...{ config, backbone, policies, quotas, instance: fleet.instance, log: context.log },
       terms: () => backbone.terms,
     });
+    const presence = createPresence(config, { name, policies, ...context });
     const edge = new Edge({
       ...{ config, ...footing, ...context },
-      bayeux: (ground) => createBayeux({ ...footing, ...ground, quotas, intake, presence: noPresence }),
+      bayeux: (ground) => createBayeux({ ...footing, ...ground, quotas, intake, presence }),
     });
-    return { parts: [...parts, { ...part('meters', meters), ready: () => meters.ready() }, edge] };
+    return { parts: [...parts, { ...part('meters', meters), ready: () => meters.ready() }, presence, edge] };
   },
 });

@@ -1,5 +1,6 @@
 // What the tests of Bayeux share; nothing else imports it.
 import { createMemoryBackbone, type MemoryBackbone } from '@pushfleet/bus';
+import { PushfleetError } from '@pushfleet/core';
 import {
   FakeRegistry,
   publisherOn,
@@ -14,7 +15,6 @@ import { createFleet, type Fleet, type Quota, readConfig, type TopicPolicy } fro
 import { fields } from '../config.ts';
 import { Edge } from '../edge.ts';
 import { type BayeuxOptions, createBayeux } from './mod.ts';
-import { noPresence } from './no-presence.ts';
 
 export interface TestServer extends TestFooting {
   readonly edge: Edge;
@@ -34,6 +34,14 @@ export interface TestOptions {
   readonly quota?: Quota;
   readonly presence?: BayeuxOptions['presence'];
 }
+
+const refuse = async (): Promise<never> => {
+  throw new PushfleetError('unavailable', 'There is no presence here.');
+};
+const noPresence: BayeuxOptions['presence'] = {
+  ...{ enter: refuse, update: refuse, leave: refuse, list: refuse },
+  leaveAll: () => {},
+};
 
 /** A scope whose last comes to its end first: clients say goodbye before their server goes. */
 export function backwards(scope: Scope): Scope {
