@@ -182,7 +182,7 @@ function check({ fleet, watched, network }: World): void {
 test('over any network each subscription is given everything once and in order', async () => {
   const ways = new Set<TransportName>();
   let received = 0;
-  await forSeeds(2_000, async (random) => {
+  await forSeeds(1_000, async (random) => {
     const world = await play(random);
     check(world);
     await world.client.close();
