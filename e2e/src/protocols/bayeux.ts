@@ -92,7 +92,7 @@ const isEvent = (message: Message): boolean =>
 function arrivalOf(message: Message) {
   const { id, source, cursor, retained = false } = ownExt(message) as OwnExt;
   const topic = message.channel.slice(1);
-  const text = String(message.data);
+  const text = typeof message.data === 'string' ? message.data : JSON.stringify(message.data);
   return { kind: 'publication', value: { id, source, topic, text, retained }, cursor } as const;
 }
 
