@@ -12,6 +12,15 @@ import { parseAfter } from '@pushfleet/edge';
 import type { Submission } from '@pushfleet/intake';
 import type { TraceHeaders } from '@pushfleet/runtime';
 import type { RequestId } from './codec.ts';
+import {
+  type Fields,
+  flag,
+  invalid,
+  missing,
+  numberField,
+  parseObject,
+  textField,
+} from './message-fields.ts';
 
 /** What a client says, checked for its shape; topics, filters and sizes are checked by who acts on them. */
 export type ClientMessage =
@@ -83,8 +92,6 @@ export function readBinary(bytes: Buffer): ClientMessage | Unreadable {
   return read(header.toString('utf8'), Buffer.from(bytes.subarray(end)));
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
 function read(text: string, payload: Buffer | undefined): ClientMessage | Unreadable {
   let id: RequestId | undefined;
   try {
@@ -94,17 +101,6 @@ function read(text: string, payload: Buffer | undefined): ClientMessage | Unread
   } catch (thrown) {
     return new Unreadable(id, PushfleetError.from(thrown));
   }
-}
-
-function parseObject(text: string): Fields {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw invalid('A message is one JSON object.');
-  }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Fields;
-  throw invalid('A message is one JSON object.');
 }
 
 function idOf({ id }: Fields): RequestId | undefined {
@@ -248,28 +244,3 @@ function ttlOf(fields: Fields): number | undefined {
   const seconds = numberField(fields, 'ttl');
   return seconds === undefined ? undefined : seconds * 1_000;
 }
-
-function numberField(fields: Fields, name: string): number | undefined {
-  const value = fields[name];
-  if (value === undefined || typeof value === 'number') return value;
-  throw invalid(`"${name}" is a number.`);
-}
-
-function textField(fields: Fields, name: string): string | undefined {
-  const value = fields[name];
-  if (value === undefined) return undefined;
-  if (typeof value === 'string' && value.isWellFormed()) return value;
-  throw invalid(`"${name}" is a text of valid Unicode.`);
-}
-
-function flag(fields: Fields, name: string): boolean {
-  const value = fields[name];
-  if (value === undefined || typeof value === 'boolean') return value ?? false;
-  throw invalid(`"${name}" is true or false.`);
-}
-
-function missing(name: string): never {
-  throw invalid(`The message has no "${name}".`);
-}
-
-const invalid = (message: string): PushfleetError => new PushfleetError('request_invalid', message);

@@ -1,13 +1,12 @@
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { PushfleetError, quote } from '@pushfleet/core';
+import { PushfleetError } from '@pushfleet/core';
 import { Cors, Credentials, head, Listener, parseForm, splitTarget, Visit } from '@pushfleet/edge';
 import {
   bearer,
   declareRequests,
   type Grant,
   type Part,
-  problem,
   type RegistryClient,
   type Requests,
   sendProblem,
@@ -18,6 +17,7 @@ import { farewell } from './farewell.ts';
 import { type Agreement, agree, Refusal } from './handshake.ts';
 import { Link, type LinkOptions } from './link.ts';
 import { Lobby } from './lobby.ts';
+import { isPage, misdirected, notUpgraded, problemOf, refuse } from './refusal.ts';
 import type { Session } from './session.ts';
 import { Sessions, type SessionsOptions } from './sessions.ts';
 
@@ -25,7 +25,6 @@ export interface EdgeOptions extends SessionsOptions {
   readonly registry: Pick<RegistryClient, 'redeemTicket' | 'revocations'>;
 }
 
-const path = '/ws';
 const protocol = 'pushfleet.v1';
 
 /** The WebSocket edge: listens, agrees on handshakes, admits and drains. */
@@ -67,7 +66,7 @@ export class Edge implements Part {
     this.#listener = new Listener({
       address: config.listen,
       ...{ headerBytes: config.headerBytes, connections: config.connections, log },
-      upgrades: (request) => refusal(request) === undefined,
+      upgrades: (request) => misdirected(request) === undefined,
       onRequest: (request, response) => this.#onRequest(request, response),
     });
     this.#listener.server.on('upgrade', (request, socket, first) =>
@@ -119,7 +118,7 @@ export class Edge implements Part {
 
   /** What is no handshake at all. */
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
-    const { error, status, headers } = refusal(request) ?? notUpgraded;
+    const { error, status, headers } = misdirected(request) ?? notUpgraded;
     this.#refused.add(1, { code: error.code });
     response.setHeaders(new Map(Object.entries({ ...this.#cors.headers(request.headers), ...headers })));
     if (status === undefined) {
@@ -269,60 +268,3 @@ interface Arrival {
 
 const switching = ({ visit, agreement }: Arrival): Buffer =>
   Buffer.from(head(101, { ...agreement.headers, ...visit.answerHeaders }));
-
-/**
- * Whether the request comes from the WebSocket of a page, or of a runtime that behaves as one: it tells nothing of a
- * handshake that was refused, so the page could not tell "come back" from "never".
- */
-const isPage = ({ origin, 'sec-fetch-mode': mode }: IncomingHttpHeaders): boolean =>
-  origin !== undefined || mode === 'websocket';
-
-interface Misdirected {
-  readonly error: PushfleetError;
-  /** Where it is not the code's own. */
-  readonly status?: number;
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
-const notUpgraded: Misdirected = {
-  error: new PushfleetError('request_invalid', 'This is a WebSocket endpoint; send "Upgrade: websocket".'),
-  // RFC 9110 section 15.5.22.
-  status: 426,
-  headers: { upgrade: 'websocket', connection: 'Upgrade' },
-};
-
-/** Why a request cannot be a handshake, whatever its headers say of it. */
-function refusal({ url = '', method = '', headers }: IncomingMessage): Misdirected | undefined {
-  if (splitTarget(url).path !== path) {
-    return { error: new PushfleetError('not_found', `WebSocket connections are at ${path}.`) };
-  }
-  if (method !== 'GET') {
-    const error = new PushfleetError(
-      'method_not_allowed',
-      `${quote(method)} is not a method of ${path}; use GET.`,
-    );
-    return { error, headers: { allow: 'GET' } };
-  }
-  return headers.upgrade?.toLowerCase() === 'websocket' ? undefined : notUpgraded;
-}
-
-/** Answers by hand with a problem document, and ends. */
-function refuse(visit: Visit, error: PushfleetError, as?: Refusal): void {
-  if (as === undefined) {
-    visit.refuse(error, path);
-    return;
-  }
-  const { headers, body } = problemOf(error, as.status);
-  const all = { ...headers, ...visit.answerHeaders, ...as.headers, connection: 'close' };
-  visit.socket.end(head(as.status, all) + body);
-}
-
-/** The problem under a status that HTTP has for upgrades alone. */
-function problemOf(
-  error: PushfleetError,
-  status: number,
-): { readonly headers: Record<string, string>; readonly body: string } {
-  const { headers, body } = problem(error, path);
-  const restated = JSON.stringify({ ...(JSON.parse(body) as object), status });
-  return { headers: { ...headers, 'content-length': String(Buffer.byteLength(restated)) }, body: restated };
-}

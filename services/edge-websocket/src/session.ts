@@ -1,11 +1,4 @@
-import {
-  type Cursor,
-  PushfleetError,
-  parseTopic,
-  parseTopicFilter,
-  stateOfJson,
-  type TopicFilter,
-} from '@pushfleet/core';
+import { PushfleetError, parseTopic, stateOfJson } from '@pushfleet/core';
 import {
   type CloseCode,
   type Connection,
@@ -15,7 +8,6 @@ import {
   Outflow,
   type OutflowShared,
   type Presence,
-  parseFilters,
   type Range,
   retryMs,
   type Wire,
@@ -28,7 +20,6 @@ import {
   type Publish,
   readBinary,
   readText,
-  type Subscribe,
   Unreadable,
 } from './client-message.ts';
 import type { RequestId } from './codec.ts';
@@ -37,6 +28,7 @@ import { farewell } from './farewell.ts';
 import { pingFrame, textFrame } from './frames.ts';
 import type { Fault, Peer } from './link.ts';
 import type { Publishing } from './publishing.ts';
+import { Subscriptions } from './subscriptions.ts';
 
 /** What the sessions of one edge share. */
 export interface SessionShared extends OutflowShared {
@@ -89,10 +81,9 @@ export class Session implements Connection, Peer {
   readonly #shared: SessionShared;
   readonly #o: SessionOptions;
   readonly #outflow: Outflow;
-  #filters: TopicFilter[] = [];
-  /** Requests under way, and how many of them subscribe. */
+  readonly #subscriptions: Subscriptions;
+  /** Requests under way. */
   #waiting = 0;
-  #subscribing = 0;
   #missed = 0;
   #cancelTimer: () => void = () => {};
   #finishing: CloseCode | undefined;
@@ -107,6 +98,11 @@ export class Session implements Connection, Peer {
     this.#outflow = new Outflow(shared, {
       ...{ hub: o.hub, wire: o.wire, encode: o.encode },
       onClose: (reason) => this.#closed(reason),
+    });
+    this.#subscriptions = new Subscriptions(this.#outflow, {
+      most: shared.limits.filters,
+      namespace: o.grant.namespace,
+      quotas: shared.quotas,
     });
   }
 
@@ -175,10 +171,15 @@ export class Session implements Connection, Peer {
         this.#tell(codec.pong(message.id));
         break;
       case 'unsubscribe':
-        this.#request(message.id, async () => this.#unsubscribe(message.id, message.filters));
+        this.#request(message.id, async () => {
+          this.#subscriptions.remove(message.filters);
+          return codec.unsubscribed(message.id);
+        });
         break;
       case 'subscribe':
-        this.#request(message.id, () => this.#subscribe(message));
+        this.#request(message.id, async () =>
+          codec.subscribed(message.id, await this.#subscriptions.add(this.grant, message)),
+        );
         break;
       case 'publish':
         this.#request(message.id, () => this.#publish(message));
@@ -228,47 +229,6 @@ export class Session implements Connection, Peer {
     if (this.#finishing !== undefined && this.#waiting === 0) this.#finish(this.#finishing);
   }
 
-  async #subscribe({ id, filters: texts, after, retained }: Subscribe): Promise<string> {
-    const { limits, quotas } = this.#shared;
-    const filters = parseFilters(texts, limits.filters);
-    for (const filter of filters) this.grant.require('subscribe', filter);
-    const fresh = filters.filter((filter) => !this.#filters.includes(filter));
-    if (this.#filters.length + fresh.length > limits.filters) throw tooMany(limits.filters);
-    quotas.subscribe(this.grant.namespace, fresh.length);
-    this.#filters = [...this.#filters, ...fresh];
-    this.#subscribing++;
-    try {
-      await this.#outflow.feed.add(filters, { retained, ...(after !== undefined && { after }) });
-      return codec.subscribed(id, this.#placeBehind(after));
-    } catch (error) {
-      this.#forget(fresh);
-      throw error;
-    } finally {
-      this.#subscribing--;
-    }
-  }
-
-  /** Where to resume from now on. Who comes with a place stays there: the feed's own may still lie before it. */
-  #placeBehind(after: Cursor | undefined): Cursor {
-    const outflow = this.#outflow;
-    const first = outflow.told === undefined && this.#subscribing === 1;
-    outflow.told = (first ? after : undefined) ?? outflow.feed.cursor;
-    return outflow.told;
-  }
-
-  #unsubscribe(id: RequestId, texts: readonly string[]): string {
-    const filters = texts.map(parseTopicFilter);
-    for (const filter of filters) this.#outflow.feed.remove(filter);
-    this.#forget(filters);
-    return codec.unsubscribed(id);
-  }
-
-  #forget(filters: readonly TopicFilter[]): void {
-    const left = this.#filters.filter((filter) => !filters.includes(filter));
-    this.#shared.quotas.unsubscribe(this.grant.namespace, this.#filters.length - left.length);
-    this.#filters = left;
-  }
-
   async #publish(message: Publish): Promise<string> {
     return codec.published(message.id, await this.#shared.publishing.publish(this.grant, message));
   }
@@ -304,7 +264,7 @@ export class Session implements Connection, Peer {
         'The token is of another subject or namespace than the one that this connection was opened with. Open another connection for it.',
       );
     }
-    for (const filter of this.#filters) grant.require('subscribe', filter);
+    this.#subscriptions.require(grant);
     this.grant = grant;
     this.connection = this.#o.nameOf(grant);
     if (!this.#ended && this.#finishing === undefined) this.#arm();
@@ -344,8 +304,7 @@ export class Session implements Connection, Peer {
     this.#ended = true;
     this.#outflow.close();
     this.#cancelTimer();
-    this.#shared.quotas.unsubscribe(this.grant.namespace, this.#filters.length);
-    this.#filters = [];
+    this.#subscriptions.close();
     this.#shared.presence.leaveAll(this.#o.connection, how);
   }
 
@@ -382,12 +341,4 @@ export class Session implements Connection, Peer {
 
 function pageOf({ next, limit }: PresenceMessage): MemberPage {
   return { ...(next !== undefined && { after: next }), ...(limit !== undefined && { limit }) };
-}
-
-function tooMany(limit: number): PushfleetError {
-  return new PushfleetError(
-    'too_many_filters',
-    `A connection holds at most ${limit} topic filters. Use a wider one, or another connection.`,
-    { detail: { limit } },
-  );
 }
