@@ -84,7 +84,13 @@ export function createPresenceCalls(
   if (url === undefined) return undefined;
   // A connection of its own, so that leases do not end with the others' troubles.
   const client = internalClient(config, { url, service: name });
-  const options = { ...client.options, 'grpc.use_local_subchannel_pool': 1 };
+  const options = {
+    ...client.options,
+    'grpc.use_local_subchannel_pool': 1,
+    // Callers wait for five seconds: a registry that was replaced is to be found by then.
+    'grpc.initial_reconnect_backoff_ms': 200,
+    'grpc.max_reconnect_backoff_ms': 2_000,
+  };
   const open = () => ({
     presence: new PresenceServiceClient(client.target, client.credentials, options),
     leases: new LeaseServiceClient(client.target, client.credentials, options),

@@ -55,7 +55,7 @@ describe('changes of presence on their way to the log', async () => {
     assert.equal(replay(heard.changes).size, 1_200);
     assert.equal(heard.changes.at(-1)?.status, 'away');
     assert.equal(second.register.announcer.counts.duplicate, 300);
-    await first.store.close();
+    await first.close();
   });
 
   it('wait while the log is away, up to a limit that leaves are not held to', async () => {

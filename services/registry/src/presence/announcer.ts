@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type Backbone,
   type Draft,
@@ -24,6 +25,7 @@ export interface AnnouncerOptions {
 const batchCount = 500;
 /** Who publishes and says nothing for so long is dead, in milliseconds; it is asked between two batches. */
 const lockMs = 5_000;
+const closeMs = 1_000;
 /** What a later attempt may mend. */
 const passing: readonly string[] = [
   'unavailable',
@@ -72,10 +74,11 @@ export class Announcer {
       });
   }
 
-  /** Takes nothing new, and ends with the batches that are on their way. */
+  /** Takes nothing new, and waits a moment for what is on its way; the rest is published by another instance. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all(Array.from(this.#busy.values(), ({ done }) => done));
+    const done = Promise.all(Array.from(this.#busy.values(), (busy) => busy.done));
+    await Promise.race([done, sleep(closeMs, undefined, { ref: false })]);
   }
 
   async #drain(namespace: Namespace): Promise<void> {
