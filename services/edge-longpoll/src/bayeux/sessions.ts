@@ -225,7 +225,7 @@ export class Sessions {
   async #askFor(key: string, { by }: SessionRecord): Promise<Handover | undefined> {
     const { fleet } = this.#o;
     if (by === fleet.instance) return this.#left.get(key);
-    if (by === '') return undefined;
+    if (!fleet.instances().some(({ instance }) => instance === by)) return undefined;
     const answers = await fleet.ask<Handover>(question, { key, by }, yieldMs);
     return answers.find(({ from }) => from.instance === by)?.answer;
   }
