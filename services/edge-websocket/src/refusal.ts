@@ -5,7 +5,7 @@ import { problem } from '@pushfleet/runtime';
 import type { Refusal } from './handshake.ts';
 
 /** Where connections are taken. */
-export const path = '/ws';
+const path = '/ws';
 
 /**
  * Whether the request comes from the WebSocket of a page, or of a runtime that behaves as one: it tells nothing of a
