@@ -2,6 +2,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { PushfleetError } from '@pushfleet/core';
 import type { Credentials } from '@pushfleet/edge';
 import type { Grant } from '@pushfleet/runtime';
+import type { Receipt, Way } from './poll.ts';
+import type { Session } from './session.ts';
 
 /** Whom an HTTP request names, as far as it does. */
 export interface Identity {
@@ -34,4 +36,26 @@ export async function identify(
   } catch (thrown) {
     return { visitor: undefined, stranger: PushfleetError.from(thrown) };
   }
+}
+
+/** Who sent some messages, and how connects among them are answered. */
+export interface Caller {
+  /** Whom the HTTP request named, by header, cookie or ticket. */
+  readonly visitor: Grant | undefined;
+  /** Why it could not be told who that is. */
+  readonly stranger: PushfleetError;
+  readonly way: Way;
+  readonly receipt: Receipt;
+  /** The answer to a connect goes out by itself; else all answers go out together, and nobody waits for events. */
+  readonly separate: boolean;
+  /** Whether the client has left. */
+  readonly gone: boolean;
+  /** A session sends what it has to this way from now on. */
+  onSession(session: Session): void;
+}
+
+/** @throws PushfleetError `forbidden` where a request is another subject's than its session */
+export function requireSame(own: Grant, visitor: Grant): void {
+  if (own.subject === visitor.subject && own.namespace === visitor.namespace) return;
+  throw new PushfleetError('forbidden', 'The session belongs to another subject than the request.');
 }

@@ -50,7 +50,7 @@ function isJson(text: string): boolean {
 }
 
 /** Where clients hear that publications between two cursors can no longer be given. */
-export const gapChannel = '/service/gap';
+const gapChannel = '/service/gap';
 
 export const gapText = (from: Cursor, to: Cursor): string =>
   JSON.stringify({ channel: gapChannel, data: { from, to } });

@@ -1,7 +1,7 @@
-import { type Cursor, PushfleetError, parseCursor, type Stored } from '@pushfleet/core';
+import { type Cursor, PushfleetError, parseCursor } from '@pushfleet/core';
 import { closeDetail } from '@pushfleet/edge';
-import type { Budget, Intake, Submission } from '@pushfleet/intake';
 import type { Grant, TokenCheck } from '@pushfleet/runtime';
+import { type Caller, requireSame } from './caller.ts';
 import { kindOf } from './channel.ts';
 import {
   ackOf,
@@ -13,32 +13,13 @@ import {
   timeoutOf,
   tokenOf,
 } from './message.ts';
-import type { Answer, Poll, Receipt, Way } from './poll.ts';
+import { checkVersion, connectionTypes, requireConnectionType, version } from './negotiation.ts';
+import type { Answer, Poll } from './poll.ts';
 import type { Members } from './presence.ts';
-import { submissionOf } from './publish.ts';
+import { Publishing, type PublishingOptions } from './publish.ts';
 import { adviceAfter, no, type Reply, UnknownClient, yes } from './reply.ts';
 import { type Session, type SessionLimits, usualAdvice } from './session.ts';
 import type { Sessions } from './sessions.ts';
-
-/** "All server and client implementations MUST support the long-polling connection type." */
-export const connectionTypes = ['websocket', 'long-polling', 'callback-polling'] as const;
-const version = '1.0';
-
-/** Who sent some messages, and how connects among them are answered. */
-export interface Caller {
-  /** Whom the HTTP request named, by header, cookie or ticket. */
-  readonly visitor: Grant | undefined;
-  /** Why it could not be told who that is. */
-  readonly stranger: PushfleetError;
-  readonly way: Way;
-  readonly receipt: Receipt;
-  /** The answer to a connect goes out by itself; else all answers go out together, and nobody waits for events. */
-  readonly separate: boolean;
-  /** Whether the client has left. */
-  readonly gone: boolean;
-  /** A session sends what it has to this way from now on. */
-  onSession(session: Session): void;
-}
 
 /** What is sent back: JSON texts of messages. */
 export interface Exchanged {
@@ -47,12 +28,9 @@ export interface Exchanged {
   readonly later?: Promise<readonly string[]>;
 }
 
-export interface ExchangeOptions {
+export interface ExchangeOptions extends PublishingOptions {
   readonly sessions: Sessions;
   readonly tokens: TokenCheck;
-  readonly intake: Pick<Intake, 'publish'>;
-  /** Of the publications that are not answered yet. */
-  readonly budget: Budget;
   readonly presence: Pick<Members, 'ask'>;
   readonly limits: SessionLimits;
   isDraining(): boolean;
@@ -63,9 +41,11 @@ export interface ExchangeOptions {
 /** Answers messages, whichever transport they came by: Bayeux 1.0, "Meta Message Field Definitions". */
 export class Exchange {
   readonly #o: ExchangeOptions;
+  readonly #publishing: Publishing;
 
   constructor(options: ExchangeOptions) {
     this.#o = options;
+    this.#publishing = new Publishing(options);
   }
 
   /** Never rejects: what goes wrong is the answer to the message that it went wrong with. */
@@ -97,7 +77,8 @@ export class Exchange {
         break;
     }
     const kind = kindOf(first.channel);
-    if (kind === 'plain') return this.#publish(group, caller);
+    if (kind === 'plain')
+      return this.#publishing.publish(group, caller, (message, thrown) => this.#refuse(message, thrown));
     if (kind === 'service') return this.#each(group, (message) => this.#service(message, caller));
     return this.#each(group, (message) => {
       throw new PushfleetError('not_found', `There is no ${message.channel}, or not twice in one request.`);
@@ -288,68 +269,6 @@ export class Exchange {
     return [yes(message, { clientId: message.clientId })];
   }
 
-  /** Publications of a request are stored together; the answer comes once the log has them. */
-  async #publish(group: readonly Message[], caller: Caller): Promise<readonly Reply[]> {
-    const grants = await Promise.all(group.map((message) => this.#publisher(message, caller)));
-    const replies = new Map<Message, Reply>();
-    for (const grant of new Set(grants)) {
-      const own = group.filter((_, i) => grants[i] === grant);
-      if (grant instanceof PushfleetError) {
-        for (const message of own) replies.set(message, this.#refuse(message, grant));
-        continue;
-      }
-      const stored = await this.#stored(grant, own.map(submissionOf));
-      own.forEach((message, i) => {
-        const one = stored[i];
-        if (one === undefined || one instanceof PushfleetError) {
-          replies.set(message, this.#refuse(message, one));
-          return;
-        }
-        const { cursor, duplicate } = one;
-        const pushfleet = { cursor, ...(duplicate && { duplicate }) };
-        replies.set(message, yes(message, { ext: { pushfleet } }));
-      });
-    }
-    return group.map((message) => replies.get(message) as Reply);
-  }
-
-  async #stored(
-    grant: Grant,
-    submissions: readonly (Submission | PushfleetError)[],
-  ): Promise<readonly (Stored | PushfleetError)[]> {
-    const { budget, intake } = this.#o;
-    const bytes = submissions.reduce((sum, one) => sum + ('payload' in one ? one.payload.length : 0), 0);
-    try {
-      budget.hold(bytes);
-    } catch (thrown) {
-      return submissions.map(() => PushfleetError.from(thrown));
-    }
-    try {
-      return await intake.publish(grant, submissions);
-    } finally {
-      budget.release(bytes);
-    }
-  }
-
-  /** Who publishes: "A publish message MAY be sent from an unconnected client". Nothing is taken over for it. */
-  async #publisher(message: Message, caller: Caller): Promise<Grant | PushfleetError> {
-    try {
-      const clientId = textField(message, 'clientId');
-      if (clientId === undefined) {
-        if (caller.visitor === undefined) throw caller.stranger;
-        return caller.visitor;
-      }
-      const grant = await this.#o.sessions.grantOf(clientId);
-      if (caller.visitor !== undefined) requireSame(grant, caller.visitor);
-      const newest =
-        caller.visitor !== undefined && caller.visitor.expiresAt > grant.expiresAt ? caller.visitor : grant;
-      if (Date.now() < newest.expiresAt) return newest;
-      throw new PushfleetError('token_expired', closeDetail('token_expired'));
-    } catch (thrown) {
-      return PushfleetError.from(thrown);
-    }
-  }
-
   /** "Handlers of service channels MAY deliver response messages to the client that published the request." */
   async #service(message: Message, caller: Caller): Promise<readonly Reply[]> {
     const { channel } = message;
@@ -391,34 +310,6 @@ function grouped(messages: readonly Message[]): readonly (readonly Message[])[] 
 
 const textsOf = (value: unknown): readonly string[] =>
   [value].flat().filter((one) => typeof one === 'string');
-
-function requireSame(own: Grant, visitor: Grant): void {
-  if (own.subject === visitor.subject && own.namespace === visitor.namespace) return;
-  throw new PushfleetError('forbidden', 'The session belongs to another subject than the request.');
-}
-
-/** @throws PushfleetError `request_invalid` where client and server have no version or connection type in common */
-function checkVersion(message: Message): void {
-  const [major] = (textField(message, 'version') ?? '').split('.');
-  const least = textField(message, 'minimumVersion');
-  if (!/^\d+$/.test(major ?? '') || (least !== undefined && !/^[01](\.0\w*)?$/.test(least))) {
-    throw new PushfleetError('request_invalid', `This server speaks Bayeux ${version}.`);
-  }
-  const { supportedConnectionTypes: types } = message;
-  if (Array.isArray(types) && types.some((type) => connectionTypes.includes(type as never))) return;
-  throw new PushfleetError(
-    'request_invalid',
-    `The field "supportedConnectionTypes" must list one of ${connectionTypes.join(', ')}.`,
-  );
-}
-
-function requireConnectionType({ connectionType }: Message): void {
-  if (connectionTypes.includes(connectionType as never)) return;
-  throw new PushfleetError(
-    'request_invalid',
-    `The field "connectionType" must be one of ${connectionTypes.join(', ')}.`,
-  );
-}
 
 function cursorOf(text: string): Cursor {
   parseCursor(text);

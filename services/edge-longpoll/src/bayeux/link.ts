@@ -1,8 +1,8 @@
 import { PushfleetError } from '@pushfleet/core';
 import type { TimerWheel } from '@pushfleet/runtime';
 import type { RawData, WebSocket } from 'ws';
-import type { Identity } from './caller.ts';
-import type { Caller, Exchange } from './exchange.ts';
+import type { Caller, Identity } from './caller.ts';
+import type { Exchange } from './exchange.ts';
 import { parseMessages } from './message.ts';
 import type { Way } from './poll.ts';
 import { errorChannel, no } from './reply.ts';

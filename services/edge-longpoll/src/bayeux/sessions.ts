@@ -16,7 +16,7 @@ import type { Members } from './presence.ts';
 import { decodeRecord, encodeRecord, ended, keyOf, type SessionRecord } from './record.ts';
 import { UnknownClient } from './reply.ts';
 import { type Handover, refusal, Session, type SessionShared, usualAdvice } from './session.ts';
-import { Writer } from './writer.ts';
+import { recordOf, Writer } from './writer.ts';
 
 export interface SessionsOptions {
   readonly shared: Omit<SessionShared, 'onProgress' | 'onOver'>;
@@ -305,15 +305,4 @@ function resumedAt(
     : poll !== undefined && poll.id !== id && poll.timeout !== 0;
   const from = arrived ? to : cursor;
   return { ...record, batch, ...(from !== undefined && { cursor: from }) };
-}
-
-/** What a session's record says at this moment, but for who has it. */
-export function recordOf(session: Session): Omit<SessionRecord, 'by'> {
-  const { grant, connection, acks: ack, batch, place, subscriptions, presences } = session;
-  return {
-    ...{ grant, connection, ack, batch },
-    ...(place !== undefined && { cursor: place }),
-    subscriptions: [...subscriptions.values()],
-    presences: [...presences.values()],
-  };
 }

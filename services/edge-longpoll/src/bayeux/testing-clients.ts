@@ -1,7 +1,7 @@
 // Bayeux clients that others wrote, behind one face.
-import { createRequire } from 'node:module';
 import type { Extension, Message } from 'cometd';
 import { adapt } from 'cometd-nodejs-client';
+import fayeModule from 'faye';
 import { allToken, type Received } from './testing.ts';
 
 export interface OtherClient {
@@ -83,7 +83,7 @@ interface FayeSubscription extends PromiseLike<void> {
   withChannel(on: (channel: string, data: unknown) => void): FayeSubscription;
 }
 
-const faye = createRequire(import.meta.url)('faye') as { Client: new (url: string, o: object) => Faye };
+const faye = fayeModule as unknown as { Client: new (url: string, o: object) => Faye };
 
 /** faye's client for Node. */
 export const fayeClient =

@@ -3,7 +3,6 @@ import { PushfleetError } from '@pushfleet/core';
 import type { TimerWheel } from '@pushfleet/runtime';
 import { encodeRecord, type SessionRecord } from './record.ts';
 import type { Session } from './session.ts';
-import { recordOf } from './sessions.ts';
 
 export interface WriterOptions {
   readonly ledger: Pick<Ledger, 'put'>;
@@ -159,3 +158,14 @@ const passedOn = (): PushfleetError =>
   new PushfleetError('unavailable', 'Another instance has the session now; send it again.', {
     retryAfterMs: 0,
   });
+
+/** What a session's record says at this moment, but for who has it. */
+export function recordOf(session: Session): Omit<SessionRecord, 'by'> {
+  const { grant, connection, acks: ack, batch, place, subscriptions, presences } = session;
+  return {
+    ...{ grant, connection, ack, batch },
+    ...(place !== undefined && { cursor: place }),
+    subscriptions: [...subscriptions.values()],
+    presences: [...presences.values()],
+  };
+}
