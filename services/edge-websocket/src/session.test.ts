@@ -364,3 +364,16 @@ test('filters are counted while they are held', async () => {
   session.gone(undefined);
   assert.equal(quota.held, 0);
 });
+
+test('members of a client that closes for good leave at once; of one that is lost, after a while', () => {
+  for (const [wsCode, how] of [
+    [1000, 'left'],
+    [1001, 'left'],
+    [1012, 'lost'],
+    [undefined, 'lost'],
+  ] as const) {
+    const { session, presence } = open();
+    session.gone(wsCode);
+    assert.deepEqual(presence.partings, [{ connection: 'first', how }]);
+  }
+});

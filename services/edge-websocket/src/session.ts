@@ -144,7 +144,8 @@ export class Session implements Connection, Peer {
   }
 
   gone(wsCode: number | undefined): void {
-    this.#leave(wsCode === 1000 ? 'left' : 'lost');
+    // 1001 is what a browser sends for a page that is closed or left (RFC 6455 section 7.4.1).
+    this.#leave(wsCode === 1000 || wsCode === 1001 ? 'left' : 'lost');
   }
 
   /** Tells the client why, as far as it can be told, and ends. What is still held back, a resume gives. */
