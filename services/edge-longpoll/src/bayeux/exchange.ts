@@ -150,10 +150,14 @@ export class Exchange {
     };
     try {
       requireConnectionType(message);
-      const session = await this.#session(message, caller, poll);
+      const { sessions } = this.#o;
+      const find = (): Promise<Session> => this.#session(message, caller, poll);
+      await sessions.use(find, async (session) => {
+        if (caller.gone) return;
+        caller.onSession(session);
+        sessions.connect(session, poll);
+      });
       if (caller.gone) return [];
-      caller.onSession(session);
-      this.#o.sessions.connect(session, poll);
     } catch (thrown) {
       this.#o.onRefused(thrown);
       const error = PushfleetError.from(thrown);
@@ -214,27 +218,33 @@ export class Exchange {
     caller: Caller,
     on: (session: Session, message: Message) => Promise<void>,
   ): Promise<readonly Reply[]> {
-    const changed = new Set<Session>();
-    const replies = await Promise.all(
-      group.map(async (message) => {
-        try {
-          const session = await this.#session(message, caller);
-          await on(session, message);
-          changed.add(session);
-          const { clientId, subscription } = message;
-          return yes(message, { clientId, subscription });
-        } catch (thrown) {
-          return this.#refuse(message, thrown, textsOf(message.subscription));
-        }
-      }),
-    );
-    // One write for all of them; no answer says yes before it.
-    try {
-      await Promise.all([...changed].map((session) => this.#o.sessions.store(session)));
-    } catch (thrown) {
-      return group.map((message) => this.#refuse(message, thrown, textsOf(message.subscription)));
+    const { sessions } = this.#o;
+    const replies = new Map<Message, Reply>();
+    const refuse = (message: Message, thrown: unknown): void => {
+      replies.set(message, this.#refuse(message, thrown, textsOf(message.subscription)));
+    };
+    for (const own of Map.groupBy(group, ({ clientId }) => clientId).values()) {
+      const find = (): Promise<Session> => this.#session(own[0] as Message, caller);
+      try {
+        await sessions.use(find, async (session) => {
+          for (const message of own) {
+            const { clientId, subscription } = message;
+            try {
+              await on(session, message);
+              replies.set(message, yes(message, { clientId, subscription }));
+            } catch (thrown) {
+              if (session.ended) throw thrown;
+              refuse(message, thrown);
+            }
+          }
+          // One write for all of them; no answer says yes before it.
+          await sessions.store(session);
+        });
+      } catch (thrown) {
+        for (const message of own) refuse(message, thrown);
+      }
     }
-    return replies;
+    return group.map((message) => replies.get(message) as Reply);
   }
 
   async #subscribe(session: Session, message: Message): Promise<void> {
@@ -279,18 +289,23 @@ export class Exchange {
 
   /** The data of the answer, as JSON. */
   async #served(channel: string, message: Message, caller: Caller): Promise<string> {
+    const { sessions } = this.#o;
     if (channel === '/service/token') {
-      const session = await this.#found(message);
       const { token } = (message.data ?? {}) as { readonly token?: unknown };
       if (typeof token !== 'string') {
         throw new PushfleetError('request_invalid', 'The data of /service/token is {"token": "…"}.');
       }
-      session.renew(await this.#o.tokens.check(token));
-      await this.#o.sessions.store(session);
-      return JSON.stringify({ expires: session.grant.expiresAt });
+      const grant = await this.#o.tokens.check(token);
+      const renew = async (session: Session): Promise<void> => {
+        session.renew(grant);
+        await sessions.store(session);
+      };
+      await sessions.use(() => this.#found(message), renew);
+      return JSON.stringify({ expires: grant.expiresAt });
     }
     if (channel === '/service/presence') {
-      return this.#o.presence.ask(await this.#session(message, caller), message);
+      const ask = (session: Session): Promise<string> => this.#o.presence.ask(session, message);
+      return sessions.use(() => this.#session(message, caller), ask);
     }
     throw new PushfleetError('not_found', 'The service channels are /service/token and /service/presence.');
   }

@@ -112,6 +112,29 @@ describe('a session that comes to another instance', () => {
   });
 });
 
+test('behind a balancer without stickiness nothing is refused and nothing lost', async (t) => {
+  const { first, here, there } = await two(t);
+  const clients = [here, there];
+  const channels = Array.from({ length: 12 }, (_, n) => `/c/${n}`);
+  const seen = new Set<unknown>();
+  let over = false;
+  const connects = (async () => {
+    for (let n = 0; !over; n++) {
+      const received = await (clients[n % 2] as HandClient).connect({ id: `c${n}` });
+      assert.equal(received.at(-1)?.successful, true, JSON.stringify(received.at(-1)));
+      for (const data of dataOf(received)) seen.add(data);
+    }
+  })();
+  for (const [n, channel] of channels.entries()) {
+    const answer = await (clients[n % 2] as HandClient).subscribe(channel);
+    assert.equal(answer.successful, true, JSON.stringify(answer));
+    await first.publish(channel.slice(1), channel);
+  }
+  await until(() => seen.size === channels.length, 'all arrive', 20_000);
+  over = true;
+  await connects;
+});
+
 describe('an instance that drains', () => {
   test('hands its sessions on, and asks their clients to come back', async (t) => {
     const { first, second, here, there } = await two(t);

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ledger } from '@pushfleet/bus';
 import { PushfleetError } from '@pushfleet/core';
 import { type CloseCode, type Connection, type Connections, closeDetail, jitter } from '@pushfleet/edge';
@@ -35,7 +36,7 @@ const question = 'bayeux';
 /** How long the instance that has a session may take to give it up, in milliseconds. Past it, its record counts. */
 const yieldMs = 500;
 /** How often a session is tried to be taken over while others do the same. */
-const tries = 4;
+const tries = 8;
 /** Handovers remembered of sessions that this instance gave up. */
 const mostLeft = 10_000;
 
@@ -118,6 +119,27 @@ export class Sessions {
     return taking;
   }
 
+  /**
+   * Does something with a session, and again where another instance took it over meanwhile: behind a balancer a
+   * subscribe and a connect of one client may be at two instances at the same time.
+   *
+   * @throws PushfleetError as `find` and `work` do; `unavailable` where it does not come to rest
+   */
+  async use<T>(find: () => Promise<Session>, work: (session: Session) => Promise<T>): Promise<T> {
+    for (let round = 1; ; round++) {
+      let session: Session | undefined;
+      try {
+        session = await find();
+        return await work(session);
+      } catch (thrown) {
+        const moved = session?.ended === true || PushfleetError.from(thrown).code === 'conflict';
+        if (!moved) throw thrown;
+        if (round === tries) throw restless();
+        await sleep(jitter([0, 25 * round]));
+      }
+    }
+  }
+
   /** What a client may do, wherever its session is. @throws PushfleetError `UnknownClient` or `unavailable` */
   async grantOf(clientId: string): Promise<Grant> {
     const key = keyOf(clientId);
@@ -146,6 +168,7 @@ export class Sessions {
 
   /** A connect; it also keeps the record alive. */
   connect(session: Session, poll: Poll): void {
+    if (session.ended) throw new PushfleetError('conflict', 'The session has just moved.');
     session.connect(poll);
     if (this.#writer.isOld(session)) this.#writer.later(session);
   }
@@ -216,7 +239,8 @@ export class Sessions {
       } catch (thrown) {
         this.#drop(session).leave();
         const error = PushfleetError.from(thrown);
-        if (error.code !== 'conflict' || round === tries) throw error;
+        if (error.code !== 'conflict') throw error;
+        if (round === tries) throw restless();
       }
     }
   }
@@ -285,6 +309,9 @@ export class Sessions {
     await this.#writer.end(session, encodeRecord({ ...recordOf(session), by: '', ...placeOf(handover) }));
   }
 }
+
+const restless = (): PushfleetError =>
+  new PushfleetError('unavailable', 'The session goes from instance to instance; send it again.');
 
 const placeOf = ({ cursor, batch }: Handover): Pick<SessionRecord, 'cursor' | 'batch'> => ({
   ...(cursor !== undefined && { cursor }),
