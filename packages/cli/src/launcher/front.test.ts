@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import { Agent, createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { after, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import type { Route } from '@pushfleet/runtime';
 import { WebSocket, WebSocketServer } from 'ws';
 import { openFront } from './front.ts';
@@ -115,6 +115,52 @@ test('an upgrade that is no WebSocket is answered as if it had not been offered'
   answer.end();
   const [near] = (await once(client, 'response')) as [IncomingMessage];
   assert.equal(near.statusCode, 200);
+});
+
+describe('connections', () => {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  after(() => agent.destroy());
+
+  /** One exchange through the front: its answer, and the sockets at the client and at the service. */
+  async function exchange(method: string, headers: Record<string, string> = {}, said = {}, body?: string) {
+    const coming = arrival();
+    const client = request(`${front.url}/v1/topics/a`, { method, headers, agent }).end(body);
+    const [asked, far] = await coming;
+    const received = await text(asked);
+    far.writeHead(200, said).end('x');
+    const [near] = (await once(client, 'response')) as [IncomingMessage];
+    const { socket } = near;
+    assert.equal(await text(near), 'x');
+    return { near: socket as object, far: asked.socket as object, headers: near.headers, asked, received };
+  }
+
+  test('two requests use one on both sides', async () => {
+    const one = await exchange('GET');
+    const two = await exchange('POST', {}, {}, 'body');
+    assert.equal(two.received, 'body');
+    assert.equal(one.near, two.near);
+    assert.equal(one.far, two.far);
+    assert.equal(two.headers.connection, 'keep-alive');
+  });
+
+  test('what each side says of its own is not handed on', async () => {
+    const one = await exchange('GET', {}, { connection: 'close' });
+    assert.equal(one.headers.connection, 'keep-alive');
+    const two = await exchange('GET', { connection: 'close', te: 'trailers' });
+    assert.equal(one.near, two.near);
+    assert.notEqual(one.far, two.far);
+    assert.equal(two.headers.connection, 'close');
+    assert.deepEqual([two.asked.headers.connection, two.asked.headers.te], ['keep-alive', undefined]);
+  });
+
+  test('a body without a length shares none with what comes behind it', async () => {
+    const before = await exchange('GET');
+    const one = await exchange('DELETE', { 'transfer-encoding': 'chunked' });
+    const behind = await exchange('GET');
+    assert.equal(one.asked.headers.connection, 'close');
+    assert.notEqual(one.far, behind.far);
+    assert.equal(before.far, behind.far);
+  });
 });
 
 const url = (path: string): string => front.url.replace('http', 'ws') + path;

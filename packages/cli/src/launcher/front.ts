@@ -1,4 +1,11 @@
-import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
+import {
+  Agent,
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  ServerResponse,
+} from 'node:http';
 import type { Socket } from 'node:net';
 import { PushfleetError, quote } from '@pushfleet/core';
 import { type Route, routeFor, sendProblem } from '@pushfleet/runtime';
@@ -21,6 +28,12 @@ export interface Front {
 
 /** How many ports above the usual one are tried when that is taken. */
 const portsTried = 10;
+/** Idle connections that are kept for each service. */
+const idleMost = 64;
+/** How long they are kept, in milliseconds: less than any service keeps them, so that none goes away under a request. */
+const idleMs = 4_000;
+/** Headers that are about one connection and not the next one (RFC 9110, 7.6.1). */
+const hopByHop = ['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer'] as const;
 
 /**
  * Listens on 127.0.0.1. A port that was asked for is the only one tried; without one it is 8000 or the next free.
@@ -28,7 +41,9 @@ const portsTried = 10;
  * @throws Error that says what to do about a taken port
  */
 export async function openFront(o: FrontOptions, port: number | undefined): Promise<Front> {
-  const server = createFrontServer(o);
+  // Who waits holds a connection, so how many there are is for the services to bound.
+  const agent = new Agent({ keepAlive: true, maxFreeSockets: idleMost, timeout: idleMs });
+  const server = createFrontServer(o, agent);
   const first = port ?? 8000;
   const last = port ?? first + portsTried;
   for (let candidate = first; ; candidate++) {
@@ -48,6 +63,7 @@ export async function openFront(o: FrontOptions, port: number | undefined): Prom
       new Promise((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();
+        agent.destroy();
       }),
   };
 }
@@ -67,17 +83,22 @@ function listen(server: Server, port: number): Promise<void> {
   });
 }
 
-function createFrontServer(o: FrontOptions): Server {
+function createFrontServer(o: FrontOptions, agent: Agent): Server {
   // `toProxy` hands the target on as it came. Otherwise it is normalised as a browser does it, and what was published
   // on `a/../b` or `a\b` is stored on another topic.
-  const proxy = createProxyServer({ xfwd: true, toProxy: true });
+  // Answers are handed on here: the proxy would hand on what was said of the connection to the service, too.
+  const proxy = createProxyServer({ xfwd: true, toProxy: true, selfHandleResponse: true });
   proxy.on('error', (_error, _request, answer) => {
     // A WebSocket has no answer to write to.
     if (answer instanceof ServerResponse) sendProblem(answer, unavailable('The service does not answer.'));
     else answer?.destroy();
   });
-  // Where a service dies in the middle of a stream its reader has to learn of it.
   proxy.on('proxyRes', (incoming, _request, answer) => {
+    const { statusCode = 502, statusMessage, headers } = incoming;
+    without(headers, 'transfer-encoding', ...hopByHop);
+    answer.writeHead(statusCode, statusMessage, headers);
+    incoming.pipe(answer);
+    // Where a service dies in the middle of a stream its reader has to learn of it.
     incoming.once('close', () => {
       if (!incoming.complete) answer.destroy();
     });
@@ -92,12 +113,12 @@ function createFrontServer(o: FrontOptions): Server {
     if (service === undefined) sendProblem(answer, notFound(request));
     else if (url === undefined) sendProblem(answer, unavailable(`${service} does not run.`));
     else {
+      const { headers } = request;
       // An offer that was passed over is not the service's to take: this connection would not follow it.
-      if (request.headers.upgrade !== undefined) {
-        delete request.headers.upgrade;
-        delete request.headers.connection;
-      }
-      proxy.web(request, answer, { target: url });
+      without(headers, 'upgrade', 'http2-settings', ...hopByHop);
+      // The proxy sends some chunked bodies without their frame: nothing may come behind those on their connection.
+      const shared = headers['transfer-encoding'] === undefined;
+      proxy.web(request, answer, { target: url, ...(shared && { agent }) });
     }
   });
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
@@ -107,6 +128,10 @@ function createFrontServer(o: FrontOptions): Server {
   server.requestTimeout = 0;
   server.timeout = 0;
   return server;
+}
+
+function without(headers: IncomingHttpHeaders, ...names: readonly string[]): void {
+  for (const name of names) delete headers[name];
 }
 
 interface Target {
