@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { PushfleetError } from '@pushfleet/core';
 import type { TimerWheel } from '@pushfleet/runtime';
 import type { RawData, WebSocket } from 'ws';
@@ -16,23 +17,32 @@ export interface LinkOptions {
   readonly wheel: Pick<TimerWheel, 'after'>;
 }
 
-/** Frames that wait for those before them; with more, nothing is read from the socket. */
+/** Frames that wait for those before them; with as many, nothing is read from the socket. */
 const mostWaiting = 16;
 /** How long a client may take to begin, in milliseconds. */
 const beginMs = 10_000;
 
-/** A WebSocket and what its client says on it, one frame after the other. */
+/**
+ * A WebSocket and what its client says on it, one frame after the other. While the socket takes no bytes nothing is
+ * read and nothing is answered: a client that reads no answers gets to ask for no more, falls silent by that, and is cut
+ * as one that is silent.
+ */
 export class Link {
   readonly #socket: WebSocket;
+  /** What is below it. */
+  readonly #tcp: Pick<Socket, 'writableNeedDrain'>;
   readonly #o: LinkOptions;
   readonly #frames: string[] = [];
   readonly #sessions = new Set<Session>();
   readonly #caller: Caller;
   #busy = false;
+  /** Goes on with what waits for the socket to take bytes. */
+  #roomy: () => void = () => {};
   #cancelTimer: () => void;
 
-  constructor(socket: WebSocket, options: LinkOptions) {
+  constructor(socket: WebSocket, tcp: Pick<Socket, 'on' | 'writableNeedDrain'>, options: LinkOptions) {
     this.#socket = socket;
+    this.#tcp = tcp;
     this.#o = options;
     const way: Way = {
       push: (texts) => this.#send(texts),
@@ -51,6 +61,12 @@ export class Link {
     };
     this.#cancelTimer = options.wheel.after(beginMs, () => this.cut());
     socket.on('message', (data, isBinary) => this.#onMessage(data, isBinary));
+    // `ws` has answered it.
+    socket.on('ping', () => this.#balance());
+    tcp.on('drain', () => {
+      this.#balance();
+      this.#roomy();
+    });
     // A reset, a frame too long or not UTF-8: `ws` answers with the close code of RFC 6455, and `close` follows.
     socket.on('error', () => {});
     socket.once('close', () => this.#closed(way));
@@ -68,6 +84,7 @@ export class Link {
   #closed(way: Way): void {
     this.#cancelTimer();
     this.#frames.length = 0;
+    this.#roomy();
     for (const session of this.#sessions) session.gone(way);
     this.#sessions.clear();
   }
@@ -80,17 +97,37 @@ export class Link {
       return;
     }
     this.#frames.push(data.toString());
-    if (this.#frames.length >= mostWaiting) this.#socket.pause();
+    this.#balance();
     if (!this.#busy) void this.#work();
+  }
+
+  get #full(): boolean {
+    return this.#tcp.writableNeedDrain;
+  }
+
+  /** Reads as long as there is room for what is asked, and for what is answered. */
+  #balance(): void {
+    if (this.#full || this.#frames.length >= mostWaiting) this.#socket.pause();
+    else if (this.#frames.length < mostWaiting / 2) this.#socket.resume();
   }
 
   async #work(): Promise<void> {
     this.#busy = true;
-    for (let text = this.#frames.shift(); text !== undefined; text = this.#frames.shift()) {
-      if (this.#frames.length < mostWaiting / 2) this.#socket.resume();
+    for (;;) {
+      if (this.#full) await this.#room();
+      const text = this.#frames.shift();
+      if (text === undefined) break;
+      this.#balance();
       await this.#frame(text);
     }
     this.#busy = false;
+  }
+
+  /** Until the socket takes bytes again, or is closed. */
+  #room(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#roomy = resolve;
+    });
   }
 
   async #frame(text: string): Promise<void> {
@@ -107,6 +144,8 @@ export class Link {
   }
 
   #send(texts: readonly string[]): void {
-    if (this.#socket.readyState === this.#socket.OPEN) this.#socket.send(`[${texts.join(',')}]`);
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    this.#socket.send(`[${texts.join(',')}]`);
+    this.#balance();
   }
 }

@@ -68,7 +68,7 @@ export class Sockets {
       const who = await identify(credentials, request.headers, ticket);
       if (who.setCookie !== undefined) this.#cookies.set(request, who.setCookie);
       socket.off('error', ignore);
-      this.#server.handleUpgrade(request, socket, head, (webSocket) => this.#link(webSocket, who));
+      this.#server.handleUpgrade(request, socket, head, (webSocket) => this.#link(webSocket, socket, who));
     } catch (thrown) {
       this.#o.ground.refused(thrown);
       new Visit(request, cors.headers(request.headers)).refuse(thrown, '/bayeux');
@@ -82,8 +82,8 @@ export class Sockets {
     throw new PushfleetError('too_many_connections', 'This instance holds its most WebSockets.');
   }
 
-  #link(webSocket: WebSocket, who: Awaited<ReturnType<typeof identify>>): void {
-    const link = new Link(webSocket, { ...this.#o, who, wheel: this.#o.ground.wheel });
+  #link(webSocket: WebSocket, socket: Socket, who: Awaited<ReturnType<typeof identify>>): void {
+    const link = new Link(webSocket, socket, { ...this.#o, who, wheel: this.#o.ground.wheel });
     this.#links.add(link);
     webSocket.once('close', () => this.#links.delete(link));
   }
