@@ -50,7 +50,7 @@ export interface Caller {
   readonly separate: boolean;
   /** Whether the client has left. */
   readonly gone: boolean;
-  /** A session sends what it has to this way from now on. */
+  /** A session was made for this caller, or sends what it has to this way from now on. */
   onSession(session: Session): void;
 }
 

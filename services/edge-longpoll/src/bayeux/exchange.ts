@@ -124,6 +124,7 @@ export class Exchange {
       if (grant === undefined) throw caller.stranger;
       const acks = ackOf(message) === true;
       const { clientId, session } = await this.#o.sessions.create(grant, acks);
+      caller.onSession(session);
       const { connection, subject, expiresAt: expires } = { ...session, ...grant };
       return yes(message, {
         ...{ version, minimumVersion: version, supportedConnectionTypes: connectionTypes, clientId },

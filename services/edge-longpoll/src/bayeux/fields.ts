@@ -31,6 +31,19 @@ export const bayeuxFields = {
     min: 1,
     max: limits.batchDrafts,
   }),
+  bayeuxBeginMs: field.duration({
+    env: 'PUSHFLEET_EDGE_LONGPOLL_BAYEUX_BEGIN_SECONDS',
+    doc: 'How long a Bayeux WebSocket may be without a session: until a handshake succeeds, or a connect of a session that there is.',
+    fallback: 10,
+    min: 0.1,
+    max: 60,
+  }),
+  bayeuxStrangers: field.integer({
+    env: 'PUSHFLEET_EDGE_LONGPOLL_BAYEUX_STRANGERS',
+    doc: 'Most Bayeux WebSockets at once that have no session yet and whose request brought no token.',
+    fallback: 2_000,
+    min: 1,
+  }),
   bayeuxHosts: field.list({
     env: 'PUSHFLEET_EDGE_LONGPOLL_BAYEUX_HOSTS',
     doc: 'Hosts that Bayeux clients may connect to instead, told by the advice "hosts"; comma-separated.',

@@ -20,7 +20,7 @@ class Below extends EventEmitter {
 }
 
 /** A link and its client; each frame is answered by so many bytes. */
-async function linked(t: TestContext, o: { bytes: number; silenceMs?: number; below?: Below }) {
+async function linked(t: TestContext, o: { bytes: number; beginMs?: number; below?: Below }) {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const sockets = new WebSocketServer({ noServer: true });
@@ -38,7 +38,8 @@ async function linked(t: TestContext, o: { bytes: number; silenceMs?: number; be
     server.on('upgrade', (request, socket: Socket, head) => {
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
         new Link(webSocket, (o.below as unknown as Socket) ?? socket, {
-          ...{ exchange, messages: 10, silenceMs: o.silenceMs ?? 60_000, wheel },
+          ...{ exchange, messages: 10, silenceMs: 60_000, wheel },
+          ...{ beginMs: o.beginMs ?? 60_000, onKnown: () => {} },
           who: { visitor: undefined, stranger },
         });
         resolve(webSocket);
@@ -65,7 +66,7 @@ const bytes = 64 * 1_024;
 const most = frames / 2;
 
 test('a client that does not read is answered no more than its socket takes, and is cut', async (t) => {
-  const { client, socket, counts } = await linked(t, { bytes, silenceMs: 500 });
+  const { client, socket, counts } = await linked(t, { bytes, beginMs: 500 });
   client.pause();
   for (let n = 0; n < frames; n++) client.send('[{"channel":"/meta/nope"}]');
   await until(() => socket.isPaused, 'nothing is read');

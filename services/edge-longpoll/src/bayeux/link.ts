@@ -12,15 +12,18 @@ import type { Session } from './session.ts';
 export interface LinkOptions {
   readonly exchange: Pick<Exchange, 'answer'>;
   readonly messages: number;
+  /** How long a client may go without a session, in milliseconds, however much it says. */
+  readonly beginMs: number;
+  /** How long one with a session may be silent, in milliseconds. */
   readonly silenceMs: number;
   readonly who: Identity;
   readonly wheel: Pick<TimerWheel, 'after'>;
+  /** It has a session from now on, or none any more; at first none. */
+  onKnown(known: boolean): void;
 }
 
 /** Frames that wait for those before them; with as many, nothing is read from the socket. */
 const mostWaiting = 16;
-/** How long a client may take to begin, in milliseconds. */
-const beginMs = 10_000;
 
 /**
  * A WebSocket and what its client says on it, one frame after the other. While the socket takes no bytes nothing is
@@ -33,12 +36,13 @@ export class Link {
   readonly #tcp: Pick<Socket, 'writableNeedDrain'>;
   readonly #o: LinkOptions;
   readonly #frames: string[] = [];
+  /** Those whose messages go here. */
   readonly #sessions = new Set<Session>();
   readonly #caller: Caller;
   #busy = false;
   /** Goes on with what waits for the socket to take bytes. */
   #roomy: () => void = () => {};
-  #cancelTimer: () => void;
+  #cancelTimer: () => void = () => {};
 
   constructor(socket: WebSocket, tcp: Pick<Socket, 'on' | 'writableNeedDrain'>, options: LinkOptions) {
     this.#socket = socket;
@@ -57,9 +61,10 @@ export class Link {
       },
       onSession: (session) => {
         this.#sessions.add(session);
+        if (this.#sessions.size === 1) this.#turn(true);
       },
     };
-    this.#cancelTimer = options.wheel.after(beginMs, () => this.cut());
+    this.#arm(options.beginMs);
     socket.on('message', (data, isBinary) => this.#onMessage(data, isBinary));
     // `ws` has answered it.
     socket.on('ping', () => this.#balance());
@@ -89,9 +94,19 @@ export class Link {
     this.#sessions.clear();
   }
 
-  #onMessage(data: RawData, isBinary: boolean): void {
+  /** Its client is a stranger, or no longer one. */
+  #turn(known: boolean): void {
+    this.#arm(known ? this.#o.silenceMs : this.#o.beginMs);
+    this.#o.onKnown(known);
+  }
+
+  #arm(ms: number): void {
     this.#cancelTimer();
-    this.#cancelTimer = this.#o.wheel.after(this.#o.silenceMs, () => this.cut());
+    this.#cancelTimer = this.#o.wheel.after(ms, () => this.cut());
+  }
+
+  #onMessage(data: RawData, isBinary: boolean): void {
+    if (this.#sessions.size > 0) this.#arm(this.#o.silenceMs);
     if (isBinary) {
       this.#socket.close(1003, 'Bayeux messages are text.');
       return;
@@ -140,7 +155,16 @@ export class Link {
     } catch (thrown) {
       this.#send([JSON.stringify(no({ channel: errorChannel }, PushfleetError.from(thrown)))]);
     }
-    for (const session of this.#sessions) if (session.ended) this.#sessions.delete(session);
+    this.#forget();
+  }
+
+  /** Sessions that have ended, or whose client connects elsewhere. */
+  #forget(): void {
+    const { size } = this.#sessions;
+    for (const session of this.#sessions) {
+      if (session.ended || session.isElsewhere(this.#caller.way)) this.#sessions.delete(session);
+    }
+    if (size > 0 && this.#sessions.size === 0) this.#turn(false);
   }
 
   #send(texts: readonly string[]): void {

@@ -55,7 +55,11 @@ export function createBayeux(options: BayeuxOptions): Handler {
   const messages = config.bayeuxMessages;
   const http = new Http({ ground: options, exchange, messages });
   const silenceMs = limits.timeoutMs + limits.idleMs;
-  const sockets = new Sockets({ ground: options, exchange, messages, silenceMs });
+  const sockets = new Sockets({
+    ...{ ground: options, exchange, messages, silenceMs },
+    beginMs: config.bayeuxBeginMs,
+    strangers: config.bayeuxStrangers,
+  });
   const description = 'Bayeux sessions of this instance.';
   metrics.gauge('pushfleet_bayeux_sessions', { description }, () => sessions.size);
   metrics.total(

@@ -218,6 +218,11 @@ export class Session implements Connection {
     if (wait === 0 && this.#held === poll) this.#answer([]);
   }
 
+  /** Whether its client was last heard of on another way. */
+  isElsewhere(way: Way): boolean {
+    return this.#way !== undefined && this.#way !== way;
+  }
+
   /** The client of a way has gone. */
   gone(way: Way): void {
     if (this.#way !== way) return;

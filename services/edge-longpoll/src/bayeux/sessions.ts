@@ -96,7 +96,7 @@ export class Sessions {
     try {
       await this.#writer.store(session);
     } catch (error) {
-      this.#drop(session).leave();
+      this.#abandon(session);
       throw error;
     }
     return { clientId, session };
@@ -237,7 +237,7 @@ export class Sessions {
         this.#o.log.debug({ connection: session.connection, from: record.by }, 'a session was taken over');
         return session;
       } catch (thrown) {
-        this.#drop(session).leave();
+        this.#abandon(session);
         const error = PushfleetError.from(thrown);
         if (error.code !== 'conflict') throw error;
         if (round === tries) throw restless();
@@ -262,7 +262,7 @@ export class Sessions {
     await this.#writer.settled(session);
     if (session.ended) return this.#left.get(key);
     this.#o.presence.leaveAll(session, 'lost');
-    return this.#keep(session, this.#drop(session).leave());
+    return this.#keep(session, this.#abandon(session));
   }
 
   #keep({ key }: Session, handover: Handover): Handover {
@@ -273,15 +273,20 @@ export class Sessions {
 
   #drop(session: Session): Session {
     if (this.#here.get(session.key) === session) this.#here.delete(session.key);
-    this.#writer.forget(session);
     return session;
+  }
+
+  /** Lets go of a session without a last word: its record is not this instance's to write. */
+  #abandon(session: Session): Handover {
+    this.#writer.forget(session);
+    return this.#drop(session).leave();
   }
 
   /** Another instance goes on with it. */
   #lose(session: Session): void {
     if (session.ended) return;
     this.#o.presence.leaveAll(session, 'lost');
-    this.#keep(session, this.#drop(session).leave());
+    this.#keep(session, this.#abandon(session));
   }
 
   #over(session: Session, why: CloseCode | undefined): void {

@@ -74,6 +74,61 @@ class Wire {
   }
 }
 
+describe('a WebSocket without a session', () => {
+  const handshake = {
+    ...{ channel: '/meta/handshake', version: '1.0', supportedConnectionTypes: ['websocket'] },
+    ext: { pushfleet: { token: allToken() } },
+  };
+  const nobody = { headers: {} };
+  const begin = { PUSHFLEET_EDGE_LONGPOLL_BAYEUX_BEGIN_SECONDS: '1' };
+
+  test('is cut after a while, whatever it says; one with a session is not', async (t) => {
+    const { url } = await startBayeux(t, { env: begin });
+    const [known, guest] = [await new Wire(t, url, nobody).open(), await new Wire(t, url).open()];
+    assert.equal((await known.ask(handshake)).successful, true);
+    const stranger = await new Wire(t, url, nobody).open();
+    const saying = setInterval(() => {
+      for (const { socket } of [known, guest, stranger]) if (socket.readyState === 1) socket.send('[]');
+    }, 100);
+    t.after(() => clearInterval(saying));
+    assert.deepEqual([await guest.ends(), await stranger.ends()], [1006, 1006]);
+    assert.equal((await known.ask(handshake)).successful, true);
+  });
+
+  test('is one again when its session has ended, or its client is elsewhere', async (t) => {
+    const { url } = await startBayeux(t, { env: begin });
+    const left = await new Wire(t, url).begin();
+    assert.equal((await left.ask({ channel: '/meta/disconnect' })).successful, true);
+    const former = await new Wire(t, url).begin();
+    former.connect();
+    const next = await new Wire(t, url).open();
+    next.clientId = former.clientId;
+    next.connect({ advice: { timeout: 0 } });
+    await until(() => next.received.length > 0, 'it is connected');
+    former.socket.send('[]');
+    assert.deepEqual([await left.ends(), await former.ends()], [1006, 1006]);
+    assert.equal((await next.ask({ channel: '/n', data: 1 })).successful, true);
+  });
+
+  test('finds room up to the limit, and others do beyond it', async (t) => {
+    const env = { PUSHFLEET_EDGE_LONGPOLL_BAYEUX_STRANGERS: '2' };
+    const { url } = await startBayeux(t, { env });
+    const [first] = [await new Wire(t, url, nobody).open(), await new Wire(t, url, nobody).open()];
+    const refused = new Wire(t, url, nobody);
+    assert.equal(await refused.ends(), 1006);
+    await new Wire(t, url).begin();
+    assert.equal((await first.ask(handshake)).successful, true);
+    const next = await new Wire(t, url, nobody).open();
+    next.socket.terminate();
+    const again = async (): Promise<boolean> => {
+      const wire = new Wire(t, url, nobody);
+      await until(() => wire.closed !== undefined || wire.socket.readyState === 1, 'an answer');
+      return wire.socket.readyState === 1;
+    };
+    while (!(await again())) assert.ok(!t.signal.aborted);
+  });
+});
+
 describe('Bayeux on a WebSocket', () => {
   test('gives events at once, without the answer to a connect', async (t) => {
     const { url, publish } = await startBayeux(t);

@@ -15,6 +15,10 @@ export interface SocketsOptions {
   readonly messages: number;
   /** How long a client may be silent, in milliseconds. */
   readonly silenceMs: number;
+  /** How long one without a session may stay, in milliseconds. */
+  readonly beginMs: number;
+  /** Most that have no session and brought no token. */
+  readonly strangers: number;
 }
 
 const subprotocol = 'bayeux';
@@ -24,6 +28,7 @@ export class Sockets {
   readonly #o: SocketsOptions;
   readonly #server: WebSocketServer;
   readonly #links = new Set<Link>();
+  readonly #strangers = new Set<WebSocket>();
   readonly #cookies = new WeakMap<IncomingMessage, string>();
 
   constructor(options: SocketsOptions) {
@@ -66,6 +71,7 @@ export class Sockets {
       this.#requireRoom();
       const ticket = firstOf([parseForm(splitTarget(request.url as string).query)], 'ticket');
       const who = await identify(credentials, request.headers, ticket);
+      if (who.visitor === undefined) this.#requireRoomForStrangers();
       if (who.setCookie !== undefined) this.#cookies.set(request, who.setCookie);
       socket.off('error', ignore);
       this.#server.handleUpgrade(request, socket, head, (webSocket) => this.#link(webSocket, socket, who));
@@ -82,10 +88,29 @@ export class Sockets {
     throw new PushfleetError('too_many_connections', 'This instance holds its most WebSockets.');
   }
 
+  #requireRoomForStrangers(): void {
+    if (this.#strangers.size < this.#o.strangers) return;
+    throw new PushfleetError(
+      'too_many_connections',
+      'This instance holds its most WebSockets of clients that have not shaken hands yet; a token in the request avoids it.',
+    );
+  }
+
   #link(webSocket: WebSocket, socket: Socket, who: Awaited<ReturnType<typeof identify>>): void {
-    const link = new Link(webSocket, socket, { ...this.#o, who, wheel: this.#o.ground.wheel });
+    const isStranger = who.visitor === undefined;
+    const link = new Link(webSocket, socket, {
+      ...{ ...this.#o, who, wheel: this.#o.ground.wheel },
+      onKnown: (known) => {
+        if (known) this.#strangers.delete(webSocket);
+        else if (isStranger) this.#strangers.add(webSocket);
+      },
+    });
     this.#links.add(link);
-    webSocket.once('close', () => this.#links.delete(link));
+    if (isStranger) this.#strangers.add(webSocket);
+    webSocket.once('close', () => {
+      this.#links.delete(link);
+      this.#strangers.delete(webSocket);
+    });
   }
 }
 

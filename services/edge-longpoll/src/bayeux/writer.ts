@@ -50,8 +50,10 @@ export class Writer {
     this.#rows.set(session, { revision, written: 0, current: undefined, next: undefined });
   }
 
+  /** It is written here no more; what is under way ends by itself. */
   forget(session: Session): void {
     this.#dirty.delete(session);
+    this.#rows.delete(session);
   }
 
   /** Whether half of its life is over. */
@@ -84,7 +86,7 @@ export class Writer {
     if (row === undefined) return;
     const ttlMs = value.length === 0 ? endMs : this.#o.lifeMs;
     await this.#settle(row);
-    this.#rows.delete(session);
+    this.forget(session);
     await this.#put(session, row, value, ttlMs).catch((error: unknown) => {
       if (PushfleetError.from(error).code !== 'conflict') throw error;
     });
