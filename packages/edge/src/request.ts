@@ -63,11 +63,20 @@ function append(parameters: Map<string, string[]>, name: string, value: string):
 export function parseBody(contentType: string | undefined, body: Buffer): Parameters {
   const type = contentType?.split(';')[0]?.trim().toLowerCase() ?? '';
   if (body.length === 0) return new Map();
-  if (type === 'application/x-www-form-urlencoded') return parseForm(body.toString('utf8'));
+  if (type === 'application/x-www-form-urlencoded') return parseForm(requireForm(body.toString('utf8')));
   if (type === 'application/json') return parseJson(body.toString('utf8'));
   throw new PushfleetError(
     'unsupported_media_type',
     `The body is ${quote(type || 'of no content type')}; send application/json or application/x-www-form-urlencoded.`,
+  );
+}
+
+/** curl says that a body is a form where it is told nothing. */
+function requireForm(text: string): string {
+  if (!/^\s*[{[]/.test(text)) return text;
+  throw new PushfleetError(
+    'request_invalid',
+    'The body looks like JSON and was sent as a form. Send it with "Content-Type: application/json".',
   );
 }
 
@@ -96,6 +105,22 @@ function badJson(): PushfleetError {
   return new PushfleetError(
     'request_invalid',
     'The JSON body must be an object of texts, numbers and lists of them, for example {"topic": ["orders/#"]}.',
+  );
+}
+
+/**
+ * Refuses a parameter that would be passed over, such as a misspelt one. `_` may be there: it keeps caches away.
+ *
+ * @throws PushfleetError `request_invalid`
+ */
+export function requireKnown(sources: readonly Parameters[], known: readonly string[]): void {
+  const names = sources.flatMap((source) => [...source.keys()]);
+  const unknown = names.find((name) => name !== '_' && !known.includes(name));
+  if (unknown === undefined) return;
+  throw new PushfleetError(
+    'request_invalid',
+    `There is no parameter ${quote(unknown)} here; there are ${known.join(', ')}.`,
+    { detail: { parameter: unknown.slice(0, 100) } },
   );
 }
 

@@ -1,6 +1,15 @@
 import type { IncomingMessage } from 'node:http';
 import { type Cursor, limits, type TopicFilter } from '@pushfleet/core';
-import { firstOf, oneOf, type Parameters, parseAfter, parseFilters, valuesOf, yes } from '@pushfleet/edge';
+import {
+  firstOf,
+  oneOf,
+  type Parameters,
+  parseAfter,
+  parseFilters,
+  requireKnown,
+  valuesOf,
+  yes,
+} from '@pushfleet/edge';
 import type { Format } from './codec.ts';
 
 /** What a client asks for. */
@@ -12,6 +21,8 @@ export interface Ask {
   readonly ticket: string | undefined;
 }
 
+const known = ['topic', 'last_event_id', 'lastEventId', 'retained', 'format', 'ticket'];
+
 /**
  * Checks the parameters of one request; those of a body stand behind those of its URL.
  *
@@ -22,6 +33,7 @@ export function parseAsk(
   sources: readonly Parameters[],
   mostFilters: number = limits.feedFilters,
 ): Ask {
+  requireKnown(sources, known);
   const first = (name: string): string | undefined => firstOf(sources, name);
   return {
     filters: parseFilters(valuesOf(sources, 'topic'), mostFilters),

@@ -5,6 +5,7 @@ import {
   type Parameters,
   parseAfter,
   parseFilters,
+  requireKnown,
   valuesOf,
   yes,
 } from '@pushfleet/edge';
@@ -17,6 +18,7 @@ export interface CometAsk extends Asking {
 
 /** @throws PushfleetError `request_invalid`, `filter_invalid`, `cursor_invalid` or `too_many_filters` */
 export function parseComet(sources: readonly Parameters[], mostFilters: number): CometAsk {
+  requireKnown(sources, ['topic', 'after', 'retained', 'ticket']);
   return {
     filters: parseFilters(valuesOf(sources, 'topic'), mostFilters),
     after: parseAfter([firstOf(sources, 'after')]),

@@ -60,6 +60,8 @@ test('limits of count: at, below and above', () => {
 
 const refused: readonly [string, string, number?][] = [
   ['request_invalid', ''],
+  ['request_invalid', 'topic=t&wiat=100'],
+  ['request_invalid', 'topic=t&last_event_id=x'],
   ['request_invalid', 'topic=t&wait=61', 60],
   ['request_invalid', 'topic=t&wait=-1', 60],
   ['request_invalid', 'topic=t&wait=1.5', 60],

@@ -6,6 +6,7 @@ import {
   type Parameters,
   parseAfter,
   parseFilters,
+  requireKnown,
   valuesOf,
   yes,
 } from '@pushfleet/edge';
@@ -27,6 +28,8 @@ export interface PollAsk extends Asking {
 
 export type PollLimits = Pick<EdgeConfig, 'filters' | 'waitMs' | 'mostWaitMs' | 'batchCount'>;
 
+const known = ['topic', 'after', 'wait', 'count', 'retained', 'ticket'];
+
 /**
  * Checks what one poll asks for; parameters of a body stand behind those of its URL, and headers before both.
  *
@@ -37,6 +40,7 @@ export function parsePoll(
   sources: readonly Parameters[],
   limits: PollLimits,
 ): PollAsk {
+  requireKnown(sources, known);
   const after = cursorOfTags(headers['if-none-match']) ?? parseAfter([firstOf(sources, 'after')]);
   const retained = yes('retained', firstOf(sources, 'retained'));
   return {
