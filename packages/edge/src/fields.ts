@@ -56,12 +56,20 @@ export interface EdgeFieldsOptions<E extends string> {
   /** Ports of its own, for clients and for operations. */
   readonly port: number;
   readonly opsPort: number;
+  /** What comes of a connection after `…_CONNECTION_AGE_SECONDS`, and of a client that reads too slowly, where it is not that it is asked to come back. */
+  readonly aged?: string;
+  readonly overrun?: string;
 }
 
 /** Addresses and bounds of an edge that clients reach over HTTP/1.1. */
-export function edgeFields<E extends string>({ env, noun, port, opsPort }: EdgeFieldsOptions<E>) {
+export function edgeFields<E extends string>(options: EdgeFieldsOptions<E>) {
+  const { env, noun, port, opsPort } = options;
   const name = <S extends string>(suffix: S): `PUSHFLEET_${E}_${S}` => `PUSHFLEET_${env}_${suffix}`;
   const one = noun.replace(/s$/, '');
+  const {
+    aged = `A ${one} is asked to come back after this time, give or take a tenth, so that load spreads over new instances.`,
+    overrun = 'one more, and it is asked to come back.',
+  } = options;
   return {
     ...pageFields,
     listen: field.address({
@@ -88,7 +96,7 @@ export function edgeFields<E extends string>({ env, noun, port, opsPort }: EdgeF
     }),
     connectionAgeMs: field.duration({
       env: name('CONNECTION_AGE_SECONDS'),
-      doc: `A ${one} is asked to come back after this time, give or take a tenth, so that load spreads over new instances. 0: never.`,
+      doc: `${aged} 0: never.`,
       fallback: 0,
       min: 0,
     }),
@@ -101,7 +109,7 @@ export function edgeFields<E extends string>({ env, noun, port, opsPort }: EdgeF
     }),
     outboxCount: field.integer({
       env: name('OUTBOX_COUNT'),
-      doc: 'Most publications held back for a client that reads slowly; one more, and it is asked to come back.',
+      doc: `Most publications held back for a client that reads slowly; ${overrun}`,
       fallback: 1_000,
       min: 1,
     }),

@@ -5,7 +5,15 @@ import { bayeuxFields } from './bayeux/fields.ts';
 export const title = 'edge-longpoll';
 
 const own = {
-  ...edgeFields({ env: 'EDGE_LONGPOLL', noun: 'connections', port: 8083, opsPort: 9183 }),
+  ...edgeFields({
+    env: 'EDGE_LONGPOLL',
+    noun: 'connections',
+    port: 8083,
+    opsPort: 9183,
+    aged: 'A Comet response is asked to come back after this time, give or take a tenth, so that load spreads over new instances; a poll that waits longer is answered. Bayeux sessions and their WebSockets do not age.',
+    overrun:
+      'one more, and a Comet response is asked to come back, a poll is answered, and a Bayeux session reads from the log again what did not fit.',
+  }),
   ...bayeuxFields,
   waitMs: field.duration({
     env: 'PUSHFLEET_EDGE_LONGPOLL_WAIT_SECONDS',
@@ -21,13 +29,13 @@ const own = {
   }),
   batchCount: field.integer({
     env: 'PUSHFLEET_EDGE_LONGPOLL_BATCH_COUNT',
-    doc: 'Most publications in the answer to a poll.',
+    doc: 'Most publications in the answer to a poll or to a Bayeux connect; on a Bayeux WebSocket, most that are sent until the next connect proves that they arrived.',
     fallback: 200,
     min: 1,
   }),
   batchBytes: field.bytes({
     env: 'PUSHFLEET_EDGE_LONGPOLL_BATCH_BYTES',
-    doc: 'Most bytes of publications in the answer to a poll, except that one publication always fits.',
+    doc: 'Most bytes of publications in the answer to a poll, except that one publication always fits. Bayeux adds nothing to an answer that has as many, and sends no more on a WebSocket until the next connect.',
     fallback: '256KiB',
     min: 1_024,
   }),
