@@ -76,7 +76,7 @@ describe('a pattern', () => {
     test(`${pattern} is the filter ${filter}`, () => assert.equal(filterOf(pattern), filter));
   }
 
-  for (const pattern of ['', '/', 'a/*', '/a/+', '/#', '/a#']) {
+  for (const pattern of ['', '/', 'a/*', '/a/+', '/#', '/a#', '/a/*/b', '/**/b', '/*/*', '/a/*/**']) {
     test(`${JSON.stringify(pattern)} is none`, () => {
       assert.throws(() => filterOf(pattern), refused('filter_invalid'));
     });

@@ -49,6 +49,10 @@ export function filterOf(pattern: string): TopicFilter {
   const levels = name.split('/');
   const last = levels.pop();
   if (/[+#]/.test(name)) throw notAFilter(pattern, '"+" and "#" are no wildcards of channels');
+  // As a topic it would be waited for in vain.
+  if (levels.some((level) => level === '*' || level === '**')) {
+    throw notAFilter(pattern, '"*" and "**" stand for what a channel ends with');
+  }
   if (last !== '*' && last !== '**') return parseTopicFilter(name);
   if (last === '**' && levels.length === 0) return '#' as TopicFilter;
   return parseTopicFilter([...levels, last === '*' ? '+' : '+/#'].join('/'));
