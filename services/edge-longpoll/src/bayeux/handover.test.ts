@@ -64,7 +64,7 @@ describe('a session that comes to another instance', () => {
   test('answers the connect that waits at the one before', async (t) => {
     const { first, here, there } = await two(t);
     const waiting = here.connect();
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await until(() => first.waiting() === 1, 'a connect waits');
     const [answer] = await there.connect({ advice: { timeout: 0 } });
     assert.equal(answer?.successful, true);
     assert.equal((await waiting)[0]?.successful, true);
@@ -141,7 +141,7 @@ describe('an instance that drains', () => {
     await first.publish('a', '1');
     assert.deepEqual(dataOf(await here.connect()), ['1']);
     const waiting = here.connect({ advice: { timeout: 5_000 } });
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await until(() => first.waiting() === 1, 'a connect waits');
     await first.edge.drain(AbortSignal.timeout(5_000));
     const [answer] = await waiting;
     assert.deepEqual([answer?.successful, answer?.advice?.reconnect], [true, 'retry']);

@@ -18,11 +18,13 @@ export interface BayeuxOptions extends Ground {
   readonly intake: Pick<Intake, 'publish'>;
   readonly presence: Pick<Presence, 'enter' | 'update' | 'leave' | 'list' | 'leaveAll'>;
   readonly quotas: Quotas;
+  /** Unix time in milliseconds. */
+  readonly now?: () => number;
 }
 
 /** A Bayeux 1.0 server: sessions kept in the log's ledger, long-polling, callback-polling and websocket. */
 export function createBayeux(options: BayeuxOptions): Handler {
-  const { config, backbone, registry, metrics, wheel, deliveries, written } = options;
+  const { config, backbone, registry, metrics, wheel, deliveries, written, now = Date.now } = options;
   const limits: SessionLimits = {
     timeoutMs: config.bayeuxTimeoutMs,
     idleMs: config.bayeuxIdleMs,
@@ -39,7 +41,7 @@ export function createBayeux(options: BayeuxOptions): Handler {
   const sessions: Sessions = new Sessions({
     ...options,
     presence,
-    shared: { limits, wheel, deliveries, written },
+    shared: { limits, wheel, now, deliveries, written },
     ledger: backbone.ledger('sessions'),
     revocations: registry.revocations,
   });
@@ -50,6 +52,7 @@ export function createBayeux(options: BayeuxOptions): Handler {
     sessions,
     limits,
     budget,
+    now,
     onRefused: options.refused,
   });
   const messages = config.bayeuxMessages;
@@ -62,6 +65,11 @@ export function createBayeux(options: BayeuxOptions): Handler {
   });
   const description = 'Bayeux sessions of this instance.';
   metrics.gauge('pushfleet_bayeux_sessions', { description }, () => sessions.size);
+  metrics.gauge(
+    'pushfleet_bayeux_waiting',
+    { description: 'Bayeux connects that wait for their answers.' },
+    () => sessions.waiting,
+  );
   metrics.total(
     'pushfleet_bayeux_session_writes',
     { description: 'Records of Bayeux sessions written to the ledger.' },

@@ -13,6 +13,8 @@ export interface PublishingOptions {
   readonly intake: Pick<Intake, 'publish'>;
   /** Of the publications that are not answered yet. */
   readonly budget: Budget;
+  /** Unix time in milliseconds. */
+  readonly now: () => number;
 }
 
 /** How a message that could not be served is answered. */
@@ -81,7 +83,7 @@ export class Publishing {
       if (caller.visitor !== undefined) requireSame(grant, caller.visitor);
       const newest =
         caller.visitor !== undefined && caller.visitor.expiresAt > grant.expiresAt ? caller.visitor : grant;
-      if (Date.now() < newest.expiresAt) return newest;
+      if (this.#o.now() < newest.expiresAt) return newest;
       throw new PushfleetError('token_expired', closeDetail('token_expired'));
     } catch (thrown) {
       return PushfleetError.from(thrown);

@@ -178,13 +178,13 @@ describe('a connect', () => {
   });
 
   test('is answered by the one behind it', async (t) => {
-    const { url, publish } = await startBayeux(t);
+    const { url, publish, waiting } = await startBayeux(t);
     const client = new HandClient(url);
     await client.handshake();
     await client.subscribe('/a');
     await client.connect({ advice: { timeout: 0 } });
     const first = client.connect();
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await until(() => waiting() === 1, 'a connect waits');
     const second = client.connect();
     const [answer] = await first;
     assert.deepEqual([answer?.successful, answer?.advice?.interval], [true, 1_000]);
@@ -236,13 +236,13 @@ describe('a connect', () => {
   });
 
   test('whose client has gone leaves what it was to be given to the next', async (t) => {
-    const { url, publish } = await startBayeux(t);
+    const { url, publish, waiting: waits } = await startBayeux(t);
     const client = new HandClient(url);
     await client.handshake();
     await client.subscribe('/a');
     const leave = new AbortController();
     const waiting = client.connect({}, leave.signal);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await until(() => waits() === 1, 'a connect waits');
     leave.abort();
     await assert.rejects(waiting);
     await publish('a', '1');
@@ -349,24 +349,28 @@ describe('who asks', () => {
   });
 
   test('renews by a request with a newer token', async (t) => {
-    const { url } = await startBayeux(t);
-    const client = new HandClient(url, { authorization: `Bearer ${expiringIn(2_000)}` });
+    let late = 0;
+    const { url } = await startBayeux(t, { now: () => Date.now() + late });
+    const client = new HandClient(url, { authorization: `Bearer ${expiringIn(600_000)}` });
     await client.handshake();
     const renewed = new HandClient(url, { authorization: `Bearer ${allToken()}` });
     renewed.clientId = client.clientId;
     assert.equal((await renewed.subscribe('/a')).successful, true);
-    await new Promise((resolve) => setTimeout(resolve, 2_100));
+    const old = new HandClient(url, {});
+    await old.handshake({ ext: { pushfleet: { token: expiringIn(600_000) } } });
+    late = 601_000;
+    assert.match((await old.subscribe('/b')).error ?? '', /^401:/);
     const bare = new HandClient(url, {});
     bare.clientId = client.clientId;
     assert.equal((await bare.subscribe('/b')).successful, true);
   });
 
   test('hears for good that the token was revoked', async (t) => {
-    const { url, registry, edge } = await startBayeux(t);
+    const { url, registry, edge, waiting: waits } = await startBayeux(t);
     const client = new HandClient(url, {});
     await client.handshake({ ext: { pushfleet: { token: allToken() } } });
     const waiting = client.connect();
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await until(() => waits() === 1, 'a connect waits');
     registry.revoke('ann');
     const [answer] = await waiting;
     assert.match(answer?.error ?? '', /^401:/);

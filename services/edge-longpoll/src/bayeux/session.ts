@@ -27,6 +27,8 @@ export interface SessionLimits {
 export interface SessionShared {
   readonly limits: SessionLimits;
   readonly wheel: Pick<TimerWheel, 'after'>;
+  /** Unix time in milliseconds. */
+  readonly now: () => number;
   readonly deliveries: Pick<Deliveries, 'writing'>;
   /** Counted up by every session. */
   readonly written: { deliveries: number; bytes: number };
@@ -116,9 +118,14 @@ export class Session implements Connection {
     return this.#handover !== undefined;
   }
 
+  /** Whether a connect waits for its answer. */
+  get waits(): boolean {
+    return this.#held !== undefined;
+  }
+
   /** Whether its token counts no more. A new one of the same subject revives it. */
   get expired(): boolean {
-    return Date.now() >= this.grant.expiresAt;
+    return this.#shared.now() >= this.grant.expiresAt;
   }
 
   /** Who resumes from here is given all that has not arrived. Undefined before the first subscription. */
@@ -403,7 +410,8 @@ export class Session implements Connection {
   }
 
   #armExpiry(): void {
-    this.#cancelExpiry = this.#shared.wheel.after(this.grant.expiresAt - Date.now(), () => {
+    const { wheel, now } = this.#shared;
+    this.#cancelExpiry = wheel.after(this.grant.expiresAt - now(), () => {
       this.#refuse(new PushfleetError('token_expired', closeDetail('token_expired')));
     });
   }

@@ -74,6 +74,11 @@ export class Sessions {
     return this.#here.size;
   }
 
+  /** Connects that wait for their answers. */
+  get waiting(): number {
+    return [...this.#here.values()].filter(({ waits }) => waits).length;
+  }
+
   /** Writes to the ledger so far. */
   get writes(): number {
     return this.#writer.writes;

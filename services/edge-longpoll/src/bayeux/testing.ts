@@ -11,7 +11,15 @@ import {
   token,
 } from '@pushfleet/edge/testing';
 import { createIntake } from '@pushfleet/intake';
-import { createFleet, type Fleet, type Quota, readConfig, type TopicPolicy } from '@pushfleet/runtime';
+import {
+  createFleet,
+  type Fleet,
+  type Metrics,
+  type Quota,
+  type Reading,
+  readConfig,
+  type TopicPolicy,
+} from '@pushfleet/runtime';
 import { fields } from '../config.ts';
 import { Edge } from '../edge.ts';
 import { type BayeuxOptions, createBayeux } from './mod.ts';
@@ -22,6 +30,8 @@ export interface TestServer extends TestFooting {
   readonly url: string;
   readonly fleet: Fleet;
   readonly publish: ReturnType<typeof publisherOn>;
+  /** Connects that wait for their answers. */
+  waiting(): number;
   /** As kill -9 is: nothing is written, told or answered. */
   kill(): Promise<void>;
 }
@@ -33,6 +43,7 @@ export interface TestOptions {
   readonly backbone?: MemoryBackbone;
   readonly quota?: Quota;
   readonly presence?: BayeuxOptions['presence'];
+  readonly now?: () => number;
 }
 
 const refuse = async (): Promise<never> => {
@@ -77,10 +88,19 @@ export async function startBayeux(scope: Scope, o: TestOptions = {}): Promise<Te
     terms: () => ({ maxAgeMs: 86_400_000, maxBytes: 1e9, duplicateWindowMs: 120_000 }),
     policies: { of: () => policy, quota: () => quota, limitsStorage: false },
   });
+  const gauges = new Map<string, () => Reading>();
+  const metrics: Metrics = {
+    ...footing.metrics,
+    gauge(name, options, read) {
+      gauges.set(name, read);
+      footing.metrics.gauge(name, options, read);
+    },
+  };
+  const { presence = noPresence, now = Date.now } = o;
   const edge = new Edge({
     ...{ config, ...footing },
     bayeux: (ground) =>
-      createBayeux({ ...ground, ...footing, backbone, fleet, intake, presence: o.presence ?? noPresence }),
+      createBayeux({ ...ground, ...footing, metrics, backbone, fleet, intake, presence, now }),
   });
   await edge.start();
   scope.after(async () => {
@@ -91,6 +111,7 @@ export async function startBayeux(scope: Scope, o: TestOptions = {}): Promise<Te
   return {
     ...{ ...footing, edge, port, fleet, url: `http://127.0.0.1:${port}/bayeux` },
     publish: publisherOn(backbone),
+    waiting: () => gauges.get('pushfleet_bayeux_waiting')?.() as number,
     async kill() {
       backbone.source.close();
       await edge.close();

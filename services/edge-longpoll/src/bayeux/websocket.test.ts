@@ -144,11 +144,15 @@ describe('Bayeux on a WebSocket', () => {
     const { url, publish } = await startBayeux(t, { env });
     const wire = await new Wire(t, url).begin('/n');
     wire.connect();
+    const other = await new Wire(t, url).begin('/n');
+    other.connects = true;
+    other.connect();
     const connected = (): number =>
       wire.received.filter(({ channel, successful }) => channel === '/meta/connect' && successful).length;
     for (let n = 0; n < 100; n++) await publish('n', String(n));
     await until(() => connected() === 1, 'the connect is answered');
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await until(() => dataOf(other.received).length === 100, 'all arrive at another');
+    await wire.ask({ channel: '/service/none' });
     assert.equal(dataOf(wire.received).length, 10);
     for (let n = 1; dataOf(wire.received).length < 100; n++) {
       const before = dataOf(wire.received).length;
