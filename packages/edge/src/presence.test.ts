@@ -140,6 +140,10 @@ describe('presence of an edge', () => {
     await one.leave(alice, topic, client('c1'));
     await one.leave(alice, topic, client('c1'));
     await assert.rejects(one.update(alice, topic, client('c1'), {}), { code: 'not_found' });
+    await assert.rejects(one.update(bob, topic, client('another', 'c2'), {}), (error: Error) => {
+      assert.match(error.message, /"rooms\/basic" as client "another"; .*the same client as in enter/);
+      return true;
+    });
     await until(() => heard(topic).length === 4, 'the changes');
     assert.deepEqual(heard(topic), [
       'entered alice c1',
@@ -202,6 +206,32 @@ describe('presence of an edge', () => {
       alone.enter(alice, room(1), me, {}),
       refused('unavailable', /PUSHFLEET_REGISTRY_URL/),
     );
+  });
+
+  it('gives large members on more pages, and enters while many ask for them', async () => {
+    const one = await edge();
+    const [topic, other] = [room('large'), room('beside')];
+    const state = { state: Buffer.alloc(4_096, 'x'), stateContentType: 'text/plain' };
+    const ids = Array.from({ length: 200 }, (_, n) => `c${String(n).padStart(3, '0')}`);
+    await Promise.all(ids.map((id) => one.enter(alice, topic, client(id), state)));
+    const ask = () => one.list(alice, topic, { limit: 1_000 });
+    const { members, next, total } = await ask();
+    assert.equal(total, 200);
+    assert.ok(members.length >= 1 && members.length < 100 && next !== undefined);
+    assert.deepEqual(
+      (await everybody(one, topic)).map(({ client: id }) => id),
+      ids,
+    );
+    let answered = 0;
+    const asked = Array.from({ length: 140 }, () => ask().finally(() => answered++));
+    const told = Promise.allSettled(asked);
+    await one.enter(bob, other, client('b'), {});
+    await one.list(bob, other, {});
+    assert.ok(answered < asked.length, 'neither waits for the lists of another subject');
+    const refused = (await told).flatMap((answer) =>
+      answer.status === 'rejected' ? [answer.reason.code] : [],
+    );
+    assert.deepEqual(refused, new Array(10).fill('rate_limited'), '2 under way and 128 that wait');
   });
 
   it('keeps the members of a topic within its limit, and takes the others of the same call', async () => {

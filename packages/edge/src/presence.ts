@@ -21,6 +21,7 @@ import {
 import type { presenceFields } from './fields.ts';
 import { PresenceDesk } from './presence-desk.ts';
 import { PresenceLease } from './presence-lease.ts';
+import { PresenceLists } from './presence-lists.ts';
 import { checked, invalid, keyOf, requireTopic } from './presence-rules.ts';
 
 /** By what a member is there. */
@@ -46,7 +47,7 @@ export interface Entry extends Partial<MemberState> {
 export interface MemberPage {
   /** From the page before; absent: from the beginning. */
   readonly after?: string;
-  /** Most members, 1 to 1,000; 100 where it is not said. */
+  /** Most members, 1 to 1,000; 100 where it is not said. A page that would be larger than 256 KiB has fewer. */
   readonly limit?: number;
   /** Only the clients of this subject. */
   readonly subject?: string;
@@ -80,7 +81,7 @@ export interface Presence extends Part {
   update(grant: Grant, topic: Topic, client: PresenceClient, entry: Entry): Promise<Member>;
   /** Leaves a topic; harmless where it is not there. */
   leave(grant: Grant, topic: Topic, client: PresenceClient): Promise<void>;
-  /** Who is on a topic. */
+  /** Who is on a topic. A subject has two lists under way, others wait for their turn; `rate_limited` where 128 wait. */
   list(grant: Grant, topic: Topic, page: MemberPage): Promise<Members>;
   /** The members of a connection that ended leave all their topics. Never rejects, and need not be waited for. */
   leaveAll(connection: string, how: Parting): void;
@@ -118,6 +119,7 @@ class RegistryPresence implements Presence {
   readonly #policies: PresenceOptions['policies'];
   readonly #lease: PresenceLease | undefined;
   readonly #desk: PresenceDesk | undefined;
+  readonly #lists = new PresenceLists();
 
   constructor(
     calls: PresenceCalls | undefined,
@@ -179,7 +181,7 @@ class RegistryPresence implements Presence {
     if (known === undefined) {
       throw new PushfleetError(
         'not_found',
-        `This connection is not present on ${quote(topic)}; enter first.`,
+        `This connection is not present on ${quote(topic)} as client ${quote(client.id)}; enter first, and give the same client as in enter.`,
       );
     }
     return await desk.put(checked({ ...known, ...entry }), client.connection);
@@ -195,7 +197,9 @@ class RegistryPresence implements Presence {
     if (!Number.isInteger(limit) || limit < 1 || limit > pageMost)
       throw invalid(`A page has 1 to ${pageMost} members, not ${limit}.`);
     const question = { namespace: grant.namespace, topic, subject, after, limit };
-    const { members, next, total } = await (this.#calls as PresenceCalls).list(question);
+    const calls = this.#calls as PresenceCalls;
+    const asker = `${grant.namespace} ${grant.subject}`;
+    const { members, next, total } = await this.#lists.run(asker, () => calls.list(question));
     return { members, total, ...(next !== '' && { next }) };
   }
 

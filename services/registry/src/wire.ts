@@ -137,7 +137,7 @@ function wirePresence(
   const { presenceMembers: topic, presenceNamespaceMembers: namespace, presenceWatches: watches } = config;
   return new PresenceRegister({
     ...{ store, ...others },
-    limits: { topic, namespace, watches, waiting: presenceLimits.waiting },
+    limits: { topic, namespace, watches, waiting: presenceLimits.waiting, lists: presenceLimits.lists },
     expiryMs: config.presenceExpiryMs,
   });
 }

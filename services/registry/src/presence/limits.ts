@@ -7,6 +7,10 @@ export const presenceLimits = {
   /** Members of a page where the caller does not say, and at most. */
   page: 100,
   pageMost: 1_000,
+  /** Bytes of a page's records as Redis keeps them: it ends before the member that goes beyond, behind the first. */
+  pageBytes: 262_144,
+  /** Lists of one instance under way. */
+  lists: 64,
   /** Longest topic in bytes: its changes are published on a topic of their own below `$presence/`. */
   topicBytes: limits.topicBytes - presencePrefix.length,
   /** Longest subject, in bytes of UTF-8. */

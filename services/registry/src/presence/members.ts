@@ -3,6 +3,7 @@ import type { Store } from '../redis.ts';
 import type { MemberEntry, MemberKey } from './check-entry.ts';
 import { metaOf, prefixOf } from './keys.ts';
 import { type Ending, type Leases, lapsed } from './leases.ts';
+import { presenceLimits } from './limits.ts';
 import { encodeBody, readMember, refOf, refOfToken, subjectRefs, tokenOf } from './record.ts';
 import { leaveScript, listScript, putScript, releaseScript, tendScript, topicsScript } from './scripts.ts';
 
@@ -27,6 +28,7 @@ export interface ListQuestion {
   readonly subject: string;
   /** From the page before; empty: from the beginning. */
   readonly after: string;
+  /** Most members; a page has fewer where they are large. */
   readonly limit: number;
 }
 
@@ -151,17 +153,14 @@ export class Members {
     const first = subject === '' ? '-' : `[${subjectRefs(subject)}\0`;
     const high = subject === '' ? '+' : `(${subjectRefs(subject)}\u0001`;
     const low = last === undefined ? first : `(${last}\u0001`;
-    const args = [prefixOf(namespace), topic, low, high, limit + 1];
-    const [total, ...found] = (await this.#store.run(listScript, metaOf(namespace), ...args)) as [
-      number,
-      ...string[],
-    ];
+    const args = [prefixOf(namespace), topic, low, high, limit, presenceLimits.pageBytes];
+    const reply = await this.#store.run(listScript, metaOf(namespace), ...args);
+    const [total, more, ...found] = reply as [number, number, ...string[]];
     const members: Member[] = [];
-    for (let i = 0; i < found.length && members.length < limit; i += 2) {
+    for (let i = 0; i < found.length; i += 2) {
       members.push(readMember(found[i] as string, found[i + 1] === '' ? null : (found[i + 1] as string)));
     }
-    const more = found.length / 2 > limit;
-    return { members, next: more ? tokenOf(members.at(-1) as Member) : '', total };
+    return { members, next: more === 1 ? tokenOf(members.at(-1) as Member) : '', total };
   }
 
   /** The topics that have members, in the order of their bytes, from behind `after`; the last revision, and how many members there are. */

@@ -1,4 +1,4 @@
-import type { Backbone, Member, Namespace } from '@pushfleet/core';
+import { type Backbone, type Member, type Namespace, PushfleetError } from '@pushfleet/core';
 import type { Log, Part, Policies } from '@pushfleet/runtime';
 import type { Store } from '../redis.ts';
 import { Announcer } from './announcer.ts';
@@ -16,6 +16,8 @@ export interface PresenceOptions {
   readonly limits: MemberLimits & {
     /** Most watches of this instance. */
     readonly watches: number;
+    /** Most lists of this instance under way. */
+    readonly lists: number;
   };
   /** The members of an instance that died are gone after this time, in milliseconds. */
   readonly expiryMs: number;
@@ -32,10 +34,13 @@ export class PresenceRegister implements Part {
   readonly watching: Watching;
   readonly #leases: Leases;
   readonly #members: Members;
+  readonly #mostLists: number;
+  #lists = 0;
 
   constructor({ store, backbone, policies, limits, expiryMs, log }: PresenceOptions) {
     this.#leases = new Leases(store);
     this.#members = new Members(store, this.#leases, limits);
+    this.#mostLists = limits.lists;
     this.announcer = new Announcer({ store, backbone, policies, log });
     this.caretaker = new Caretaker({
       ...{ leases: this.#leases, members: this.#members, expiryMs, log },
@@ -90,9 +95,29 @@ export class PresenceRegister implements Part {
     );
   }
 
-  /** @throws PushfleetError `request_invalid` for `after`, `unavailable` without Redis */
-  list(question: ListQuestion): Promise<MemberList> {
-    return this.#members.list(question);
+  /**
+   * A page, which ends early where its members are large.
+   *
+   * @throws PushfleetError `rate_limited` where this instance has its most lists under way, `request_invalid` for `after`,
+   *   `unavailable` without Redis
+   */
+  async list(question: ListQuestion): Promise<MemberList> {
+    if (this.#lists >= this.#mostLists) throw this.#tooManyLists();
+    this.#lists++;
+    try {
+      return await this.#members.list(question);
+    } finally {
+      this.#lists--;
+    }
+  }
+
+  #tooManyLists(): PushfleetError {
+    const limit = this.#mostLists;
+    return new PushfleetError(
+      'rate_limited',
+      `This instance answers its most, ${limit} lists of presence at a time; try again shortly.`,
+      { detail: { limit }, retryAfterMs: 1_000 },
+    );
   }
 
   /** @throws PushfleetError `unavailable` without Redis */

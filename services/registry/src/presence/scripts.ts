@@ -187,17 +187,31 @@ if redis.call('EXISTS', prefix .. 'h:' .. lease) == 0 then redis.call('SREM', pr
 finish()
 return #places`);
 
-/** `prefix, topic, low, high, most`: how many members the topic has, then of each of a page the record and when it leaves by itself. */
+/**
+ * `prefix, topic, low, high, most, most bytes`: how many members the topic has, 1 where there are more behind this page, then of
+ * each of the page the record and when it leaves by itself. The first is there however large it is. Read a few at a time, so that
+ * no more than the page is ever copied.
+ */
 export const listScript = new Script(`
-local prefix, topic = ARGV[1], ARGV[2]
-local key = prefix .. 't:' .. topic
-local answer = { redis.call('ZCARD', key) }
-for _, text in ipairs(redis.call('ZRANGEBYLEX', key, ARGV[3], ARGV[4], 'LIMIT', 0, ARGV[5])) do
-  local ref = string.match(text, '^(%Z*%z%Z*)%z')
-  answer[#answer + 1] = text
-  answer[#answer + 1] = redis.call('ZSCORE', prefix .. 'ttl', topic .. '\\0' .. ref) or ''
-end
-return answer`);
+local prefix, topic, low, most, room = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[6])
+local key, count, step = prefix .. 't:' .. topic, 0, math.min(32, most + 1)
+local answer = { redis.call('ZCARD', key), 0 }
+while true do
+  local found = redis.call('ZRANGEBYLEX', key, low, ARGV[4], 'LIMIT', 0, step)
+  for _, text in ipairs(found) do
+    room = room - #text
+    if count == most or (count > 0 and room < 0) then
+      answer[2] = 1
+      return answer
+    end
+    local ref = string.match(text, '^(%Z*%z%Z*)%z')
+    count = count + 1
+    answer[#answer + 1] = text
+    answer[#answer + 1] = redis.call('ZSCORE', prefix .. 'ttl', topic .. '\\0' .. ref) or ''
+  end
+  if #found < step then return answer end
+  low = '(' .. found[step]
+end`);
 
 /** `prefix, low, most`: the last revision, how many members there are, and a page of the topics that have some. */
 export const topicsScript = new Script(`

@@ -54,8 +54,8 @@ export interface Held {
   release(): void;
 }
 
-const plenty: MemberLimits & { readonly watches: number } = {
-  ...{ topic: 100_000, namespace: 100_000, waiting: 100_000, watches: 10 },
+const plenty: MemberLimits & { readonly watches: number; readonly lists: number } = {
+  ...{ topic: 100_000, namespace: 100_000, waiting: 100_000, watches: 10, lists: 64 },
 };
 
 /** A register as one instance has it. */

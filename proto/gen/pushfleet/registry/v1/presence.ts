@@ -216,7 +216,7 @@ export interface ListPresenceRequest {
   topic: string;
   /** Only the clients of this `sub`; empty: everybody. */
   subject: string;
-  /** Most members in the answer; 0: 100; at most 1,000. */
+  /** Most members in the answer; 0: 100; at most 1,000. Fewer, but one at least, where they are more than 256 KiB as they are stored. */
   pageSize: number;
   /** From the answer before; empty: from the beginning. */
   pageToken: string;

@@ -15,12 +15,16 @@ export const presencePaths: Schema = {
         { ...inQuery('topic', 'A topic; not a filter.', { type: 'string', minLength: 1 }), required: true },
         inQuery('subject', 'Only the clients of this subject.', { type: 'string' }),
         inQuery('after', 'The "next" of the page before.', { type: 'string' }),
-        inQuery('limit', 'Most members of the page.', {
-          type: 'integer',
-          minimum: 1,
-          maximum: pageMost,
-          default: pageDefault,
-        }),
+        inQuery(
+          'limit',
+          'Most members of the page; it has fewer where it would be larger than about 256 KiB.',
+          {
+            type: 'integer',
+            minimum: 1,
+            maximum: pageMost,
+            default: pageDefault,
+          },
+        ),
       ],
       answers: {
         200: {
