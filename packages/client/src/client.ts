@@ -152,15 +152,13 @@ export class Client implements Fleet {
     const { request } = this.#lines;
     if (request !== undefined) return request;
     return new Promise((resolve, reject) => {
-      const settle = (request: Request) => {
+      const settle = (request?: Request) => {
         cancel();
         this.#sockets.delete(settle);
-        resolve(request);
+        if (request) resolve(request);
+        else reject(noSocket());
       };
-      const cancel = this.#o.clock.after(socketMs, () => {
-        this.#sockets.delete(settle);
-        reject(noSocket());
-      });
+      const cancel = this.#o.clock.after(socketMs, settle);
       this.#sockets.add(settle);
     });
   }

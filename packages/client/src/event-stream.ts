@@ -36,12 +36,12 @@ export class EventStreamParser {
       if (text.startsWith('\uFEFF')) text = text.slice(1);
     }
     if (this.#returned && text.startsWith('\n')) text = text.slice(1);
-    this.#returned = text === '' ? false : text.endsWith('\r');
+    this.#returned = text.endsWith('\r');
     const lines = text.split(/\r\n|\r|\n/);
     lines[0] = this.#rest + lines[0];
     this.#rest = lines.pop() as string;
     for (const line of lines) this.#line(line);
-    if (this.#rest.length + this.#chars > this.#mostChars) throw new RangeError('An event is too long.');
+    this.#bound(this.#rest.length);
   }
 
   #line(line: string): void {
@@ -49,20 +49,20 @@ export class EventStreamParser {
       this.#dispatch();
       return;
     }
-    const colon = line.indexOf(':');
-    if (colon === 0) return;
-    const name = colon < 0 ? line : line.slice(0, colon);
-    let value = colon < 0 ? '' : line.slice(colon + 1);
-    if (value.startsWith(' ')) value = value.slice(1);
+    const [, name, value] = /^([^:]*):? ?(.*)/s.exec(line) as unknown as [string, string, string];
     if (name === 'data') {
       this.#data.push(value);
       this.#chars += value.length + 1;
-      if (this.#chars > this.#mostChars) throw new RangeError('An event is too long.');
+      this.#bound(0);
     } else if (name === 'event') this.#type = value;
     else if (name === 'id' && !value.includes('\0')) {
       this.#id = value;
       this.#named = true;
     } else if (name === 'retry' && /^\d+$/.test(value)) this.#handler.retry(Number(value));
+  }
+
+  #bound(more: number): void {
+    if (this.#chars + more > this.#mostChars) throw new RangeError('An event is too long.');
   }
 
   #dispatch(): void {

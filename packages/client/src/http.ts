@@ -11,6 +11,9 @@ export interface Http {
 /** The token travels in a header, never in a URL. */
 export const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` });
 
+export const formOf = (filters: readonly string[]): URLSearchParams =>
+  new URLSearchParams(filters.map((filter) => ['topic', filter] as [string, string]));
+
 /**
  * How an answer refuses: in the words of the fleet where it is a problem (RFC 9457), and otherwise as broken, since then
  * somebody on the way answered.

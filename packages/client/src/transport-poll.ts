@@ -1,5 +1,5 @@
 import type { Clock } from './clock.ts';
-import { bearer, brokenBy, type Http, refusalOf } from './http.ts';
+import { bearer, brokenBy, formOf, type Http, refusalOf } from './http.ts';
 import { type CloudEvent, ReceivedMessage } from './message.ts';
 import type { Gap } from './subscription.ts';
 import { type Ask, broken, type End, type Link, type LinkEvents, type Transport } from './transport.ts';
@@ -83,9 +83,7 @@ class PollLink implements Link {
 
   #send(wait: number, retained: boolean): Promise<Response> {
     const { url, fetch } = this.#http;
-    const form = new URLSearchParams(
-      this.#ask.filters.map((filter) => ['topic', filter] as [string, string]),
-    );
+    const form = formOf(this.#ask.filters);
     form.append('wait', String(wait));
     if (retained) form.append('retained', '1');
     if (this.#cursor !== undefined) form.append('after', this.#cursor);

@@ -1,7 +1,7 @@
 import type { Clock } from './clock.ts';
 import { errorOf } from './errors.ts';
 import { EventStreamParser, type StreamHandler } from './event-stream.ts';
-import { bearer, brokenBy, type Http, refusalOf } from './http.ts';
+import { bearer, brokenBy, formOf, type Http, refusalOf } from './http.ts';
 import { type CloudEvent, ReceivedMessage } from './message.ts';
 import { type Ask, broken, type End, type Link, type LinkEvents, type Transport } from './transport.ts';
 
@@ -31,7 +31,7 @@ class SseLink implements Link, StreamHandler {
     this.#clock = clock;
     this.#events = events;
     this.#heardAt = clock.now();
-    this.#read(http, ask).catch((error) => this.#end({ ...brokenBy(error), retryMs: this.#retryMs }));
+    this.#read(http, ask).catch((error) => this.#end(brokenBy(error)));
   }
 
   async #read(http: Http, ask: Ask): Promise<void> {
@@ -50,7 +50,7 @@ class SseLink implements Link, StreamHandler {
       this.#events.alive();
       this.#parser.push(decoder.decode(piece.value, { stream: true }));
     }
-    this.#end({ ...broken('The stream ended without a word.'), retryMs: this.#retryMs });
+    this.#end(broken('The stream ended without a word.'));
   }
 
   #watch(): void {
@@ -74,8 +74,7 @@ class SseLink implements Link, StreamHandler {
     } else if (type === 'pushfleet.open') this.#events.live(id === '' ? undefined : id);
     else if (type === 'pushfleet.gap') this.#events.gap(JSON.parse(data) as { from: string; to: string });
     else if (type === 'pushfleet.close') {
-      const error = errorOf(JSON.parse(data) as Record<string, unknown>);
-      this.#end({ error, broken: false, retryMs: this.#retryMs });
+      this.#end({ error: errorOf(JSON.parse(data) as Record<string, unknown>), broken: false });
     }
   }
 
@@ -100,12 +99,12 @@ class SseLink implements Link, StreamHandler {
   #end(end: End): void {
     if (this.#ended) return;
     this.close();
-    this.#events.end(end);
+    this.#events.end({ retryMs: this.#retryMs, ...end });
   }
 }
 
 function send({ url, fetch }: Http, ask: Ask, signal: AbortSignal): Promise<Response> {
-  const form = new URLSearchParams(ask.filters.map((filter) => ['topic', filter] as [string, string]));
+  const form = formOf(ask.filters);
   form.append('format', 'cloudevents');
   if (ask.retained) form.append('retained', '1');
   const query = form.toString();
