@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import type { PushfleetError } from './errors.ts';
 import type { TransportName } from './fleet.ts';
 import type { Message } from './message.ts';
+import type { PresenceChange } from './presence.ts';
 import { Ground, token, until } from './testing.ts';
 
 const all: readonly TransportName[] = ['websocket', 'sse', 'poll'];
@@ -134,6 +135,8 @@ for (const name of all) {
       const ground = await Ground.start(t);
       const fleet = ground.connect({ ...options, token: token({ pushfleet: { subscribe: ['f/#'] } }) });
       const received: string[] = [];
+      const errors: string[] = [];
+      fleet.on('error', ({ code }) => errors.push(code));
       const [good, bad] = [fleet.subscribe('f/1', {}, (m) => received.push(m.text())), fleet.subscribe('g')];
       await assert.rejects(bad.ready, { code: 'forbidden', retryable: false });
       await good.ready;
@@ -147,6 +150,35 @@ for (const name of all) {
       );
       await ground.publish('f/1', 'x');
       await until(() => received.length === 1, 'the good one');
+      assert.deepEqual(errors, ['forbidden', 'forbidden', 'filter_invalid', 'forbidden'], 'each is told');
+      assert.equal(fleet.state, 'connected');
+    });
+
+    it('watches who is on a topic, and says where it may not', async (t) => {
+      const ground = await Ground.start(t);
+      const granted = { pushfleet: { presence: ['room'] } };
+      const fleet = ground.connect({ ...options, token: token(granted) });
+      const [told, errors]: [string[], string[]] = [[], []];
+      fleet.on('error', ({ code }) => told.push(code));
+      const changes: PresenceChange[] = [];
+      fleet.presence('room').watch(
+        (change) => changes.push(change),
+        ({ code }) => errors.push(code),
+      );
+      fleet.presence('other').watch(
+        () => assert.fail(),
+        ({ code }) => errors.push(code),
+      );
+      await until(() => errors.length === 1 && fleet.state === 'connected', 'the refusal');
+      assert.deepEqual([errors, told], [['forbidden'], ['forbidden']]);
+      const [since, changed] = ['2026-01-02T03:04:05.000Z', '2026-01-02T03:04:06.000Z'];
+      const ann = { kind: 'left', subject: 'ann', client: '1', status: 'offline', since, changed };
+      const contentType = 'application/json';
+      const publish = () => void ground.publish('$presence/room', JSON.stringify(ann), { contentType });
+      const flow = setInterval(publish, 10);
+      await until(() => changes.length > 0, 'the change');
+      clearInterval(flow);
+      assert.deepEqual(changes[0], { ...ann, since: new Date(since), changed: new Date(changed) });
     });
 
     it('ends for good with a token that is refused', async (t) => {
@@ -337,5 +369,7 @@ describe('over WebSocket', () => {
     );
     await room.leave();
     assert.deepEqual(await room.list(), []);
+    await Promise.all([room.enter(), room.leave()]);
+    assert.deepEqual(await room.list(), [], 'who enters and leaves at once is not there');
   });
 });

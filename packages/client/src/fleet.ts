@@ -20,7 +20,10 @@ export interface FleetEvents {
   state: FleetState;
   /** The way in use changed; undefined while there is none. */
   transport: TransportName | undefined;
-  /** Something failed: with `retryable` the client goes on by itself, otherwise this is the end of it. */
+  /**
+   * Something failed: with `retryable` the client goes on by itself; otherwise a subscription or an entering was refused, or,
+   * where the state is `failed`, the whole client.
+   */
   error: PushfleetError;
   /** A gap of a subscription. */
   gap: Gap & { readonly subscription: Subscription };
@@ -58,7 +61,7 @@ export interface Fleet {
   readonly transport: TransportName | undefined;
   /**
    * Subscribes to the topics that match: `+` is any one level, `#` at the end all further ones. Where the fleet refuses it,
-   * the subscription ends with the error.
+   * the subscription ends with the error, and `error` tells it, too.
    *
    * @throws PushfleetError `closed`, or why the client failed
    */

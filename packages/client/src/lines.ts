@@ -226,6 +226,7 @@ export class Lines implements LineOwner {
       line.members.delete(reader);
       reader.fail(error);
     }
+    this.#o.onError(error);
     this.settle();
   }
 
