@@ -14,7 +14,7 @@ async function recordOf(server: TestServer, clientId: string): Promise<SessionRe
 }
 
 /** Two instances of one fleet, a client at each of them with one session, which is the first one's. */
-async function two(t: Parameters<typeof startBayeux>[0], ext: object = {}) {
+async function two(t: Parameters<typeof startBayeux>[0], ext: object = {}, strangers = false) {
   const first = await startBayeux(t, { env: short });
   const second = await startBayeux(t, { env: short, beside: first });
   const here = new HandClient(first.url, {});
@@ -24,6 +24,7 @@ async function two(t: Parameters<typeof startBayeux>[0], ext: object = {}) {
   there.clientId = here.clientId;
   // The ids go on where the other's are.
   for (let n = 0; n < 100; n++) there.nextId();
+  if (strangers) return { first, second, here, there };
   const knows = () => first.fleet.instances().length === 2 && second.fleet.instances().length === 2;
   await until(knows, 'they know each other', 10_000);
   return { first, second, here, there };
@@ -69,6 +70,16 @@ describe('a session that comes to another instance', () => {
     assert.equal(answer?.successful, true);
     assert.equal((await waiting)[0]?.successful, true);
     assert.equal(first.edge.size, 0);
+  });
+
+  test('is given up by an instance that was not heard of yet', async (t) => {
+    const { first, second, here, there } = await two(t, {}, true);
+    Object.assign(second.fleet, { instances: () => [] });
+    const waiting = here.connect();
+    await until(() => first.waiting() === 1, 'a connect waits');
+    assert.equal((await there.subscribe('/b')).successful, true);
+    assert.deepEqual([first.edge.size, second.edge.size], [0, 1]);
+    assert.equal((await waiting)[0]?.successful, true);
   });
 
   test('may be subscribed there, and publishes without being moved', async (t) => {

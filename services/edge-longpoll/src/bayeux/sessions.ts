@@ -23,7 +23,7 @@ export interface SessionsOptions {
   readonly shared: Omit<SessionShared, 'onProgress' | 'onOver'>;
   readonly hubs: Pick<Hubs, 'of'>;
   readonly ledger: Pick<Ledger, 'get' | 'put'>;
-  readonly fleet: Pick<Fleet, 'instance' | 'ask' | 'answer' | 'instances'>;
+  readonly fleet: Pick<Fleet, 'instance' | 'ask' | 'answer'>;
   readonly connections: Connections<Connection>;
   readonly quotas: Pick<Quotas, 'subscribe' | 'unsubscribe'>;
   readonly revocations: Pick<RevocationList, 'revoked'>;
@@ -250,11 +250,15 @@ export class Sessions {
     }
   }
 
-  /** Asks the instance that has it to give it up, unless it is known to have gone. */
+  /**
+   * Asks the instance that has it to give it up, even one that was not heard of: right after a start that says nothing,
+   * and a connect that waits there would keep the client from here. Of one that has gone all others say at once that it
+   * is not them.
+   */
   async #askFor(key: string, { by }: SessionRecord): Promise<Handover | undefined> {
     const { fleet } = this.#o;
     if (by === fleet.instance) return this.#left.get(key);
-    if (!fleet.instances().some(({ instance }) => instance === by)) return undefined;
+    if (by === '') return undefined;
     const answers = await fleet.ask<Handover>(question, { key, by }, yieldMs);
     return answers.find(({ from }) => from.instance === by)?.answer;
   }
