@@ -89,9 +89,11 @@ function acceptOf(headers: IncomingHttpHeaders): string {
 }
 
 function protocolOf(headers: IncomingHttpHeaders, served: readonly string[]): string {
-  const offered = read('Sec-WebSocket-Protocol', () =>
-    subprotocol.parse(headers['sec-websocket-protocol'] ?? served.join(' or ')),
-  );
+  const header = headers['sec-websocket-protocol'];
+  // An answer may name only what was offered (section 4.2.2), and without a name nobody knows what to speak.
+  if (header === undefined)
+    throw new Refusal(`No subprotocol is offered. Offer ${quote(served[0] as string)}.`);
+  const offered = read('Sec-WebSocket-Protocol', () => subprotocol.parse(header));
   for (const protocol of offered) if (served.includes(protocol)) return protocol;
   throw new Refusal(
     `None of the subprotocols offered is served here: ${[...offered].map(quote).join(', ')}. Offer ${quote(served[0] as string)}.`,

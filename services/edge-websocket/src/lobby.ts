@@ -28,7 +28,9 @@ export class Lobby implements Peer {
   readonly #o: LobbyOptions;
   readonly #said: { readonly data: Buffer; readonly binary: boolean }[] = [];
   readonly #cancelTimer: () => void;
+  /** Bytes that came, and of those the messages that are kept, inflated. */
   #bytes = 0;
+  #kept = 0;
   #checking = false;
   #left = false;
 
@@ -42,7 +44,9 @@ export class Lobby implements Peer {
   message(data: Buffer, binary: boolean): void {
     if (this.#left) return;
     if (this.#checking) {
-      this.#said.push({ data: Buffer.from(data), binary });
+      this.#kept += data.length;
+      if (this.#kept > mostBytes) this.#refuse(tooMuch());
+      else this.#said.push({ data: Buffer.from(data), binary });
       return;
     }
     const message = binary ? undefined : readText(data);
@@ -67,16 +71,7 @@ export class Lobby implements Peer {
 
   heard(bytes: number): void {
     this.#bytes += bytes;
-    if (this.#bytes <= mostBytes) return;
-    this.#refuse(
-      new PushfleetError(
-        'payload_too_large',
-        `At most ${mostBytes} bytes come before the answer to "auth".`,
-        {
-          detail: { limit: mostBytes },
-        },
-      ),
-    );
+    if (this.#bytes > mostBytes) this.#refuse(tooMuch());
   }
 
   drained(): void {}
@@ -112,3 +107,7 @@ export class Lobby implements Peer {
 
 const first = 'The first message is {"type":"auth","token":"…"} where the handshake brought no credentials.';
 const late = (ms: number): string => `No token came within ${ms / 1_000} s. ${first}`;
+const tooMuch = (): PushfleetError =>
+  new PushfleetError('payload_too_large', `At most ${mostBytes} bytes come before the answer to "auth".`, {
+    detail: { limit: mostBytes },
+  });
