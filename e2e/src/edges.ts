@@ -9,7 +9,7 @@ import {
   suiteOutboxBytes,
   suitePolicies,
 } from '@pushfleet/contract/edge-suite';
-import { faults } from './faults.ts';
+import { faults, settled } from './faults.ts';
 import { type EdgeService, Fleet, isEdge, token } from './fleet.ts';
 
 /** Two instances of every edge, as the suite of edges wants them. */
@@ -36,16 +36,17 @@ export class EdgeFleet implements FleetUnderTest {
       PUSHFLEET_EDGE_LONGPOLL_RESPONSE_BYTES: '1GiB',
       ...Object.fromEntries(outboxes),
     };
-    return new EdgeFleet(
-      await Fleet.start({
-        natsServers: 3,
-        shards: 2,
-        edges: 2,
-        publishers: 2,
-        protocols: services.filter(isEdge),
-        env,
-      }),
-    );
+    const fleet = await Fleet.start({
+      natsServers: 3,
+      shards: 2,
+      edges: 2,
+      publishers: 2,
+      protocols: services.filter(isEdge),
+      env,
+    });
+    // Each poll resumes: near an election it would be given again what it has, as it should be.
+    await settled(fleet);
+    return new EdgeFleet(fleet);
   }
 
   token({ namespace, subject, lifetime = 3_600, subscribe = ['#'] }: Holder): Promise<string> {

@@ -66,6 +66,29 @@ async function leaderOf(fleet: Fleet): Promise<string> {
   return onLogStream(fleet, async (_request, _stream, leader) => leader);
 }
 
+/** A place in the log goes back by so much where a leader changed within it: what it was given is given again. */
+const mistrustMs = 10_000;
+
+/**
+ * Resolves once every stream has had its leader for so long that a client which resumes is given nothing twice.
+ *
+ * @throws Error where leaders change for a minute
+ */
+export async function settled(fleet: Fleet): Promise<void> {
+  const connection = await connect({ servers: fleet.nats.url });
+  try {
+    const manager = await jetstreamManager(connection);
+    const old = async (): Promise<boolean> => {
+      const streams = await manager.streams.list().next();
+      const since = streams.map(({ cluster }) => Date.parse(cluster?.leader_since ?? ''));
+      return since.every((at) => Date.now() - at > mistrustMs + 1_000);
+    };
+    await until(old, 'leaders that stay', 60_000);
+  } finally {
+    await connection.close();
+  }
+}
+
 async function onLogStream<T>(
   fleet: Fleet,
   use: (request: (subject: string) => Promise<unknown>, stream: string, leader: string) => Promise<T>,
