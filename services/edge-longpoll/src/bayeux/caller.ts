@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { PushfleetError } from '@pushfleet/core';
-import type { Credentials } from '@pushfleet/edge';
-import type { Grant } from '@pushfleet/runtime';
+import { type Credentials, closeDetail } from '@pushfleet/edge';
+import type { Grant, RevocationList } from '@pushfleet/runtime';
 import type { Receipt, Way } from './poll.ts';
 import type { Session } from './session.ts';
 
@@ -36,6 +36,27 @@ export async function identify(
   } catch (thrown) {
     return { visitor: undefined, stranger: PushfleetError.from(thrown) };
   }
+}
+
+/** Whom a request names that stays open: nobody any more once its token has expired or was revoked. */
+export function lasting(
+  { visitor, stranger }: Identity,
+  o: { readonly now: () => number; readonly revocations: Pick<RevocationList, 'revoked'> },
+): Pick<Identity, 'visitor' | 'stranger'> {
+  if (visitor === undefined) return { visitor, stranger };
+  const over = (): 'token_expired' | 'token_revoked' | undefined => {
+    if (o.now() >= visitor.expiresAt) return 'token_expired';
+    return o.revocations.revoked(visitor) ? 'token_revoked' : undefined;
+  };
+  return {
+    get visitor() {
+      return over() === undefined ? visitor : undefined;
+    },
+    get stranger() {
+      const code = over();
+      return code === undefined ? stranger : new PushfleetError(code, closeDetail(code));
+    },
+  };
 }
 
 /** Who sent some messages, and how connects among them are answered. */

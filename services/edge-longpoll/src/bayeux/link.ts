@@ -16,7 +16,7 @@ export interface LinkOptions {
   readonly beginMs: number;
   /** How long one with a session may be silent, in milliseconds. */
   readonly silenceMs: number;
-  readonly who: Identity;
+  readonly who: Pick<Identity, 'visitor' | 'stranger'>;
   readonly wheel: Pick<TimerWheel, 'after'>;
   /** It has a session from now on, or none any more; at first none. */
   onKnown(known: boolean): void;
@@ -53,9 +53,15 @@ export class Link {
       // Behind the answer to the connect that waited.
       close: () => setImmediate(() => this.restart()),
     };
-    const { visitor, stranger } = options.who;
+    const { who } = options;
     this.#caller = {
-      ...{ visitor, stranger, way, receipt: { broken: false }, separate: true },
+      ...{ way, receipt: { broken: false }, separate: true },
+      get visitor() {
+        return who.visitor;
+      },
+      get stranger() {
+        return who.stranger;
+      },
       get gone() {
         return socket.readyState !== socket.OPEN;
       },

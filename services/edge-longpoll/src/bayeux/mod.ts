@@ -59,7 +59,8 @@ export function createBayeux(options: BayeuxOptions): Handler {
   const http = new Http({ ground: options, exchange, messages });
   const silenceMs = limits.timeoutMs + limits.idleMs;
   const sockets = new Sockets({
-    ...{ ground: options, exchange, messages, silenceMs },
+    ...{ ground: options, exchange, messages, silenceMs, now },
+    revocations: registry.revocations,
     beginMs: config.bayeuxBeginMs,
     strangers: config.bayeuxStrangers,
   });

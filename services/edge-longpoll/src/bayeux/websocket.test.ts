@@ -95,6 +95,19 @@ describe('a WebSocket without a session', () => {
     assert.equal((await known.ask(handshake)).successful, true);
   });
 
+  test('may do nothing more once the token of its request was revoked', async (t) => {
+    const { url, registry } = await startBayeux(t);
+    const wire = await new Wire(t, url).open();
+    const published = () => wire.ask({ channel: '/demo', data: 1, clientId: undefined });
+    assert.equal((await published()).successful, true);
+    registry.revoke('ann');
+    const shaken = { ...handshake, ext: undefined };
+    for (const answer of [await published(), await wire.ask(shaken)]) {
+      assert.equal(answer.successful, false);
+      assert.match(String(answer.error), /revoked/);
+    }
+  });
+
   test('is one again when its session has ended, or its client is elsewhere', async (t) => {
     const { url } = await startBayeux(t, { env: begin });
     const left = await new Wire(t, url).begin();

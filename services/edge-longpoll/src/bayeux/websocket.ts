@@ -2,15 +2,19 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { PushfleetError } from '@pushfleet/core';
 import { firstOf, parseForm, splitTarget, Visit } from '@pushfleet/edge';
+import type { RevocationList } from '@pushfleet/runtime';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Ground } from '../handler.ts';
-import { identify } from './caller.ts';
+import { identify, lasting } from './caller.ts';
 import type { Exchange } from './exchange.ts';
 import { Link } from './link.ts';
 
 export interface SocketsOptions {
   readonly ground: Pick<Ground, 'config' | 'credentials' | 'cors' | 'refused' | 'isDraining' | 'wheel'>;
   readonly exchange: Pick<Exchange, 'answer'>;
+  readonly revocations: Pick<RevocationList, 'revoked'>;
+  /** Unix time in milliseconds. */
+  readonly now: () => number;
   /** Most messages of one frame. */
   readonly messages: number;
   /** How long a client may be silent, in milliseconds. */
@@ -99,7 +103,7 @@ export class Sockets {
   #link(webSocket: WebSocket, socket: Socket, who: Awaited<ReturnType<typeof identify>>): void {
     const isStranger = who.visitor === undefined;
     const link = new Link(webSocket, socket, {
-      ...{ ...this.#o, who, wheel: this.#o.ground.wheel },
+      ...{ ...this.#o, who: lasting(who, this.#o), wheel: this.#o.ground.wheel },
       onKnown: (known) => {
         if (known) this.#strangers.delete(webSocket);
         else if (isStranger) this.#strangers.add(webSocket);
