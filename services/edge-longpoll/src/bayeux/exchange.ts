@@ -2,7 +2,7 @@ import { type Cursor, PushfleetError, parseCursor } from '@pushfleet/core';
 import { closeDetail } from '@pushfleet/edge';
 import type { Grant, TokenCheck } from '@pushfleet/runtime';
 import { type Caller, requireSame } from './caller.ts';
-import { kindOf } from './channel.ts';
+import { filterOf, kindOf } from './channel.ts';
 import {
   ackOf,
   idOf,
@@ -18,6 +18,7 @@ import type { Answer, Poll } from './poll.ts';
 import type { Members } from './presence.ts';
 import { Publishing, type PublishingOptions } from './publish.ts';
 import { adviceAfter, no, type Reply, UnknownClient, yes } from './reply.ts';
+import { requireRoom } from './room.ts';
 import { type Session, type SessionLimits, usualAdvice } from './session.ts';
 import type { Sessions } from './sessions.ts';
 
@@ -28,7 +29,7 @@ export interface Exchanged {
   readonly later?: Promise<readonly string[]>;
 }
 
-export interface ExchangeOptions extends PublishingOptions {
+export interface ExchangeOptions extends Omit<PublishingOptions, 'sessions'> {
   readonly sessions: Sessions;
   readonly tokens: TokenCheck;
   readonly presence: Pick<Members, 'ask'>;
@@ -41,11 +42,9 @@ export interface ExchangeOptions extends PublishingOptions {
 /** Answers messages, whichever transport they came by: Bayeux 1.0, "Meta Message Field Definitions". */
 export class Exchange {
   readonly #o: ExchangeOptions;
-  readonly #publishing: Publishing;
 
   constructor(options: ExchangeOptions) {
     this.#o = options;
-    this.#publishing = new Publishing(options);
   }
 
   /** Never rejects: what goes wrong is the answer to the message that it went wrong with. */
@@ -53,10 +52,19 @@ export class Exchange {
     // "A server MUST ignore any other message sent in the same request as a handshake message."
     const handshake = messages.find(({ channel }) => channel === '/meta/handshake');
     if (handshake !== undefined) return { now: [JSON.stringify(await this.#handshake(handshake, caller))] };
+    if (new Set(messages.flatMap(({ clientId }) => clientId ?? [])).size > 1) {
+      const advice = adviceAfter(ofOneClient(), 'retry');
+      const replies = messages.map((message) => ({
+        ...this.#refuse(message, ofOneClient()),
+        ...(message.channel === '/meta/connect' && { advice }),
+      }));
+      return { now: replies.map((reply) => JSON.stringify(reply)) };
+    }
     const connect = messages.find(({ channel }) => channel === '/meta/connect');
+    const publishing = this.#publishing();
     const replies: Reply[] = [];
     for (const group of grouped(messages.filter((message) => message !== connect))) {
-      replies.push(...(await this.#group(group, caller)));
+      replies.push(...(await this.#group(group, caller, publishing)));
     }
     const now = replies.map((reply) => JSON.stringify(reply));
     if (connect === undefined) return { now };
@@ -64,7 +72,17 @@ export class Exchange {
     return caller.separate || messages.length === 1 ? { now, later } : { now: [...now, ...(await later)] };
   }
 
-  #group(group: readonly Message[], caller: Caller): Promise<readonly Reply[]> {
+  /** For one request. */
+  #publishing(): Publishing {
+    const { sessions } = this.#o;
+    const read = new Map<string, Promise<Grant>>();
+    return new Publishing({
+      ...this.#o,
+      sessions: { grantOf: (clientId) => sessions.grantOf(clientId, read) },
+    });
+  }
+
+  #group(group: readonly Message[], caller: Caller, publishing: Publishing): Promise<readonly Reply[]> {
     const [first] = group as [Message];
     switch (first.channel) {
       case '/meta/subscribe':
@@ -78,7 +96,7 @@ export class Exchange {
     }
     const kind = kindOf(first.channel);
     if (kind === 'plain')
-      return this.#publishing.publish(group, caller, (message, thrown) => this.#refuse(message, thrown));
+      return publishing.publish(group, caller, (message, thrown) => this.#refuse(message, thrown));
     if (kind === 'service') return this.#each(group, (message) => this.#service(message, caller));
     return this.#each(group, (message) => {
       throw new PushfleetError('not_found', `There is no ${message.channel}, or not twice in one request.`);
@@ -257,6 +275,7 @@ export class Exchange {
       for (const channel of subscriptionsOf(message, limits.subscriptions)) {
         // "Servers SHOULD NOT record any subscriptions they receive for service channels."
         if (kindOf(channel) === 'service' || session.subscriptions.has(channel)) continue;
+        requireRoom(session, { channel, filter: filterOf(channel), ...options });
         await session.subscribe(channel, options);
         added.push(channel);
       }
@@ -311,6 +330,12 @@ export class Exchange {
     throw new PushfleetError('not_found', 'The service channels are /service/token and /service/presence.');
   }
 }
+
+const ofOneClient = (): PushfleetError =>
+  new PushfleetError(
+    'request_invalid',
+    'The messages of a request are of one client; send a request for each.',
+  );
 
 /** Runs of messages that are answered together. */
 function grouped(messages: readonly Message[]): readonly (readonly Message[])[] {

@@ -3,6 +3,7 @@ import {
   type PresenceStatus,
   PushfleetError,
   presenceStatuses,
+  quote,
   stateOfJson,
   type Topic,
 } from '@pushfleet/core';
@@ -10,7 +11,8 @@ import type { Entry, Parting, Presence, PresenceClient } from '@pushfleet/edge';
 import type { Log } from '@pushfleet/runtime';
 import { topicOf } from './channel.ts';
 import type { Message } from './message.ts';
-import type { PresentOn } from './record.ts';
+import { isOver, type PresentOn } from './record.ts';
+import { holdRoom } from './room.ts';
 import type { Session } from './session.ts';
 
 /** What sessions have to do with presence. */
@@ -52,18 +54,16 @@ export function createMembers({ presence, encode, log, store }: MembersOptions):
     id: client ?? session.connection,
     connection: session.connection,
   });
-  const enter = (session: Session, { topic, client, entry }: PresentOn): Promise<Member> =>
-    presence.enter(session.grant, topic, by(session, client), entryOf(entry));
+  const enter = (session: Session, { topic, client, entry, until }: PresentOn): Promise<Member> => {
+    const rest = until !== undefined && { ttl: Math.max(1, Math.ceil((until - Date.now()) / 1_000)) };
+    return presence.enter(session.grant, topic, by(session, client), entryOf({ ...entry, ...rest }));
+  };
   return {
     async ask(session, message) {
       const ask = readAsk(message);
       const { action, channel, client } = ask;
       const topic = topicOf(channel);
       const { grant } = session;
-      const one: PresentOn = {
-        ...{ topic, entry: kept(ask) },
-        ...(client !== undefined && { client }),
-      };
       const answer = (members: readonly Member[], more: object = {}): string =>
         `{"action":"${action}","channel":${JSON.stringify(channel)},"members":[${members.map(encode).join(',')}]${JSON.stringify(
           more,
@@ -83,9 +83,28 @@ export function createMembers({ presence, encode, log, store }: MembersOptions):
         await store(session);
         return answer([]);
       }
-      const member = await presence[action](grant, topic, by(session, client), entryOf(one.entry));
-      const before = action === 'update' ? session.presences.get(place)?.entry : undefined;
-      session.presences.set(place, { ...one, entry: { ...before, ...one.entry } });
+      prune(session);
+      const before = session.presences.get(place);
+      if (action === 'update' && before === undefined) {
+        throw new PushfleetError('not_found', `The session is not present on ${quote(topic)}; enter first.`);
+      }
+      const said = kept(ask);
+      // An update is a heartbeat, too: the time to live begins anew.
+      const ttl = said.ttl ?? (action === 'update' ? before?.entry.ttl : undefined);
+      const until = ttl !== undefined && ttl > 0 && { until: Date.now() + ttl * 1_000 };
+      const as = (kept: PresentOn['entry'] | undefined): PresentOn => ({
+        ...{ topic, entry: { ...(action === 'update' && kept), ...said }, ...until },
+        ...(client !== undefined && { client }),
+      });
+      const giveBack = holdRoom(session, as(before?.entry), before);
+      let member: Member;
+      try {
+        const entry = entryOf({ ...said, ...(ttl !== undefined && { ttl }) });
+        member = await presence[action](grant, topic, by(session, client), entry);
+        session.presences.set(place, as(session.presences.get(place)?.entry));
+      } finally {
+        giveBack();
+      }
       await store(session);
       return answer([member]);
     },
@@ -93,11 +112,17 @@ export function createMembers({ presence, encode, log, store }: MembersOptions):
       if (session.presences.size > 0) presence.leaveAll(session.connection, how);
     },
     comeBack(session) {
+      prune(session);
       for (const one of session.presences.values()) {
         enter(session, one).catch((err: unknown) => log.warn({ err }, 'a member could not come back'));
       }
     },
   };
+}
+
+/** Whoever has left by itself does not come back with the session. */
+function prune({ presences }: Session): void {
+  for (const [place, one] of presences) if (isOver(one)) presences.delete(place);
 }
 
 const kept = ({ status, state, ttl }: Ask): PresentOn['entry'] => ({

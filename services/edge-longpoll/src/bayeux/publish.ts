@@ -6,10 +6,9 @@ import { type Caller, requireSame } from './caller.ts';
 import { topicOf } from './channel.ts';
 import { dataText, type Message, ownExt, textField } from './message.ts';
 import { type Reply, yes } from './reply.ts';
-import type { Sessions } from './sessions.ts';
 
 export interface PublishingOptions {
-  readonly sessions: Pick<Sessions, 'grantOf'>;
+  readonly sessions: { grantOf(clientId: string): Promise<Grant> };
   readonly intake: Pick<Intake, 'publish'>;
   /** Of the publications that are not answered yet. */
   readonly budget: Budget;

@@ -24,8 +24,14 @@ export interface PresentOn {
   readonly topic: Topic;
   /** What others see as the client; absent: the session's connection. */
   readonly client?: string;
+  /** `ttl` in seconds. */
   readonly entry: { readonly status?: PresenceStatus; readonly state?: unknown; readonly ttl?: number };
+  /** When its time to live is over and it has left by itself, in Unix milliseconds; absent: with its session. */
+  readonly until?: number;
 }
+
+/** Whether a member has left by itself. */
+export const isOver = ({ until }: PresentOn): boolean => until !== undefined && until <= Date.now();
 
 /** What another instance needs to go on with a session. */
 export interface SessionRecord {
@@ -53,14 +59,17 @@ interface Stored extends Omit<SessionRecord, 'grant'> {
   readonly grants: Grants;
 }
 
-export function encodeRecord({ grant, ...rest }: SessionRecord): Uint8Array {
+export function encodeRecord({ grant, presences, ...rest }: SessionRecord): Uint8Array {
   const { subject, namespace, expiresAt, tokenDigest, tokenId, issuedAt } = grant;
   const facts: GrantFacts = {
     ...{ subject, namespace, expiresAt, tokenDigest },
     ...(tokenId !== undefined && { tokenId }),
     ...(issuedAt !== undefined && { issuedAt }),
   };
-  const stored: Stored = { v: 1, ...rest, facts, grants: grant.grants };
+  const stored: Stored = {
+    ...{ v: 1, ...rest, facts, grants: grant.grants },
+    presences: presences.filter((one) => !isOver(one)),
+  };
   return Buffer.from(JSON.stringify(stored));
 }
 

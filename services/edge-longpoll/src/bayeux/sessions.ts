@@ -14,6 +14,7 @@ import {
 } from '@pushfleet/runtime';
 import type { Poll } from './poll.ts';
 import type { Members } from './presence.ts';
+import { Reads, requireShape } from './reads.ts';
 import { decodeRecord, encodeRecord, ended, keyOf, type SessionRecord } from './record.ts';
 import { UnknownClient } from './reply.ts';
 import { type Handover, refusal, Session, type SessionShared, usualAdvice } from './session.ts';
@@ -46,6 +47,7 @@ export class Sessions {
   readonly #shared: SessionShared;
   readonly #here = new Map<string, Session>();
   readonly #writer: Writer;
+  readonly #reads: Reads;
   /** Takeovers under way. */
   readonly #taking = new Map<string, Promise<Session>>();
   readonly #left = new Map<string, Handover>();
@@ -61,6 +63,7 @@ export class Sessions {
       onProgress: (session) => this.#writer.later(session),
       onOver: (session, why) => this.#over(session, why),
     };
+    this.#reads = new Reads(options.ledger);
     const { timeoutMs, idleMs } = options.shared.limits;
     this.#writer = new Writer({
       ...{ ledger: options.ledger, wheel: options.shared.wheel, instance: options.fleet.instance },
@@ -114,6 +117,7 @@ export class Sessions {
    * @throws PushfleetError `UnknownClient`, `token_revoked`, as `create`, or as `Feed.add`
    */
   async find(clientId: string, poll?: Poll): Promise<Session> {
+    requireShape(clientId);
     const key = keyOf(clientId);
     const here = this.#here.get(key);
     if (here !== undefined) return here;
@@ -145,16 +149,26 @@ export class Sessions {
     }
   }
 
-  /** What a client may do, wherever its session is. @throws PushfleetError `UnknownClient` or `unavailable` */
-  async grantOf(clientId: string): Promise<Grant> {
+  /**
+   * What a client may do, wherever its session is.
+   *
+   * @param read what one request has read so far; it reads nothing twice
+   * @throws PushfleetError `UnknownClient` or `unavailable`
+   */
+  async grantOf(clientId: string, read: Map<string, Promise<Grant>>): Promise<Grant> {
+    requireShape(clientId);
     const key = keyOf(clientId);
-    return this.#here.get(key)?.grant ?? (await this.#record(key)).record.grant;
+    const here = this.#here.get(key);
+    if (here !== undefined) return here.grant;
+    const grant = read.get(key) ?? this.#record(key).then(({ record }) => record.grant);
+    read.set(key, grant);
+    return grant;
   }
 
   async #record(key: string): Promise<{ record: SessionRecord; revision: number }> {
-    const found = await this.#o.ledger.get(key);
-    const record = found === undefined ? undefined : decodeRecord(found.value);
-    if (found === undefined || record === undefined) throw new UnknownClient();
+    const found = await this.#reads.get(key);
+    const record = decodeRecord(found.value);
+    if (record === undefined) throw new UnknownClient();
     if (this.#o.revocations.revoked(record.grant)) {
       throw new PushfleetError('token_revoked', closeDetail('token_revoked'));
     }
