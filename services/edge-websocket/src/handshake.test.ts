@@ -36,7 +36,12 @@ suite('what is no handshake is refused', () => {
     ['another version', { 'sec-websocket-version': '8' }, 426, /"8"; this server speaks 13/],
     ['no key', { 'sec-websocket-key': undefined }, 400, /16 bytes/],
     ['a short key', { 'sec-websocket-key': 'c2hvcnQ=' }, 400, /16 bytes/],
-    ['no subprotocol', { 'sec-websocket-protocol': undefined }, 400, /No subprotocol .* Offer "pushfleet.v1"/],
+    [
+      'no subprotocol',
+      { 'sec-websocket-protocol': undefined },
+      400,
+      /No subprotocol .* Offer "pushfleet.v1"/,
+    ],
     [
       'others alone',
       { 'sec-websocket-protocol': 'pushfleet.v2' },

@@ -71,7 +71,7 @@ export class People {
   }
 
   #changed(change: PresenceChange): void {
-    if (change.kind === 'left' || change.kind === 'expired') this.#members.delete(keyOf(change));
+    if (change.status === 'offline') this.#members.delete(keyOf(change));
     else this.#members.set(keyOf(change), change);
     this.#draw();
   }
@@ -100,4 +100,4 @@ export class People {
   }
 }
 
-const keyOf = ({ subject, client }: Member): string => `${subject} ${client}`;
+const keyOf = ({ subject, client }: Pick<Member, 'subject' | 'client'>): string => `${subject} ${client}`;
