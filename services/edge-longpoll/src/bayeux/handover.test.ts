@@ -51,6 +51,21 @@ describe('a session that comes to another instance', () => {
     assert.deepEqual(dataOf(await there.connect()), ['1']);
   });
 
+  test('is let go of by an instance that could not be asked for it', async (t) => {
+    const { first, second, here, there } = await two(t);
+    const { fleet } = second;
+    const ask = fleet.ask.bind(fleet);
+    // As where the answer comes too late.
+    const deaf: typeof ask = (name, ...rest) =>
+      name === 'bayeux' ? Promise.resolve([]) : ask(name, ...rest);
+    Object.assign(fleet, { ask: deaf });
+    await here.connect({ advice: { timeout: 0 } });
+    await there.connect({ advice: { timeout: 0 } });
+    await until(() => first.edge.size === 0, 'the first instance hears of it');
+    await second.publish('a', '1');
+    assert.deepEqual(dataOf(await there.connect()), ['1']);
+  });
+
   test('acknowledges there what it received here', async (t) => {
     const { first, here, there } = await two(t, { ack: true });
     await first.publish('a', '1');

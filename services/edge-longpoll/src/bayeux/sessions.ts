@@ -34,6 +34,8 @@ export interface SessionsOptions {
 
 /** The question that one instance asks the others before it goes on with a session. */
 const question = 'bayeux';
+/** What it tells them once it has it: one that gave no answer in time would go on, too, until it writes the record. */
+const news = 'bayeux-taken';
 /** How long the instance that has a session may take to give it up, in milliseconds. Past it, its record counts. */
 const yieldMs = 500;
 /** How often a session is tried to be taken over while others do the same. */
@@ -71,6 +73,7 @@ export class Sessions {
       onLost: (session) => this.#lose(session),
     });
     options.fleet.answer(question, (asked) => this.#giveUp(asked));
+    options.fleet.answer(news, (told) => this.#hear(told));
   }
 
   get size(): number {
@@ -252,6 +255,7 @@ export class Sessions {
         this.count(session);
         await Promise.all([resuming, this.#writer.store(session, resumed)]);
         this.#left.delete(key);
+        this.#tell(session);
         this.#o.presence.comeBack(session);
         this.#o.log.debug({ connection: session.connection, from: record.by }, 'a session was taken over');
         return session;
@@ -286,6 +290,21 @@ export class Sessions {
     if (session.ended) return this.#left.get(key);
     this.#o.presence.leaveAll(session, 'lost');
     return this.#keep(session, this.#abandon(session));
+  }
+
+  #tell(session: Session): void {
+    const { fleet, log } = this.#o;
+    const told = { key: session.key, by: fleet.instance, revision: this.#writer.revision(session) };
+    // Nobody has anything to say to it.
+    fleet.ask(news, told, 1).catch((error: unknown) => log.debug({ err: error }, 'nobody was told'));
+  }
+
+  /** Another instance has a session: what is here of it at an earlier revision is over. */
+  #hear(told: unknown): undefined {
+    const { key, by, revision } = (told ?? {}) as { key?: unknown; by?: unknown; revision?: unknown };
+    if (typeof key !== 'string' || typeof revision !== 'number' || by === this.#o.fleet.instance) return;
+    const session = this.#here.get(key);
+    if (session !== undefined && this.#writer.revision(session) < revision) this.#lose(session);
   }
 
   #keep({ key }: Session, handover: Handover): Handover {

@@ -56,6 +56,11 @@ export class Writer {
     this.#rows.delete(session);
   }
 
+  /** That of its record as far as it is known here; it rises with every write, whoever writes. */
+  revision(session: Session): number {
+    return this.#rows.get(session)?.revision ?? 0;
+  }
+
   /** Whether half of its life is over. */
   isOld(session: Session): boolean {
     const row = this.#rows.get(session);
@@ -121,7 +126,8 @@ export class Writer {
 
   #failed(session: Session, error: PushfleetError): never {
     if (error.code !== 'conflict') {
-      if (this.#rows.has(session) && !session.ended) this.later(session);
+      // What is too large stays so; it is written with the next change.
+      if (error.code === 'unavailable' && this.#rows.has(session) && !session.ended) this.later(session);
       throw error;
     }
     this.#rows.delete(session);
