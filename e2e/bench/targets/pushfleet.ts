@@ -72,7 +72,7 @@ export async function migrateOnce(nats: NatsCluster): Promise<void> {
     shards: 1,
     replicas: 1,
     maxAgeMs: 3_600_000,
-    maxBytes: 16 * 1024 ** 3,
+    maxBytes: 8 * 1024 ** 3,
     duplicateWindowMs: 120_000,
   });
 }
