@@ -29,11 +29,20 @@ module.exports = {
     only('packages/bus', ['packages/core']),
     only('packages/hub', ['packages/core']),
     only('packages/runtime', ['packages/core']),
+    only('packages/intake', ['packages/core', 'packages/bus', 'packages/runtime']),
+    only('packages/edge', ['packages/core', 'packages/bus', 'packages/hub', 'packages/runtime']),
     only('packages/outbound', ['packages/core', 'packages/runtime']),
     only('packages/delivery', ['packages/core', 'packages/bus', 'packages/runtime']),
     // What services of others install pulls in the public API and nothing else of the fleet.
     only('packages/publisher', []),
-    only('packages/cli', ['packages/core', 'packages/runtime', 'packages/bus']),
+    {
+      name: 'client-runs-in-browsers',
+      comment: 'The client is what front ends install: its own files, no library, nothing of Node.',
+      severity: 'error',
+      from: { path: '^packages/client/', pathNot: tests },
+      to: { pathNot: '^packages/client/' },
+    },
+    only('packages/cli', ['packages/core', 'packages/runtime', 'packages/bus', 'packages/client']),
     only('packages/contract', ['packages/core', 'packages/bus', 'packages/cli']),
     {
       name: 'no-service-imports-another',

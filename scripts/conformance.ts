@@ -6,8 +6,10 @@ import { Fleet, token } from '../e2e/src/fleet.ts';
 import { HookManager, webhookEnv } from '../e2e/src/webhooks.ts';
 import { freePort, until } from '../packages/contract/src/mod.ts';
 import { apiEnv, bringSchemathesis, tryApi } from './conformance/api.ts';
+import { bringAutobahn, echoEnv, tryAutobahn } from './conformance/autobahn.ts';
 import { type Language, languages, Missing } from './conformance/languages.ts';
 import { Running } from './conformance/program.ts';
+import { bringWebsockets, tryWebsockets } from './conformance/websockets.ts';
 import { exportServers } from './servers.ts';
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
@@ -148,28 +150,56 @@ async function tryWebhooks(ready: ReadonlyMap<string, Language>, o: Webhooks): P
 
 /** The API of the registry, asked by a tool that others wrote. */
 async function tryRegistry(registry: string): Promise<void> {
-  try {
-    const command = bringSchemathesis();
+  await ifHere("the registry's API", bringSchemathesis, async (command) => {
     const bearer = await token({ subscribe: ['#'], manage: true });
     await attempt('the registry answers as its OpenAPI document says', async () =>
       tryApi(command, registry, bearer),
     );
+  });
+}
+
+/** The WebSocket edge, by a client of another language and by the suite that WebSocket implementations are tried by. */
+async function tryWebSocket(address: string, bearer: string): Promise<void> {
+  await ifHere("Python's websockets", bringWebsockets, (python) =>
+    attempt("Python's websockets speaks pushfleet.v1 with the edge", async () =>
+      tryWebsockets(python, address, bearer),
+    ),
+  );
+  await ifHere('the Autobahn TestSuite', bringAutobahn, (suite) =>
+    attempt('the WebSocket edge passes the Autobahn TestSuite', async () => {
+      console.log(`  ${await tryAutobahn(suite, address)}`);
+    }),
+  );
+}
+
+/** Skips what cannot be had on this machine, and says so. */
+async function ifHere<T>(what: string, bring: () => T, check: (brought: T) => Promise<void>): Promise<void> {
+  let brought: T;
+  try {
+    brought = bring();
   } catch (error) {
     if (!(error instanceof Missing)) throw error;
     counts.skipped++;
-    console.log(`- the registry's API is SKIPPED: ${error.message}`);
+    console.log(`- ${what} is SKIPPED: ${error.message}`);
+    return;
   }
+  await check(brought);
 }
 
 await exportServers();
 const ready = prepare();
-const fleet = await Fleet.start({ workers: 1, env: { ...webhookEnv, ...apiEnv } });
+const fleet = await Fleet.start({
+  workers: 1,
+  protocols: ['edge-sse', 'edge-websocket'],
+  env: { ...webhookEnv, ...apiEnv, ...echoEnv },
+});
 try {
   const bearer = await token({ publish: ['conformance/#'], subscribe: ['conformance/#'] });
   const env = { PUSHFLEET_GRPC_URL: `http://${fleet.grpc.address}`, PUSHFLEET_TOKEN: bearer };
   await tryAll(ready, env);
   await tryWebhooks(ready, { hooks: new HookManager(fleet, bearer), env });
   await tryRegistry(`http://${fleet.registry.addresses.http}`);
+  await tryWebSocket(fleet.door('edge-websocket').address, bearer);
 } finally {
   await fleet.stop();
 }

@@ -3,9 +3,11 @@
 import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type ErrorCode, meanings } from '../packages/core/src/mod.ts';
+import type { CloseCode } from '../packages/edge/src/close-code.ts';
 import { outboundFields } from '../packages/outbound/src/config.ts';
 import type { Field } from '../packages/runtime/src/field.ts';
 import { sharedFields as runtimeFields } from '../packages/runtime/src/shared-fields.ts';
+import { wsCode } from '../services/edge-websocket/src/close-code.ts';
 import { advice } from './error-advice.ts';
 
 type Fields = Readonly<Record<string, Field<unknown>>>;
@@ -102,8 +104,9 @@ can succeed later without a change.
 ${rows.join('\n')}
 
 ## How a stream ends
-A stream that stood is not refused, it ends: server-sent events with an event \`pushfleet.close\`, a gRPC stream with its
-status and \`pushfleet-code\`. Beside the codes above it may end with
+A stream that stood is not refused, it ends: server-sent events with an event \`pushfleet.close\`, a WebSocket with a
+message \`closing\` and a close code, a gRPC stream with its status and \`pushfleet-code\`. Beside the codes above it may
+end with
 
 | Code | gRPC | Meaning | What to do |
 |---|---|---|---|
@@ -113,8 +116,41 @@ status and \`pushfleet-code\`. Beside the codes above it may end with
 After these two, \`draining\`, \`unavailable\`, \`timeout\`, \`rate_limited\`, \`too_many_connections\`, \`quota_connections\`,
 \`quota_subscriptions\` and \`internal\` a client comes back by itself; after the others it would be refused again.
 \`EventSource\` does as \`retry:\` says.
+
+A WebSocket's close code (RFC 6455 section 7.4) says as much to a client that does not read \`closing\`:
+
+| Close code | \`code\` | Come back |
+|---|---|---|
+${closeCodes()}
+
+1000 is a client's own goodbye. 1005, 1006 and 1015 are never sent: a client makes them up where no close frame came, and
+comes back after one of those.
 `;
 }
+
+/** The close codes of WebSocket connections, with the codes of errors behind each. */
+function closeCodes(): string {
+  const codes = [...Object.keys(meanings), 'slow_consumer', 'connection_age'] as CloseCode[];
+  const said = new Map<number, string[]>();
+  for (const code of codes) said.set(wsCode(code), [...(said.get(wsCode(code)) ?? []), `\`${code}\``]);
+  const rows = Array.from(said, ([closeCode, names]): readonly [number, string, string] => [
+    closeCode,
+    closeCode === 1008 ? 'every other' : names.join(', '),
+    comesBack[closeCode] ?? 'no',
+  ]);
+  const faults = [1002, 1003, 1007].map((closeCode) => [closeCode, '`request_invalid`', 'no'] as const);
+  return [...rows, ...faults]
+    .sort(([a], [b]) => a - b)
+    .map(([closeCode, names, back]) => `| ${closeCode} | ${names} | ${back} |`)
+    .join('\n');
+}
+
+const comesBack: Readonly<Record<number, string>> = {
+  1011: 'as told',
+  1012: 'as told; another instance resumes',
+  1013: 'as told',
+  4401: 'with another token',
+};
 
 function knownVariables(sections: readonly Section[]): string {
   const fields = [...sharedFields, ...sections].flatMap((section) =>

@@ -1,6 +1,6 @@
-// Makes what services install: node scripts/pack.ts <folder> leaves there the tarballs of @pushfleet/publisher and of
-// @pushfleet/proto, which it needs. Node runs TypeScript in a checkout, and not below node_modules: so these hold
-// JavaScript and declarations.
+// Makes what others install: node scripts/pack.ts <folder> leaves there the tarballs of @pushfleet/client, for pages, of
+// @pushfleet/publisher, for services, and of @pushfleet/proto, which the latter needs. Node runs TypeScript in a
+// checkout, and not below node_modules: so these hold JavaScript and declarations.
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,6 +11,7 @@ import { root } from './servers.ts';
 const contents = {
   proto: { sources: ['gen/**/*.ts'], copied: ['pushfleet'] },
   'packages/publisher': { sources: ['src/mod.ts'], copied: ['README.md'] },
+  'packages/client': { sources: ['src/mod.ts'], copied: ['README.md'] },
 } as const;
 
 type Workspace = keyof typeof contents;
@@ -21,9 +22,9 @@ interface Manifest {
 }
 
 /** @returns the tarballs' paths */
-export function pack(into: string): string[] {
+export function pack(into: string, workspaces = Object.keys(contents) as Workspace[]): string[] {
   mkdirSync(into, { recursive: true });
-  return (Object.keys(contents) as Workspace[]).map((workspace) => packOne(workspace, resolve(into)));
+  return workspaces.map((workspace) => packOne(workspace, resolve(into)));
 }
 
 function packOne(workspace: Workspace, into: string): string {

@@ -1,3 +1,4 @@
+import type { ScenarioName } from './plan.ts';
 import {
   over,
   type PublishRow,
@@ -5,6 +6,7 @@ import {
   perSecond,
   type Row,
   ratios,
+  type StalledRow,
   spread,
   type Table,
 } from './results.ts';
@@ -20,37 +22,58 @@ const publishBars: Readonly<Record<string, number>> = {
 };
 
 /** What Pushfleet has to reach, and whether it did: one line each for what was measured. */
-export function bars(tables: readonly Table[]): string[] {
-  return tables.flatMap((table) => {
-    if (table.kind === 'publish') return table.rows.flatMap(publishBar);
-    const { scenario } = table;
-    if (table.kind === 'flow') return flowBar(table);
-    if (table.kind === 'idle') {
-      const kilobytes = median(table.rows, (idle) => idle.perConnection / 1000);
-      return kilobytes === undefined ? [] : [below(20, kilobytes, 'KB an idle connection')];
-    }
-    if (table.kind === 'hooks') return hooksBar(table);
-    if (table.kind === 'hanging') return hangingBar(table);
-    if (table.kind === 'appointments') return table.rows.flatMap((row) => appointmentsBar(table, row));
-    // How fast and how small matching is: no bar was set.
-    if (table.kind === 'matching') return [];
-    const seconds = median(table.rows, (storm) => storm.seconds);
-    return seconds === undefined ? [] : [below(6, seconds, `s: ${scenario.title}`)];
-  });
+export const bars = (tables: readonly Table[]): string[] => tables.flatMap(barsOf);
+
+function barsOf(table: Table): string[] {
+  if (table.kind === 'flow') return flowBars(table);
+  if (table.kind === 'idle') return idleBar(table);
+  if (table.kind === 'stalled') return stalledBar(table);
+  if (table.kind === 'publish') return table.rows.flatMap(publishBar);
+  if (table.kind === 'hooks') return hooksBar(table);
+  if (table.kind === 'hanging') return hangingBar(table);
+  if (table.kind === 'appointments') return table.rows.flatMap((row) => appointmentsBar(table, row));
+  // How fast and how small matching is: no bar was set.
+  if (table.kind === 'matching') return [];
+  const seconds = median(table.rows, (storm) => storm.seconds);
+  return seconds === undefined ? [] : [below(6, seconds, `s: ${table.scenario.title}`)];
 }
 
-function flowBar({ scenario, rows }: Table & { kind: 'flow' }): string[] {
+function idleBar({ scenario, rows }: Table & { kind: 'idle' }): string[] {
+  const kilobytes = median(rows, (idle) => idle.perConnection / 1000);
+  const most = { idle: 20, wsIdle: 12 }[scenario.name];
+  return kilobytes === undefined ? [] : [below(most, kilobytes, `KB a connection: ${scenario.title}`)];
+}
+
+/** Of nchan's deliveries a CPU-second. */
+const wantedOfPeer: Partial<Record<ScenarioName, number>> = {
+  ...{ fanout: 1, saturated: 3 },
+  ...{ wsFanout: 0.95, wsSaturated: 3 },
+};
+
+function flowBars({ scenario, rows }: Table & { kind: 'flow' }): string[] {
   const { name, rate, title } = scenario;
   if (name === 'latency') {
     const p99 = rate === 1000 ? median(rows, (flow) => flow.p99) : undefined;
     return p99 === undefined ? [] : [below(10, p99, `ms from publish to delivery for 99%: ${title}`)];
   }
   const fleet = find(rows, 'pushfleet');
+  if (fleet === undefined) return [];
   const peer = find(rows, 'nchan');
-  const wanted = { fanout: 1, saturated: 3 }[name as string];
-  return fleet === undefined || peer === undefined || wanted === undefined
-    ? []
-    : [ratioBar(title, wanted, fleet, peer)];
+  const wanted = wantedOfPeer[name];
+  return [
+    ...(peer === undefined || wanted === undefined ? [] : [ratioBar(title, wanted, fleet, peer)]),
+    ...(name === 'wsSaturated' ? aheadOfAll(title, fleet, rows) : []),
+  ];
+}
+
+function aheadOfAll(title: string, fleet: Row<FlowResult>, rows: readonly Row<FlowResult>[]): string[] {
+  const others = rows
+    .filter((row) => row !== fleet)
+    .map((row) => ({ name: row.target, times: spread(ratios(fleet, row, perFrontSecond)).median }));
+  const [closest] = others.toSorted((a, b) => a.times - b.times);
+  if (closest === undefined) return [];
+  const text = `${closest.times.toFixed(2)} × the deliveries a CPU-second of the next, ${closest.name}; more than 1 × wanted`;
+  return [verdict(closest.times > 1, `${title}: ${text}`)];
 }
 
 function ratioBar(title: string, wanted: number, fleet: Row<FlowResult>, peer: Row<FlowResult>): string {
@@ -73,6 +96,17 @@ function hangingBar({ scenario, rows: [calm, troubled] }: Table & { kind: 'hangi
   const times = p99(troubled) / p99(calm);
   const text = `the others' p99 is ${times.toFixed(2)} times as long with a fifth that hangs; at most 1.1 wanted`;
   return [verdict(times <= 1.1, `${scenario.title}: ${text}`)];
+}
+
+function stalledBar({ scenario, rows }: Table & { kind: 'stalled' }): string[] {
+  const [calm, troubled] = [false, true].map((stalls) =>
+    rows.find((row) => row.target === 'pushfleet' && row.stalls === stalls),
+  );
+  if (calm === undefined || troubled === undefined) return [];
+  const p99 = (row: StalledRow) => over(row, (result) => result.p99).median;
+  const times = p99(troubled) / p99(calm);
+  const text = `the others' p99 is ${times.toFixed(2)} times as long; less than 1.1 wanted`;
+  return [verdict(times < 1.1, `${scenario.title}: ${text}`)];
 }
 
 function appointmentsBar(

@@ -4,37 +4,14 @@ import type { Sender } from './hooks/sender.ts';
 import { load, machine } from './machine.ts';
 import { help, type Options, readOptions } from './options.ts';
 import { writeChapter } from './page.ts';
-import { chapters, plan } from './plan.ts';
+import { chapters, plan, type ScenarioName } from './plan.ts';
 import { markdown, table } from './report.ts';
 import type { Table } from './results.ts';
 import { type Contenders, running, runScenario } from './run.ts';
 import { checkExact } from './scenarios/exact.ts';
-import { bare } from './targets/bare.ts';
-import { nchan } from './targets/nchan.ts';
-import { findNchan } from './targets/nchan-package.ts';
-import { pushpin } from './targets/pushpin.ts';
-import { findPushpin } from './targets/pushpin-package.ts';
-import type { Target } from './targets/target.ts';
+import { findTargets } from './targets/find.ts';
 
 const say = (line: string) => process.stderr.write(`${line}\n`);
-
-async function chooseTargets(options: Options): Promise<Target[]> {
-  const targets: Target[] = [];
-  if (options.targets.includes('pushfleet')) {
-    const { pushfleet } = await import('./targets/pushfleet.ts');
-    targets.push(await pushfleet(options.nodeOptions));
-  }
-  if (options.targets.includes('nchan')) {
-    const found = findNchan(say);
-    if (found !== undefined) targets.push(nchan(found));
-  }
-  if (options.targets.includes('pushpin')) {
-    const found = findPushpin(say);
-    if (found !== undefined) targets.push(pushpin(found));
-  }
-  if (options.targets.includes('bare')) targets.push(bare);
-  return targets;
-}
 
 async function chooseSenders(options: Options): Promise<Sender[]> {
   const senders: Sender[] = [];
@@ -49,9 +26,8 @@ async function chooseSenders(options: Options): Promise<Sender[]> {
 /** What the scenarios that were asked for need. */
 async function choose(options: Options): Promise<Contenders> {
   const posting = options.only.includes('posts') || options.only.includes('hanging');
-  const serving = options.only.some((name) => !chapters.webhooks?.includes(name));
   return {
-    targets: serving ? await chooseTargets(options) : [],
+    targets: await findTargets(options, say),
     senders: posting ? await chooseSenders(options) : [],
   };
 }
@@ -79,7 +55,7 @@ async function main(): Promise<void> {
   }
   process.stdout.write(`${markdown(tables, facts)}\n`);
   if (!options.write) return;
-  for (const [chapter, scenarios] of Object.entries(chapters)) {
+  for (const [chapter, scenarios] of Object.entries<readonly ScenarioName[]>(chapters)) {
     const measured = tables.filter(({ scenario }) => scenarios.includes(scenario.name));
     if (measured.length > 0) writeChapter(chapter, markdown(measured, facts));
   }

@@ -2,6 +2,9 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { chapters, type ScenarioName, scenarioNames } from './plan.ts';
 
+const targetNames = ['pushfleet', 'nchan', 'pushpin', 'centrifugo', 'socket.io', 'faye', 'bare'] as const;
+export type TargetName = (typeof targetNames)[number];
+
 const chapterHelp = Object.entries(chapters)
   .map(([name, scenarios]) => `${name} (${scenarios.join(',')})`)
   .join(', ');
@@ -10,7 +13,7 @@ export const help = `Usage: npm run bench -- [options]
 
   --quick           few seconds and one repetition of everything: a look, not a figure to quote
   --only a,b        of ${scenarioNames.join(', ')}
-  --targets a,b     of pushfleet, nchan, pushpin, bare
+  --targets a,b     of ${targetNames.join(', ')}
   --write           put the results into docs/performance.md, by whole chapters:
                     ${chapterHelp}
   --profile dir     write V8 CPU profiles of Pushfleet's services into this folder; their figures suffer
@@ -21,12 +24,10 @@ export interface Options {
   readonly write: boolean;
   readonly help: boolean;
   readonly only: readonly ScenarioName[];
-  readonly targets: readonly string[];
+  readonly targets: readonly TargetName[];
   /** NODE_OPTIONS for Pushfleet's services. */
   readonly nodeOptions: string | undefined;
 }
-
-const targetNames = ['pushfleet', 'nchan', 'pushpin', 'bare'] as const;
 
 /** @throws Error saying which option is wrong */
 export function readOptions(args: readonly string[]): Options {
@@ -56,7 +57,7 @@ export function readOptions(args: readonly string[]): Options {
 
 /** Figures that stand beside each other have to come from one run. */
 function checkWhole(only: readonly ScenarioName[], partly: boolean): void {
-  const broken = Object.values(chapters).find(
+  const broken = Object.values<readonly ScenarioName[]>(chapters).find(
     (scenarios) =>
       scenarios.some((name) => only.includes(name)) && !scenarios.every((name) => only.includes(name)),
   );

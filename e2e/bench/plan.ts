@@ -21,11 +21,29 @@ export interface Flow {
 /** A scenario in which nothing flows: what an open connection costs. */
 export interface Idle {
   readonly kind: 'idle';
-  readonly name: 'idle';
+  readonly name: 'idle' | 'wsIdle';
   readonly title: string;
   readonly topics: number;
   readonly clients: number;
   readonly settleSeconds: number;
+  readonly repetitions: number;
+}
+
+/** A scenario in which a few clients stop reading, and one in which all of them read. */
+export interface Stalled {
+  readonly kind: 'stalled';
+  readonly name: 'wsStalled';
+  readonly title: string;
+  readonly clients: number;
+  /** One in so many stops. */
+  readonly stallEvery: number;
+  /** Sent first, one after the other: so much that the kernel's buffers of those that stopped are full. */
+  readonly filling: { readonly messages: number; readonly payloadBytes: number };
+  /** Messages a second, and how long each is. */
+  readonly rate: number;
+  readonly payloadBytes: number;
+  readonly warmUpSeconds: number;
+  readonly seconds: number;
   readonly repetitions: number;
 }
 
@@ -52,7 +70,7 @@ export interface Storm {
   readonly repetitions: number;
 }
 
-export type Scenario = Flow | Idle | Publish | Storm | WebhookScenario;
+export type Scenario = Flow | Idle | Stalled | Publish | Storm | WebhookScenario;
 
 export const scenarioNames = [
   'fanout',
@@ -66,52 +84,76 @@ export const scenarioNames = [
   'hanging',
   'appointments',
   'matching',
+  'wsFanout',
+  'wsSaturated',
+  'wsIdle',
+  'wsStalled',
 ] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
 /** What docs/performance.md shows together, measured in one run. */
-export const chapters: Readonly<Record<string, readonly ScenarioName[]>> = {
+export const chapters = {
   deliveries: ['fanout', 'saturated', 'topics', 'idle'],
   publishing: ['publish', 'latency', 'storm'],
   webhooks: ['posts', 'hanging', 'appointments', 'matching'],
-};
+  websocket: ['wsFanout', 'wsSaturated', 'wsIdle', 'wsStalled'],
+} as const satisfies Readonly<Record<string, readonly ScenarioName[]>>;
 
 /** Everything the benchmark runs, in full or as a quick look. */
 export function plan(quick: boolean): Scenario[] {
   return [
     ...[...flows(quick), idle(quick), publish(quick), ...latencies(quick), storm(quick)],
     ...webhookPlan(quick),
+    ...webSocketPlan(quick),
   ];
 }
 
-function flows(quick: boolean): Flow[] {
-  const seconds = quick ? 3 : 10;
-  const repetitions = quick ? 1 : 5;
-  const warmUpSeconds = quick ? 1 : 2;
-  const one = {
-    ...({ kind: 'flow', topics: 1, clientsPerTopic: 1000 } as const),
-    ...{ warmUpSeconds, seconds, repetitions },
-  };
-  return [
-    {
-      ...one,
-      // The closest of the comparisons, so the most repetitions.
-      repetitions: quick ? 1 : 7,
-      name: 'fanout',
-      title: '1 topic to 1,000 clients, 30 messages a second',
-      rate: 30,
-    },
-    { ...one, name: 'saturated', title: '1 topic to 1,000 clients, saturated' },
-    {
-      ...{ ...one, topics: 2000, clientsPerTopic: 5 },
-      // As long as Pushfleet's interval between audits of the log, so that each repetition pays for one.
-      ...(quick ? {} : { seconds: 20, repetitions: 3 }),
-      name: 'topics',
-      title: '2,000 topics to 5 clients each, 2,000 messages a second',
-      rate: 2000,
-    },
-  ];
-}
+/** The same questions as of streams. */
+const webSocketPlan = (quick: boolean): Scenario[] => [
+  { ...fanout(quick), name: 'wsFanout', title: '1 topic to 1,000 WebSockets, 30 messages a second' },
+  { ...saturated(quick), name: 'wsSaturated', title: '1 topic to 1,000 WebSockets, saturated' },
+  // Memory differs by a few percent between repetitions.
+  {
+    ...idle(quick),
+    repetitions: quick ? 1 : 2,
+    name: 'wsIdle',
+    title: '10,000 idle WebSockets on 1,000 topics',
+  },
+  stalled(quick),
+];
+
+const toOneTopic = (quick: boolean) => ({
+  ...({ kind: 'flow', topics: 1, clientsPerTopic: 1000 } as const),
+  ...{ warmUpSeconds: quick ? 1 : 2, seconds: quick ? 3 : 10, repetitions: quick ? 1 : 5 },
+});
+
+const fanout = (quick: boolean): Flow => ({
+  ...toOneTopic(quick),
+  // The closest of the comparisons, so the most repetitions.
+  repetitions: quick ? 1 : 7,
+  name: 'fanout',
+  title: '1 topic to 1,000 clients, 30 messages a second',
+  rate: 30,
+});
+
+const saturated = (quick: boolean): Flow => ({
+  ...toOneTopic(quick),
+  name: 'saturated',
+  title: '1 topic to 1,000 clients, saturated',
+});
+
+const flows = (quick: boolean): Flow[] => [
+  fanout(quick),
+  saturated(quick),
+  {
+    ...{ ...toOneTopic(quick), topics: 2000, clientsPerTopic: 5 },
+    // As long as Pushfleet's interval between audits of the log, so that each repetition pays for one.
+    ...(quick ? {} : { seconds: 20, repetitions: 3 }),
+    name: 'topics',
+    title: '2,000 topics to 5 clients each, 2,000 messages a second',
+    rate: 2000,
+  },
+];
 
 const idle = (quick: boolean): Idle => ({
   kind: 'idle',
@@ -156,4 +198,19 @@ const storm = (quick: boolean): Storm => ({
   clients: 5000,
   messages: 100,
   repetitions: quick ? 1 : 5,
+});
+
+const stalled = (quick: boolean): Stalled => ({
+  kind: 'stalled',
+  name: 'wsStalled',
+  title: '1 topic to 1,000 WebSockets of which 10 stop reading, 30 messages of 4 KB a second',
+  clients: 1000,
+  stallEvery: 100,
+  // 6 MB: on Linux a connection over loopback holds less than half of that.
+  filling: { messages: 100, payloadBytes: 60_000 },
+  rate: 30,
+  payloadBytes: 4_000,
+  warmUpSeconds: 2,
+  seconds: quick ? 5 : 12,
+  repetitions: quick ? 1 : 4,
 });

@@ -19,6 +19,7 @@ import {
   perSecond,
   publishedPerPathSecond,
   type Row,
+  type StalledRow,
   type Table,
 } from './results.ts';
 import type { FlowResult } from './scenarios/flow.ts';
@@ -81,6 +82,25 @@ const idleColumns: Columns<Row<IdleResult>> = {
     `${Math.round(over(row, (idle) => idle.totalBytes).median / 1e6)} MB`,
   ],
 };
+
+const stalledColumns: Columns<StalledRow> = {
+  head: ['server', 'clients', 'p50 ms of those that read', 'p99 ms', 'p99, ratio of the medians'],
+  cells: (row, calm) => [
+    row.target,
+    row.stalls ? 'some stop' : 'all read',
+    shown(
+      over(row, (result) => result.p50),
+      tenths,
+    ),
+    shown(
+      over(row, (result) => result.p99),
+      tenths,
+    ),
+    calm === undefined ? none : times(over(row, ofP99).median / over(calm, ofP99).median),
+  ],
+};
+
+const ofP99 = (result: { readonly p99: number }) => result.p99;
 
 const microseconds = (of: (result: PublishResult) => number) => (result: PublishResult) =>
   (of(result) / result.acknowledged) * 1e6;
@@ -171,6 +191,13 @@ function body(measured: Table): string {
     return lines(measured.scenario.name === 'latency' ? latencyColumns : flowColumns, measured.rows);
   }
   if (measured.kind === 'idle') return lines(idleColumns, measured.rows);
+  if (measured.kind === 'stalled') {
+    return lines(
+      stalledColumns,
+      measured.rows,
+      (row, of) => of.stalls && !row.stalls && row.target === of.target,
+    );
+  }
   if (measured.kind === 'storm') return lines(stormColumns, measured.rows);
   if (measured.kind !== 'publish') return webhookBody(measured);
   return lines(

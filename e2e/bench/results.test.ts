@@ -15,6 +15,10 @@ const flowTables = plan(true).flatMap((scenario): Table[] =>
   scenario.kind === 'flow' ? [{ kind: 'flow', scenario, rows: [fleet, peer] }] : [],
 );
 
+const planned = <K extends Scenario['kind']>(kind: K) =>
+  plan(true).find((scenario) => scenario.kind === kind) as Extract<Scenario, { kind: K }>;
+const words = (table: Table) => bars([table]).map((line) => line.split(' ')[0]);
+
 test('a spread is the median between the smallest and the largest', () => {
   assert.deepEqual(spread([5, 1, 3]), { median: 3, min: 1, max: 5 });
   assert.deepEqual(spread([4, 1, 3, 2]), { median: 2.5, min: 1, max: 4 });
@@ -26,9 +30,37 @@ test('ratios are taken repetition by repetition', () => {
 
 test('one message a write has to equal the peer, saturated three times it; at 1,000 a second p99 counts', () => {
   assert.deepEqual(
-    bars(flowTables).map((line) => line.split(' ')[0]),
+    bars(flowTables.filter(({ scenario }) => !scenario.name.startsWith('ws'))).map(
+      (line) => line.split(' ')[0],
+    ),
     ['met:', 'MISSED:', 'met:'],
   );
+});
+
+test('WebSockets have to come within a twentieth of the peer, and saturated be three times it and ahead of all', () => {
+  const verdicts = (perSecond: number, name: string, ...others: Row<ReturnType<typeof flow>>[]) => {
+    const table = flowTables.find(({ scenario }) => scenario.name === name) as Table & { kind: 'flow' };
+    const rows = [row('pushfleet', flow(perSecond, 1)), row('nchan', flow(100, 1)), ...others];
+    return words({ ...table, rows });
+  };
+  assert.deepEqual(
+    [95, 94].flatMap((rate) => verdicts(rate, 'wsFanout')),
+    ['met:', 'MISSED:'],
+  );
+  assert.deepEqual(verdicts(301, 'wsSaturated', row('socket.io', flow(300, 1))), ['met:', 'met:']);
+  assert.deepEqual(verdicts(301, 'wsSaturated', row('socket.io', flow(301, 1))), ['met:', 'MISSED:']);
+});
+
+test('clients that stop reading may cost the others less than a tenth, by the medians', () => {
+  const latencies = (stalls: boolean, ...p99: number[]) => ({
+    ...row('pushfleet', ...p99.map((each) => ({ p50: 1, p99: each }))),
+    stalls,
+  });
+  const table = (...p99: number[]): Table => ({
+    ...{ kind: 'stalled', scenario: planned('stalled') },
+    rows: [latencies(false, 10, 10, 90), latencies(true, ...p99)],
+  });
+  assert.deepEqual([...words(table(10.9, 1, 30)), ...words(table(11, 1, 30))], ['met:', 'MISSED:']);
 });
 
 test('ways to publish have bars of their own, for one publisher alone', () => {
@@ -43,10 +75,6 @@ test('ways to publish have bars of their own, for one publisher alone', () => {
     ['met:', 'MISSED:'],
   );
 });
-
-const planned = <K extends Scenario['kind']>(kind: K) =>
-  plan(true).find((scenario) => scenario.kind === kind) as Extract<Scenario, { kind: K }>;
-const words = (table: Table) => bars([table]).map((line) => line.split(' ')[0]);
 
 test('a delivery to a webhook has a bar of its own, for the fleet alone', () => {
   const result = { ...flow(10_000, 1), halfRate: 1 };

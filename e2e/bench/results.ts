@@ -1,10 +1,11 @@
-import type { Flow, Idle, Publish, Storm } from './plan.ts';
+import type { Flow, Idle, Publish, Stalled, Storm } from './plan.ts';
 import type { AppointmentsResult } from './scenarios/appointments.ts';
 import type { FlowResult } from './scenarios/flow.ts';
 import type { HangingResult, HooksResult } from './scenarios/hooks.ts';
 import type { IdleResult } from './scenarios/idle.ts';
 import type { MatchingResult } from './scenarios/matching.ts';
 import type { PublishResult } from './scenarios/publish.ts';
+import type { StalledResult } from './scenarios/stalled.ts';
 import type { StormResult } from './scenarios/storm.ts';
 import type { Appointments, Hanging, Hooks, Matching } from './webhook-plan.ts';
 
@@ -20,9 +21,15 @@ export interface PublishRow extends Row<PublishResult> {
   readonly publishers: number;
 }
 
+/** The same for all clients reading, and for a few that stop. */
+export interface StalledRow extends Row<StalledResult> {
+  readonly stalls: boolean;
+}
+
 export type Table =
   | { readonly kind: 'flow'; readonly scenario: Flow; readonly rows: readonly Row<FlowResult>[] }
   | { readonly kind: 'idle'; readonly scenario: Idle; readonly rows: readonly Row<IdleResult>[] }
+  | { readonly kind: 'stalled'; readonly scenario: Stalled; readonly rows: readonly StalledRow[] }
   | { readonly kind: 'publish'; readonly scenario: Publish; readonly rows: readonly PublishRow[] }
   | { readonly kind: 'storm'; readonly scenario: Storm; readonly rows: readonly Row<StormResult>[] }
   | { readonly kind: 'hooks'; readonly scenario: Hooks; readonly rows: readonly Row<HooksResult>[] }

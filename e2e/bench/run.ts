@@ -1,12 +1,21 @@
 // Runs one scenario over all targets that take part in it, repetitions interleaved, so that whatever else the
 // machine does falls on every target alike.
 import type { Sender } from './hooks/sender.ts';
-import type { Flow, Idle, Publish, Scenario, Storm } from './plan.ts';
-import { over, type PublishRow, perFrontSecond, perSecond, type Row, type Table } from './results.ts';
+import type { Flow, Idle, Publish, Scenario, Stalled, Storm } from './plan.ts';
+import {
+  over,
+  type PublishRow,
+  perFrontSecond,
+  perSecond,
+  type Row,
+  type StalledRow,
+  type Table,
+} from './results.ts';
 import { appointmentsTable, hangingTable, hooksTable, matchingTable } from './run-webhooks.ts';
 import { runFlow } from './scenarios/flow.ts';
 import { runIdle } from './scenarios/idle.ts';
 import { runPublish } from './scenarios/publish.ts';
+import { runStalled } from './scenarios/stalled.ts';
 import { runStorm } from './scenarios/storm.ts';
 import type { Intake, Running, Target } from './targets/target.ts';
 
@@ -32,9 +41,10 @@ export function runScenario(scenario: Scenario, contenders: Contenders, say: Say
   if (scenario.kind === 'appointments') return appointmentsTable(scenario);
   if (scenario.kind === 'matching') return matchingTable(scenario);
   const all = contenders.targets;
-  const targets = all.filter(({ scenarios }) => scenarios?.includes(scenario.name) ?? true);
+  const targets = all.filter(({ scenarios }) => scenarios.includes(scenario.name));
   if (scenario.kind === 'flow') return flowTable(scenario, targets, say);
   if (scenario.kind === 'idle') return idleTable(scenario, targets, say);
+  if (scenario.kind === 'stalled') return stalledTable(scenario, targets, say);
   if (scenario.kind === 'storm') return stormTable(scenario, targets, say);
   return publishTable(scenario, targets, say);
 }
@@ -89,10 +99,28 @@ async function idleTable(idle: Idle, targets: readonly Target[], say: Say): Prom
       const result = await running(target, (started) => runIdle(started, idle));
       rows[index]?.results.push(result);
       const kilobytes = (result.perConnection / 1000).toFixed(1);
-      say(`idle ${repetition}/${idle.repetitions} ${target.name}: ${kilobytes} KB a connection`);
+      say(`${idle.name} ${repetition}/${idle.repetitions} ${target.name}: ${kilobytes} KB a connection`);
     }
   }
   return { kind: 'idle', scenario: idle, rows };
+}
+
+/** Each measurement has servers of its own: what a client that stopped is owed would weigh on the next. */
+async function stalledTable(stalled: Stalled, targets: readonly Target[], say: Say): Promise<Table> {
+  const rows = targets.flatMap(({ name }): StalledRow[] =>
+    [false, true].map((stalls) => ({ target: name, stalls, results: [] })),
+  );
+  for (let repetition = 1; repetition <= stalled.repetitions; repetition++) {
+    for (const row of rows) {
+      const target = targets.find(({ name }) => name === row.target) as Target;
+      const result = await running(target, (started) => runStalled(started, stalled, row.stalls));
+      row.results.push(result);
+      const which = row.stalls ? 'some stop' : 'all read';
+      const p99 = result.p99.toFixed(1);
+      say(`${stalled.name} ${repetition}/${stalled.repetitions} ${row.target}, ${which}: p99 ${p99} ms`);
+    }
+  }
+  return { kind: 'stalled', scenario: stalled, rows };
 }
 
 /** Each repetition has servers of its own: a log that fills up would make the later ones dearer. */

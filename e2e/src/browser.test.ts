@@ -4,7 +4,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
 import { until } from '@pushfleet/contract';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
+import { startChromium } from './chromium.ts';
 import { Fleet, token } from './fleet.ts';
 
 const site = createServer((_request, response) => {
@@ -20,18 +21,7 @@ before(async () => {
   await once(site, 'listening');
   origin = `http://127.0.0.1:${(site.address() as AddressInfo).port}`;
   fleet = await Fleet.start({ edges: 2, env: { PUSHFLEET_CORS_ORIGINS: origin } });
-  browser = await chromium.launch({
-    executablePath: process.env.PUSHFLEET_CHROMIUM ?? '/usr/bin/chromium',
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  });
+  browser = await startChromium();
 });
 
 after(async () => {

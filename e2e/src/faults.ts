@@ -1,17 +1,16 @@
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { until } from '@pushfleet/contract';
-import type { Fleet } from './fleet.ts';
+import type { EdgeService, Fleet } from './fleet.ts';
 
 /** What may happen to a fleet while it works. Each leaves a whole fleet behind. */
 export const faults = {
+  /** The oldest instance of each edge. */
   async 'kill -9 of an edge'(fleet: Fleet) {
-    await fleet.end(fleet.edges, 'SIGKILL');
-    await fleet.startEdge();
+    await replaceEdges(fleet, 'SIGKILL');
   },
   async 'SIGTERM of an edge'(fleet: Fleet) {
-    await fleet.end(fleet.edges, 'SIGTERM');
-    await fleet.startEdge();
+    await replaceEdges(fleet, 'SIGTERM');
   },
   async 'kill -9 of a publish service'(fleet: Fleet) {
     await fleet.end(fleet.publishers, 'SIGKILL');
@@ -55,8 +54,39 @@ export const faults = {
 
 export type Fault = keyof typeof faults;
 
+async function replaceEdges(fleet: Fleet, signal: NodeJS.Signals): Promise<void> {
+  const replace = async (name: EdgeService): Promise<void> => {
+    await fleet.end(fleet.edgesOf(name), signal);
+    await fleet.startEdge(name);
+  };
+  await Promise.all(fleet.protocols.map(replace));
+}
+
 async function leaderOf(fleet: Fleet): Promise<string> {
   return onLogStream(fleet, async (_request, _stream, leader) => leader);
+}
+
+/** A place in the log goes back by so much where a leader changed within it: what it was given is given again. */
+const mistrustMs = 10_000;
+
+/**
+ * Resolves once every stream has had its leader for so long that a client which resumes is given nothing twice.
+ *
+ * @throws Error where leaders change for a minute
+ */
+export async function settled(fleet: Fleet): Promise<void> {
+  const connection = await connect({ servers: fleet.nats.url });
+  try {
+    const manager = await jetstreamManager(connection);
+    const old = async (): Promise<boolean> => {
+      const streams = await manager.streams.list().next();
+      const since = streams.map(({ cluster }) => Date.parse(cluster?.leader_since ?? ''));
+      return since.every((at) => Date.now() - at > mistrustMs + 1_000);
+    };
+    await until(old, 'leaders that stay', 60_000);
+  } finally {
+    await connection.close();
+  }
 }
 
 async function onLogStream<T>(

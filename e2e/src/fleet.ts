@@ -12,10 +12,19 @@ import { type Door, openDoor } from './door.ts';
 
 const secret = 'a secret for tests alone, thirty-two bytes or more';
 
+/** The services that clients connect to, by the names of their folders. */
+const edgeServices = ['edge-sse', 'edge-websocket', 'edge-longpoll'] as const;
+export type EdgeService = (typeof edgeServices)[number];
+
+export const isEdge = (name: string): name is EdgeService => edgeServices.includes(name as EdgeService);
+
 export interface FleetOptions {
   readonly natsServers?: 1 | 3;
   readonly shards?: number;
+  /** Instances of each edge. */
   readonly edges?: number;
+  /** Which edges; edge-sse alone unless asked for. */
+  readonly protocols?: readonly EdgeService[];
   readonly publishers?: number;
   /** Instances of delivery-webhook; none unless asked for. */
   readonly workers?: number;
@@ -30,6 +39,7 @@ export interface Claims {
   readonly publish?: readonly string[];
   readonly subscribe?: readonly string[];
   readonly manage?: true | readonly string[];
+  readonly presence?: readonly string[];
   readonly jti?: string;
   /** As jose reads it: '1h', '5s'. */
   readonly expires?: string;
@@ -54,12 +64,11 @@ export function token(claims: Claims): Promise<string> {
 export class Fleet {
   readonly nats: NatsCluster;
   readonly redis: RedisServer;
-  readonly edges: ServiceProcess[] = [];
+  readonly #edges = new Map<EdgeService, ServiceProcess[]>(edgeServices.map((name) => [name, []]));
+  readonly #doors = new Map<EdgeService, Door>();
   readonly publishers: ServiceProcess[] = [];
   readonly workers: ServiceProcess[] = [];
   registry!: ServiceProcess;
-  /** host:port of the SSE edges. */
-  sse!: Door;
   /** host:port of the publish services' HTTP. */
   http!: Door;
   /** host:port of the publish services' gRPC. */
@@ -91,7 +100,7 @@ export class Fleet {
         maxBytes: 1024 ** 3,
         duplicateWindowMs: 120_000,
       });
-      await fleet.#startServices(o.edges ?? 1, o.publishers ?? 1, o.workers ?? 0);
+      await fleet.#startServices(o);
     } catch (error) {
       await fleet.stop();
       throw error;
@@ -99,21 +108,51 @@ export class Fleet {
     return fleet;
   }
 
-  async #startServices(edges: number, publishers: number, workers: number): Promise<void> {
+  async #startServices({ edges = 1, protocols = ['edge-sse'], publishers = 1, workers = 0 }: FleetOptions) {
     this.registry = await startService('registry', this.#env);
     this.#env.PUSHFLEET_REGISTRY_URL = `http://${this.registry.addresses.grpc}`;
     await Promise.all([
-      ...Array.from({ length: edges }, () => this.startEdge()),
+      ...protocols.flatMap((name) => Array.from({ length: edges }, () => this.startEdge(name))),
       ...Array.from({ length: publishers }, () => this.startPublisher()),
       ...Array.from({ length: workers }, () => this.startWorker()),
     ]);
-    this.sse = await openDoor(() => this.edges.map(({ addresses }) => addresses.http as string));
+    for (const name of protocols) {
+      this.#doors.set(
+        name,
+        await openDoor(() => this.edgesOf(name).map(({ addresses }) => addresses.http as string)),
+      );
+    }
     this.http = await openDoor(() => this.publishers.map(({ addresses }) => addresses.http as string));
     this.grpc = await openDoor(() => this.publishers.map(({ addresses }) => addresses.grpc as string));
   }
 
-  async startEdge(): Promise<void> {
-    this.edges.push(await startService('edge-sse', this.#env));
+  /** The instances of an edge, the oldest first. */
+  edgesOf(name: EdgeService): ServiceProcess[] {
+    return this.#edges.get(name) as ServiceProcess[];
+  }
+
+  /** One host:port for all instances of an edge that was asked for. */
+  door(name: EdgeService): Door {
+    return this.#doors.get(name) as Door;
+  }
+
+  /** The instances of edge-sse. */
+  get edges(): ServiceProcess[] {
+    return this.edgesOf('edge-sse');
+  }
+
+  /** host:port of the SSE edges. */
+  get sse(): Door {
+    return this.door('edge-sse');
+  }
+
+  /** Those edges that were asked for. */
+  get protocols(): readonly EdgeService[] {
+    return [...this.#doors.keys()];
+  }
+
+  async startEdge(name: EdgeService = 'edge-sse'): Promise<void> {
+    this.edgesOf(name).push(await startService(name, this.#env));
   }
 
   async startPublisher(): Promise<void> {
@@ -149,7 +188,7 @@ export class Fleet {
   }
 
   async stop(): Promise<void> {
-    for (const door of [this.sse, this.http, this.grpc]) door?.close();
+    for (const door of [...this.#doors.values(), this.http, this.grpc]) door?.close();
     await Promise.all(this.#services.map((service) => service.kill('SIGKILL')));
     await Promise.all([this.nats.stop(), this.redis.stop()]);
   }
@@ -158,7 +197,7 @@ export class Fleet {
   get #services(): ServiceProcess[] {
     const all: (ServiceProcess | undefined)[] = [
       this.registry,
-      ...this.edges,
+      ...[...this.#edges.values()].flat(),
       ...this.publishers,
       ...this.workers,
     ];

@@ -28,13 +28,19 @@ export function underFaults(
 }
 
 /** One server: what may happen to the fleet's own services, and to a broker without replicas. */
-export const singleServer: FleetOptions = { edges: 2, publishers: 2, env: { PUSHFLEET_DRAIN_SECONDS: '3' } };
+export const singleServer: FleetOptions = {
+  edges: 2,
+  protocols: ['edge-sse', 'edge-websocket', 'edge-longpoll'],
+  publishers: 2,
+  env: { PUSHFLEET_DRAIN_SECONDS: '3' },
+};
 export const singleServerFaults: readonly Fault[] = [
   'kill -9 of an edge',
   'SIGTERM of an edge',
   'kill -9 of a publish service',
   'SIGTERM of a publish service',
   'kill -9 of a nats-server',
+  'Redis restarted and emptied',
 ];
 
 /** Three servers: what may happen to the leaders of a replicated log. */

@@ -1,11 +1,27 @@
+/** Something a client says over its WebSocket, and what it waits for before it goes on. */
+export interface Turn {
+  /** A text message; `{}` in it is what the first group of the turn before matched. */
+  readonly say: string;
+  /** A regular expression for what the server has sent since. */
+  readonly until: string;
+}
+
+/** How a client begins. */
+export interface Entrance {
+  /** The whole HTTP request. */
+  readonly request: string;
+  /** Empty for a stream, and where the request already says what the client listens to. */
+  readonly turns: readonly Turn[];
+}
+
 /** What the benchmark tells a sink process. */
 export type Command =
   | {
       readonly kind: 'open';
       readonly host: string;
       readonly port: number;
-      /** One whole HTTP request a client. */
-      readonly requests: readonly string[];
+      /** One for each client. */
+      readonly entrances: readonly Entrance[];
       /** Local addresses, taken in turn: one alone has too few ports for many connections. */
       readonly sources: readonly string[];
       /** Keep every byte for an exact comparison; for small runs alone. */
@@ -19,6 +35,8 @@ export type Command =
   | { readonly kind: 'cut'; readonly clients: readonly number[] }
   /** All clients come again at once, each naming its last event; `missed` is how many it has to be given. */
   | { readonly kind: 'return'; readonly port: number; readonly missed: readonly number[] }
+  /** From now on these clients read nothing, and nobody waits for them. */
+  | { readonly kind: 'stall'; readonly clients: readonly number[] }
   | { readonly kind: 'mark' }
   | { readonly kind: 'count' }
   | { readonly kind: 'transcripts' };
@@ -35,7 +53,7 @@ export interface Counted {
 
 /** What a sink process answers. `progress` comes by itself and names its slowest client. */
 export type Reply =
-  | { readonly kind: 'opened' | 'marked' | 'cut' }
+  | { readonly kind: 'opened' | 'marked' | 'cut' | 'stalled' }
   /** Every client has what it missed: when the last one had it, in microseconds of the machine's clock. */
   | { readonly kind: 'caughtUp'; readonly at: number }
   | { readonly kind: 'failed'; readonly reason: string }

@@ -1,9 +1,10 @@
-// A child process full of SSE clients: raw sockets that count events and do as little else as possible.
+// A child process full of clients: raw sockets that count events and do as little else as possible.
 import type { Socket } from 'node:net';
 import { openClient } from './client.ts';
+import { answerToPing } from './heartbeat.ts';
 import { marker, now, stampAt } from './payload.ts';
-import type { Command, Reply } from './protocol.ts';
-import { eventData, lastEventId } from './transcript.ts';
+import type { Command, Entrance, Reply } from './protocol.ts';
+import { lastEventId, payloadsOf } from './transcript.ts';
 
 // What pushpin's proxy lets wait for its origin; with more it answers 502.
 const handshakesAtOnce = 20;
@@ -23,6 +24,7 @@ let reads = 0;
 let reported = 0;
 let order: Open;
 const sockets: Socket[] = [];
+const stalled = new Set<number>();
 /** The end of what each client got, where its last event's id stands. */
 let tails: string[] | undefined;
 /** How many events each client that came again has to get, and how many clients wait for some. */
@@ -49,13 +51,14 @@ function count(client: number, chunk: Buffer): void {
   if (--behind === 0) reply({ kind: 'caughtUp', at: now() });
 }
 
-async function openOne(client: number, request: string, port: number): Promise<void> {
+async function openOne(client: number, { request, turns }: Entrance, port: number): Promise<void> {
   const source = order.sources[client % order.sources.length] as string;
   const lost = (reason: string) => {
-    if (sockets[client] === socket) reply({ kind: 'failed', reason: `client ${client} ${reason}` });
+    if (sockets[client] === socket && !stalled.has(client))
+      reply({ kind: 'failed', reason: `client ${client} ${reason}` });
   };
   const { socket, opened } = openClient(
-    { host: order.host, port, source, request, buffer },
+    { host: order.host, port, source, request, turns, buffer },
     (chunk) => take(client, chunk),
     lost,
   );
@@ -67,6 +70,8 @@ function take(client: number, chunk: Buffer): void {
   if (transcripts !== undefined) transcripts[client] += chunk.toString('latin1');
   if (tails !== undefined) remember(tails, client, chunk);
   count(client, chunk);
+  const answer = answerToPing(chunk);
+  if (answer !== undefined) sockets[client]?.write(answer);
 }
 
 function remember(ends: string[], client: number, chunk: Buffer): void {
@@ -74,20 +79,20 @@ function remember(ends: string[], client: number, chunk: Buffer): void {
 }
 
 async function open(): Promise<void> {
-  counts = new Uint32Array(order.requests.length);
-  if (order.keep) transcripts = order.requests.map(() => '');
-  if (order.resume) tails = order.requests.map(() => '');
-  await openAll(order.requests, order.port, handshakesAtOnce);
+  counts = new Uint32Array(order.entrances.length);
+  if (order.keep) transcripts = order.entrances.map(() => '');
+  if (order.resume) tails = order.entrances.map(() => '');
+  await openAll(order.entrances, order.port, handshakesAtOnce);
   setInterval(reportProgress, progressMs);
   reply({ kind: 'opened' });
 }
 
-async function openAll(requests: readonly string[], port: number, atOnce: number): Promise<void> {
+async function openAll(entrances: readonly Entrance[], port: number, atOnce: number): Promise<void> {
   let next = 0;
   const lane = async () => {
-    while (next < requests.length) {
+    while (next < entrances.length) {
       const client = next++;
-      await openOne(client, requests[client] as string, port);
+      await openOne(client, entrances[client] as Entrance, port);
     }
   };
   await Promise.all(Array.from({ length: atOnce }, lane));
@@ -102,21 +107,34 @@ function cut(clients: readonly number[]): void {
   reply({ kind: 'cut' });
 }
 
+/** Their sockets stay open and fill up. */
+function stall(clients: readonly number[]): void {
+  for (const client of clients) {
+    stalled.add(client);
+    sockets[client]?.pause();
+  }
+  reply({ kind: 'stalled' });
+}
+
 async function comeAgain(port: number, due: readonly number[]): Promise<void> {
-  const requests = order.requests.map((request, client) => {
+  const entrances = order.entrances.map(({ request, turns }, client) => {
     const id = lastEventId(tails?.[client] ?? '');
     if (id === undefined) throw new Error(`client ${client} has had no event to resume from`);
-    return request.replace('\r\n\r\n', `\r\nLast-Event-ID: ${id}\r\n\r\n`);
+    return { request: request.replace('\r\n\r\n', `\r\nLast-Event-ID: ${id}\r\n\r\n`), turns };
   });
   tails = undefined;
   counts.fill(0);
   missed = due;
   behind = due.length;
-  await openAll(requests, port, returningAtOnce);
+  await openAll(entrances, port, returningAtOnce);
 }
 
+/** What those have counted who read. */
+const counted = (): Uint32Array =>
+  stalled.size === 0 ? counts : counts.filter((_, client) => !stalled.has(client));
+
 function smallest(): number {
-  return counts.reduce((least, value) => Math.min(least, value), Number.POSITIVE_INFINITY);
+  return counted().reduce((least, value) => Math.min(least, value), Number.POSITIVE_INFINITY);
 }
 
 function reportProgress(): void {
@@ -135,8 +153,8 @@ function mark(): void {
 }
 
 function answerCount(): void {
-  const max = counts.reduce((most, value) => Math.max(most, value), 0);
-  const total = counts.reduce((sum, value) => sum + value, 0);
+  const max = counted().reduce((most, value) => Math.max(most, value), 0);
+  const total = counted().reduce((sum, value) => sum + value, 0);
   reply({ kind: 'counted', min: smallest(), max, total, latencies, reads });
 }
 
@@ -150,9 +168,10 @@ process.on('message', (command: Command) => {
     open().catch(failed);
   } else if (command.kind === 'return') comeAgain(command.port, command.missed).catch(failed);
   else if (command.kind === 'cut') cut(command.clients);
+  else if (command.kind === 'stall') stall(command.clients);
   else if (command.kind === 'mark') mark();
   else if (command.kind === 'count') answerCount();
-  else reply({ kind: 'transcripts', payloads: (transcripts ?? []).map(eventData) });
+  else reply({ kind: 'transcripts', payloads: (transcripts ?? []).map(payloadsOf) });
 });
 // The benchmark is gone: so is the reason to be here.
 process.on('disconnect', () => process.exit());

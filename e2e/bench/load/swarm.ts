@@ -24,20 +24,23 @@ export class Swarm {
   #failure: Error | undefined;
   #wake: () => void = () => {};
 
-  /** Connects client `i` to topic `topicOf(i)`; resolves once every one has its response's head. */
+  /** Connects client `i` to topic `topicOf(i)`; resolves once every one was answered. */
   async open(
     target: Running,
     clients: number,
     topicOf: (client: number) => number,
     { keep = false, resume = false, sampleEvery = 50 }: SwarmOptions = {},
   ): Promise<void> {
-    const requests = Array.from({ length: clients }, (_, i) => target.request(i, topicOf(i)));
+    const entrances = Array.from({ length: clients }, (_, i) => ({
+      request: target.request(i, topicOf(i)),
+      turns: target.turns?.(topicOf(i)) ?? [],
+    }));
     this.#share = Math.ceil(clients / sinks);
     const { host, port } = target;
     await Promise.all(
       Array.from({ length: sinks }, (_, index) => {
         const child = this.#start(index);
-        const order = { host, port, requests: this.#part(index, requests), sources };
+        const order = { host, port, entrances: this.#part(index, entrances), sources };
         return this.#ask(child, { kind: 'open', ...order, keep, resume, sampleEvery }, 'opened');
       }),
     );
@@ -50,14 +53,31 @@ export class Swarm {
 
   /** Clients of which `which` is true go away. */
   async cut(clients: number, which: (client: number) => boolean): Promise<void> {
-    const all = Array.from({ length: clients }, (_, client) => which(client));
     await Promise.all(
-      this.#children.map((child, index) => {
-        const part = this.#part(index, all);
-        const cut = part.flatMap((gone, client) => (gone ? [client] : []));
-        return this.#ask(child, { kind: 'cut', clients: cut }, 'cut');
-      }),
+      this.#chosen(clients, which).map(([child, chosen]) =>
+        this.#ask(child, { kind: 'cut', clients: chosen }, 'cut'),
+      ),
     );
+  }
+
+  /** Clients of which `which` is true stop reading; from now on only the others are counted and waited for. */
+  async stall(clients: number, which: (client: number) => boolean): Promise<void> {
+    await Promise.all(
+      this.#chosen(clients, which).map(([child, chosen]) =>
+        this.#ask(child, { kind: 'stall', clients: chosen }, 'stalled'),
+      ),
+    );
+  }
+
+  #chosen(
+    clients: number,
+    which: (client: number) => boolean,
+  ): (readonly [ChildProcess, readonly number[]])[] {
+    const all = Array.from({ length: clients }, (_, client) => which(client));
+    return this.#children.map((child, index) => [
+      child,
+      this.#part(index, all).flatMap((chosen, client) => (chosen ? [client] : [])),
+    ]);
   }
 
   /**

@@ -1,8 +1,18 @@
+import { serverMessages } from './frames.ts';
+import { payloadsIn } from './payload.ts';
+
+/** Every payload in what came off a client's socket, in order: data of events, or what stands in messages of a WebSocket. */
+export function payloadsOf(raw: string): string[] {
+  if (!raw.startsWith('HTTP/1.1 101 ')) return eventData(raw);
+  const frames = Buffer.from(raw.slice(raw.indexOf('\r\n\r\n') + 4), 'latin1');
+  return Array.from(serverMessages(frames), (message) => payloadsIn(message.toString())).flat();
+}
+
 /**
  * The data of every event in a whole response as it came off the socket: headers, then a body that may be
  * chunked (RFC 9112 section 7.1), in the event stream format of the HTML standard.
  */
-export function eventData(raw: string): string[] {
+function eventData(raw: string): string[] {
   const border = raw.indexOf('\r\n\r\n');
   if (border < 0) return [];
   const head = raw.slice(0, border).toLowerCase();

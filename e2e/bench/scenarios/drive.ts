@@ -10,15 +10,15 @@ import type { Running } from '../targets/target.ts';
 const window = 512;
 const batch = 64;
 
-const message = (topics: number, sequence: number) => ({
+const message = (topics: number, sequence: number, bytes?: number) => ({
   topic: sequence % topics,
-  payload: makePayload(sequence),
+  payload: makePayload(sequence, bytes),
 });
 
 /** Publishes `rate` messages a second in turn over the topics; returns how many each topic got. */
 export async function drivePaced(
   target: Running,
-  o: { topics: number; rate: number; seconds: number; tickMs: number },
+  o: { topics: number; rate: number; seconds: number; tickMs: number; payloadBytes?: number },
 ): Promise<number> {
   const total = Math.max(1, Math.round((o.rate * o.seconds) / o.topics)) * o.topics;
   // Never faster than a tick's share, even after a delay: catching up would put several messages in one write.
@@ -29,7 +29,7 @@ export async function drivePaced(
   let due = now();
   for (let sent = 0; sent < total; sent += share) {
     const size = Math.min(share, total - sent);
-    const messages = Array.from({ length: size }, (_, i) => message(o.topics, sent + i));
+    const messages = Array.from({ length: size }, (_, i) => message(o.topics, sent + i, o.payloadBytes));
     const noted = target.publish(messages).catch((error: Error) => {
       failure ??= error;
     });

@@ -72,6 +72,7 @@ async function measure(target: Running, swarm: Swarm, flow: Flow): Promise<FlowR
   };
 }
 
-function percentile(sorted: readonly number[], part: number): number {
+/** Of microseconds in ascending order, in milliseconds. */
+export function percentile(sorted: readonly number[], part: number): number {
   return (sorted[Math.floor(part * (sorted.length - 1))] ?? Number.NaN) / 1000;
 }

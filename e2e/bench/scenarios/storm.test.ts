@@ -7,7 +7,7 @@ import { runStorm } from './storm.ts';
 
 let fleet: Running;
 before(async () => {
-  fleet = await (await pushfleet()).start();
+  fleet = await (await pushfleet('edge-sse')).start();
 });
 after(() => fleet?.stop());
 

@@ -1,9 +1,17 @@
+/** What nchan calls the ways in which clients listen. */
+export type Subscriber = 'eventsource' | 'websocket';
+
 /**
- * nchan as its documentation configures a plain publisher and EventSource subscriber, one worker, messages in
- * shared memory. Nothing in it costs throughput; what a run needs to lose nothing is set: the buffer holds
+ * nchan as its documentation configures a plain publisher and subscriber, one worker, messages in shared memory. Nothing in it costs throughput; what a run needs to lose nothing is set: the buffer holds
  * more than the publisher is ever ahead of the slowest client.
  */
-export function nchanConfig(o: { port: number; module: string; directory: string; root: boolean }): string {
+export function nchanConfig(o: {
+  readonly port: number;
+  readonly module: string;
+  readonly directory: string;
+  readonly root: boolean;
+  readonly subscriber: Subscriber;
+}): string {
   return `daemon off;
 ${o.root ? 'user root;' : ''}
 worker_processes 1;
@@ -17,6 +25,7 @@ http {
   tcp_nodelay on;
   keepalive_requests 1000000000;
   keepalive_timeout 1h;
+  client_body_buffer_size 128k;
   client_body_temp_path ${o.directory}/body;
   proxy_temp_path ${o.directory}/proxy;
   fastcgi_temp_path ${o.directory}/fastcgi;
@@ -32,7 +41,7 @@ http {
       nchan_channel_id $1;
     }
     location ~ /sub/(\\w+)$ {
-      nchan_subscriber eventsource;
+      nchan_subscriber ${o.subscriber};
       nchan_subscriber_first_message newest;
       nchan_channel_id $1;
     }

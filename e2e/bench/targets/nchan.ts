@@ -3,36 +3,43 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { childrenOf } from '../cpu.ts';
 import { Poster } from '../load/poster.ts';
+import { chapters } from '../plan.ts';
 import type { PublishPath } from '../publish/spec.ts';
 import { startChild, stopChild } from './child.ts';
-import { nchanConfig } from './nchan-config.ts';
+import { nchanConfig, type Subscriber } from './nchan-config.ts';
 import type { Nchan } from './nchan-package.ts';
 import { answering, freePort } from './ports.ts';
 import type { Running, Target } from './target.ts';
+import { upgrade } from './upgrade.ts';
 
 const host = '127.0.0.1';
 
+const headers = { eventsource: 'Accept: text/event-stream\r\n', websocket: upgrade };
+const scenarios = {
+  eventsource: [...chapters.deliveries, ...chapters.publishing],
+  websocket: chapters.websocket,
+};
+
 /** The peer: nginx with nchan, one worker. */
-export function nchan(found: Nchan): Target {
+export function nchan(found: Nchan, subscriber: Subscriber): Target {
   return {
     name: 'nchan',
-    about: () => `${found.version}; one worker; ${summary}`,
-    start: () => start(found),
+    scenarios: scenarios[subscriber],
+    about: () =>
+      `${found.version}; one worker; messages in shared memory (1 GB), 1,000 a channel kept for 5 minutes, ` +
+      `\`nchan_subscriber ${subscriber}\`, published by pipelined POST on one keep-alive connection`,
+    start: () => start(found, subscriber),
   };
 }
 
-const summary =
-  'messages in shared memory (1 GB), 1,000 a channel kept for 5 minutes, `nchan_subscriber eventsource`, ' +
-  'published by pipelined POST on one keep-alive connection';
-
-async function start(found: Nchan): Promise<Running> {
+async function start(found: Nchan, subscriber: Subscriber): Promise<Running> {
   const directory = mkdtempSync(join(tmpdir(), 'pushfleet-bench-nchan-'));
   const remove = () => rmSync(directory, { recursive: true, force: true });
   process.once('exit', remove);
   const port = await freePort(host);
   const file = join(directory, 'nginx.conf');
   const root = process.getuid?.() === 0;
-  writeFileSync(file, nchanConfig({ port, module: found.module, directory, root }));
+  writeFileSync(file, nchanConfig({ port, module: found.module, directory, root, subscriber }));
   const master = startChild(found.nginx, ['-p', directory, '-c', file, '-e', join(directory, 'error.log')], {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
@@ -42,8 +49,7 @@ async function start(found: Nchan): Promise<Running> {
   return {
     host,
     port,
-    request: (_client, topic) =>
-      `GET /sub/t${topic} HTTP/1.1\r\nHost: ${host}\r\nAccept: text/event-stream\r\n\r\n`,
+    request: (_client, topic) => `GET /sub/t${topic} HTTP/1.1\r\nHost: ${host}\r\n${headers[subscriber]}\r\n`,
     publish: async (messages) => {
       await poster.post(messages.map(({ topic, payload }) => ({ path: `/pub/t${topic}`, body: payload })));
     },

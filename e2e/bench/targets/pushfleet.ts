@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { migrate } from '@pushfleet/bus';
 import { findNatsServer } from '@pushfleet/cli/servers';
 import { type NatsCluster, type ServiceProcess, startNats, startService } from '@pushfleet/contract';
+import { type Edge, edges } from './pushfleet-edges.ts';
 import { pushfleetPaths } from './pushfleet-paths.ts';
 import { StreamPublisher } from './stream-publisher.ts';
 import type { Intake, Outgoing, Running, Target } from './target.ts';
@@ -13,21 +14,24 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 /**
  * The product: one edge in front of the clients, publish and one nats-server behind it.
  *
+ * @param name the edge's folder below `services/`
  * @param nodeOptions NODE_OPTIONS of the services' processes: for a profile of them
  */
-export async function pushfleet(nodeOptions?: string): Promise<Target> {
+export async function pushfleet(name: keyof typeof edges, nodeOptions?: string): Promise<Target> {
+  const edge: Edge = edges[name];
   const binary = await findNatsServer({ root, progress: (line) => process.stderr.write(`${line}\n`) });
   const nats = execFileSync(binary, ['--version'], { encoding: 'utf8' }).trim();
   return {
     name: 'pushfleet',
+    scenarios: edge.scenarios,
     about: () =>
-      `Node ${process.versions.node}, ${nats}; one edge-sse, one publish, one nats-server with one shard and file storage, ` +
+      `Node ${process.versions.node}, ${nats}; one ${name}, one publish, one nats-server with one shard and file storage, ` +
       'a token of its own for each client, published by one gRPC `PublishStream`',
-    start: () => start(nodeOptions),
+    start: () => start(name, nodeOptions),
   };
 }
 
-async function start(nodeOptions: string | undefined): Promise<Running> {
+async function start(name: keyof typeof edges, nodeOptions: string | undefined): Promise<Running> {
   const nats = await startNats();
   const services: ServiceProcess[] = [];
   const stop = async () => {
@@ -48,13 +52,13 @@ async function start(nodeOptions: string | undefined): Promise<Running> {
       ...(nodeOptions === undefined ? {} : { NODE_OPTIONS: nodeOptions }),
     };
     const startEdge = async () => {
-      const edge = await startService('edge-sse', env);
+      const edge = await startService(name, env);
       services.push(edge);
       return edge;
     };
     const publish = await startService('publish', env);
     services.push(publish);
-    return new Fleet(nats, publish, await startEdge(), startEdge, stop);
+    return new Fleet(nats, publish, edges[name], await startEdge(), startEdge, stop);
   } catch (error) {
     await stop();
     throw error;
@@ -76,6 +80,8 @@ export async function migrateOnce(nats: NatsCluster): Promise<void> {
 class Fleet implements Running {
   readonly intake: Intake;
   readonly stop: () => Promise<void>;
+  readonly turns: Edge['turns'];
+  readonly #request: Edge['request'];
   readonly #nats: NatsCluster;
   readonly #publish: ServiceProcess;
   readonly #publisher: StreamPublisher;
@@ -85,10 +91,13 @@ class Fleet implements Running {
   constructor(
     nats: NatsCluster,
     publish: ServiceProcess,
+    { request, turns }: Edge,
     edge: ServiceProcess,
     startEdge: () => Promise<ServiceProcess>,
     stop: () => Promise<void>,
   ) {
+    this.turns = turns;
+    this.#request = request;
     this.#nats = nats;
     this.#publish = publish;
     this.#edge = edge;
@@ -129,10 +138,7 @@ class Fleet implements Running {
 
   request(client: number, topic: number): string {
     const bearer = token(`client-${client}`, { subscribe: ['bench/#'] });
-    return (
-      `GET /sse?topic=bench/${topic} HTTP/1.1\r\nHost: ${this.host}\r\nAccept: text/event-stream\r\n` +
-      `Authorization: Bearer ${bearer}\r\n\r\n`
-    );
+    return `${this.#request(topic)}Host: ${this.host}\r\nAuthorization: Bearer ${bearer}\r\n\r\n`;
   }
 
   publish(messages: readonly Outgoing[]): Promise<void> {

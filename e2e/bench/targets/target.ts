@@ -1,3 +1,4 @@
+import type { Turn } from '../load/protocol.ts';
 import type { ScenarioName } from '../plan.ts';
 import type { PublishPath } from '../publish/spec.ts';
 
@@ -23,6 +24,8 @@ export interface Running {
   readonly port: number; // another one after a restart
   /** The whole HTTP request with which client `client` listens to topic `topic`. */
   request(client: number, topic: number): string;
+  /** What is then said over a WebSocket until the subscription stands; absent where the request says it all. */
+  turns?(topic: number): readonly Turn[];
   /** Hands messages over in order; resolves once the server has taken them all. */
   publish(messages: readonly Outgoing[]): Promise<void>;
   /** Processes that face the clients, and those behind them that a message passes on its way. */
@@ -38,8 +41,8 @@ export interface Running {
 /** A kind of server that the benchmark knows how to start. */
 export interface Target {
   readonly name: string;
-  /** What it takes part in; absent: everything. */
-  readonly scenarios?: readonly ScenarioName[];
+  /** What it takes part in. */
+  readonly scenarios: readonly ScenarioName[];
   start(): Promise<Running>;
   /** Versions and configuration, in a line for the report. */
   about(): string;

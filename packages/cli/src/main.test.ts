@@ -146,5 +146,5 @@ test('a token for a filter that is none, or without a secret, is refused', async
   assert.match(bad.stderr, /"#" stands alone/);
   const none = await pushfleet('token', '--publish', 'a', '--state', join(state, 'nowhere')).ended;
   assert.equal(none.code, 4);
-  assert.match(none.stderr, /npm start/);
+  assert.match(none.stderr, /nowhere.*npm start.*--state/);
 });

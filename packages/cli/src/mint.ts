@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { PushfleetError } from '@pushfleet/core';
+import { PushfleetError, quote } from '@pushfleet/core';
 import { SignJWT } from 'jose';
 import { secretFile } from './local/state.ts';
 
@@ -54,6 +54,6 @@ function readSecret(state: string): string {
   if (existsSync(path)) return readFileSync(path, 'utf8').trim();
   throw new PushfleetError(
     'unauthenticated',
-    'There is no secret to make a token with. Start the local fleet with "npm start", or set PUSHFLEET_TOKEN_SECRET, or PUSHFLEET_TOKEN to a token.',
+    `There is no secret to make a token with in ${quote(path)}. Start the local fleet with "npm start", name its folder by --state, or set PUSHFLEET_TOKEN_SECRET, or PUSHFLEET_TOKEN to a token.`,
   );
 }

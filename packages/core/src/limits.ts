@@ -27,4 +27,8 @@ export const limits = {
   shards: 64,
   /** Most topic filters of one feed. */
   feedFilters: 100,
+  /** Largest state of a member's presence, in bytes. */
+  presenceStateBytes: 4_096,
+  /** Longest client id of a member, in bytes of UTF-8. */
+  presenceClientBytes: 1_024,
 } as const;

@@ -11,6 +11,7 @@ export * from './lifecycle.ts';
 export * from './limits.ts';
 export * from './namespace.ts';
 export * from './percent.ts';
+export * from './presence.ts';
 export * from './publication.ts';
 export * from './status.ts';
 export * from './topic.ts';

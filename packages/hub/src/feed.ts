@@ -24,6 +24,8 @@ export interface FeedOptions {
    * calls it from within, so that its taker gets a chance.
    */
   onReadable(): void;
+  /** It is `live` again, after an `add` that asked for something of the past; called before `onReadable` of the same turn. */
+  onLive?(): void;
   /** The hub closed the feed; not called after `close()`. */
   onClose(reason: CloseReason): void;
 }
@@ -49,5 +51,7 @@ export interface Feed {
   take(count: number, bytes: number): readonly Item<Delivery>[];
   /** Resuming the feed's filters from here loses nothing that was not taken. Moves on while nothing matches. */
   readonly cursor: Cursor;
+  /** Nothing that a resolved `add` asked for of the past is still to come: all of it is in the outbox or was taken. */
+  readonly live: boolean;
   close(): void;
 }

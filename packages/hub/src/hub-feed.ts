@@ -79,6 +79,10 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     return this.#place().cursor;
   }
 
+  get live(): boolean {
+    return !this.#tied;
+  }
+
   async add(filters: readonly TopicFilter[], o: { after?: Cursor; retained?: boolean } = {}): Promise<void> {
     if (this.#closed) throw new PushfleetError('draining', 'The feed is closed; open a new one.');
     const after = o.after === undefined ? undefined : Mark.parse(o.after);
@@ -176,7 +180,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
 
   tick(): void {
     this.#queued = false;
-    if (this.#tied) this.#pump();
+    if (this.#tied && this.#pumpedOut()) this.#options.onLive?.();
     if (this.#reason !== undefined) {
       const reason = this.#reason;
       this.#reason = undefined;
@@ -345,6 +349,12 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     this.#tied = this.#splices.length > 0 || this.#resuming.size > 0;
     if (this.#splices.length > 0) this.#host.splicing.add(this);
     else this.#host.splicing.delete(this);
+  }
+
+  /** Whether the last splice came to its end. */
+  #pumpedOut(): boolean {
+    this.#pump();
+    return !this.#tied && !this.#closed;
   }
 
   #pump(): void {

@@ -256,3 +256,51 @@ suite('retained', () => {
     assert.ok(calls.retained <= 16, `${calls.retained} reads`);
   });
 });
+
+suite('live', () => {
+  test('a feed is live with its fence where nothing of the past was asked for', async () => {
+    const stage = new Stage();
+    const told: boolean[] = [];
+    const { feed } = await stage.subscribe('a', {}, { onLive: () => told.push(true) });
+    assert.deepEqual([feed.live, told], [true, []]);
+  });
+
+  test('a resume is live when the last of it is in the outbox, and says so', async () => {
+    const stage = new Stage();
+    const after = await stage.publish('a', '0');
+    for (let i = 1; i <= 60; i++) await stage.publish('a', String(i));
+    let told = 0;
+    const client = await stage.subscribe('a', { after }, { count: 20, onLive: () => void told++ });
+    const got: string[] = [];
+    while (!client.feed.live) {
+      assert.equal(told, 0);
+      got.push(...client.ids());
+      await stage.settle(2);
+    }
+    got.push(...client.ids());
+    assert.deepEqual([got.length, told], [60, 1]);
+  });
+
+  test('a resume behind which nothing came says so, with nothing to take', async () => {
+    const stage = new Stage();
+    const after = await stage.publish('a', '0');
+    let told = 0;
+    const client = await stage.subscribe('a', { after }, { onLive: () => void told++ });
+    assert.deepEqual([client.feed.live, told, client.readable, client.ids()], [true, 1, 0, []]);
+  });
+
+  test('retained publications are of the past', async () => {
+    const stage = new Stage();
+    for (let i = 0; i < 60; i++) await stage.publish(`a/${i}`, String(i), { retain: true });
+    const client = stage.open({ count: 20 });
+    const adding = client.feed.add([filter('a/#')], { retained: true });
+    await stage.settle();
+    await adding;
+    let got = 0;
+    while (!client.feed.live) {
+      got += client.ids().length;
+      await stage.settle(2);
+    }
+    assert.equal(got + client.ids().length, 60);
+  });
+});

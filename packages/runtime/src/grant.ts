@@ -21,6 +21,8 @@ export interface GrantFacts {
 
 /** What a verified token allows, and for how long. */
 export interface Grant extends GrantFacts {
+  /** As the token says them, for who has to keep the grant beyond this process. */
+  readonly grants: Grants;
   mayPublish(topic: Topic): boolean;
   /** Covered by one of the filters granted, never narrowed. `$presence/<t>` needs presence on `t`. */
   maySubscribe(filter: TopicFilter): boolean;
@@ -34,7 +36,7 @@ export interface Grant extends GrantFacts {
 
 const presencePrefix = '$presence/';
 
-/** The grant of a token whose claims have been checked. Frozen: it is shared by everyone who shows that token. */
+/** The grant of a token whose claims have been checked, now or by who kept them. Frozen: it is shared by everyone who shows that token. */
 export function createGrant(facts: GrantFacts, grants: Grants): Grant {
   const covering = (action: Action, filter: TopicFilter | Topic): readonly TopicFilter[] => {
     // Every topic is a filter, and for a topic "covers" is "matches".
@@ -49,6 +51,7 @@ export function createGrant(facts: GrantFacts, grants: Grants): Grant {
     covering(action, filter).length > 0;
   return Object.freeze({
     ...facts,
+    grants,
     mayPublish: (topic: Topic) => allows('publish', topic),
     maySubscribe: (filter: TopicFilter) => allows('subscribe', filter),
     mayPresence: (filter: TopicFilter) => allows('presence', filter),
@@ -63,7 +66,7 @@ export function createGrant(facts: GrantFacts, grants: Grants): Grant {
 const verbs: Readonly<Record<Action, string>> = {
   publish: 'publish to',
   subscribe: 'subscribe to',
-  presence: 'see who is present on',
+  presence: 'be present on, or see who is present on,',
   manage: 'manage',
 };
 

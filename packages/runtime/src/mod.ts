@@ -10,7 +10,7 @@ export {
   type Instance,
   type Usage,
 } from './fleet.ts';
-export type { Action, Grant, GrantFacts } from './grant.ts';
+export { type Action, createGrant, type Grant, type GrantFacts, type Grants } from './grant.ts';
 export * from './grpc-error.ts';
 export { type Histogram, waitBuckets } from './histogram.ts';
 export { byMethod, type Handler, refuseRequest, requireJson } from './http-request.ts';
@@ -21,15 +21,18 @@ export * from './internal.ts';
 export type { Issuer } from './issuer.ts';
 export { createLog, type Log, listening } from './log.ts';
 export * from './metrics.ts';
+export { pageAccess } from './page-access.ts';
 export { afterwards, logPart, type Part, part } from './part.ts';
 export * from './policies.ts';
+export * from './presence-client.ts';
+export * from './presence-policy.ts';
 export * from './problem.ts';
 export * from './quotas.ts';
 export * from './rate.ts';
 export * from './registry-client.ts';
 export { declareRequests, type Requests } from './requests.ts';
 export * from './revocations.ts';
-export { type Route, readRoutes, serviceFor } from './routes.ts';
+export { type Route, readRoutes, routeFor } from './routes.ts';
 export * from './service.ts';
 export * from './shared-fields.ts';
 export * from './tokens.ts';

@@ -34,7 +34,7 @@ describe('what holds', () => {
       { namespace: 'shop', filter: 'orders/eu', maxBytes: 10 },
       { filter: 'orders/#', retention: 60, rate: 5 },
       { namespace: 'bank', filter: 'orders/#', rate: 7 },
-      { namespace: '*', filter: 'silent/+', history: false, presence: true },
+      { namespace: '*', filter: 'silent/+', history: false, presence: false },
     ],
     quotas: [
       { namespace: 'shop', connections: 3 },
@@ -50,12 +50,12 @@ describe('what holds', () => {
       filter: 'orders/eu',
       maxBytes: 10,
       history: true,
-      presence: false,
+      presence: true,
     });
     assert.equal(of(policies, 'orders/eu', 'bank').rate, 5);
     assert.equal(of(policies, 'orders').retentionMs, 60_000);
-    assert.deepEqual([of(policies, 'silent/a').history, of(policies, 'silent/a').presence], [false, true]);
-    assert.deepEqual(of(policies, 'other'), { history: true, presence: false });
+    assert.deepEqual([of(policies, 'silent/a').history, of(policies, 'silent/a').presence], [false, false]);
+    assert.deepEqual(of(policies, 'other'), { history: true, presence: true });
     assert.equal(of(policies, 'orders/us'), of(policies, 'orders/de'), 'the same object');
   });
 
@@ -268,7 +268,7 @@ describe('the file', () => {
 test('without a file nothing is limited', async () => {
   const policies = createPolicies({ file: undefined, log: createLog({ name: 'test', level: 'silent' }) });
   await policies.start();
-  assert.deepEqual(policies.of(shop, 'a' as Topic), { history: true, presence: false });
+  assert.deepEqual(policies.of(shop, 'a' as Topic), { history: true, presence: true });
   assert.deepEqual(policies.quota(shop), {});
   await policies.close();
 });

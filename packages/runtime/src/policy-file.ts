@@ -147,7 +147,7 @@ function readTopicRule(entry: Json, place: string, complain: Complain): TopicRul
       ...(retention === undefined ? {} : { retentionMs: retention * 1_000 }),
       ...numbers,
       history: entry.history !== false,
-      presence: entry.presence === true,
+      presence: entry.presence !== false,
     }
   );
 }

@@ -14,10 +14,11 @@ export interface TopicPolicy {
   readonly rate?: number;
   /** Whether the topic's past may be read. */
   readonly history: boolean;
+  /** Whether it may be said and asked who is on the topic. */
   readonly presence: boolean;
 }
 
-const unlimited: TopicPolicy = Object.freeze({ history: true, presence: false });
+const unlimited: TopicPolicy = Object.freeze({ history: true, presence: true });
 const noQuota: Quota = Object.freeze({});
 /** Answers of `retentionMs` that are remembered. */
 const mostRemembered = 10_000;

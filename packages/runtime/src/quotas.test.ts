@@ -53,6 +53,26 @@ describe('connections', () => {
 });
 
 describe('subscriptions', () => {
+  test('a connection that is open adds filters up to the quota, and gives them back', () => {
+    const { quotas, state, used } = scene({ connections: 1, subscriptions: 3 });
+    state.elsewhere = { ...none, connections: 5, subscriptions: 1 };
+    quotas.subscribe(shop, 1);
+    assert.equal(used(), undefined);
+    state.elsewhere = { ...none, subscriptions: 1 };
+    const leave = quotas.open(shop, 0);
+    state.elsewhere = { ...none, connections: 5, subscriptions: 1 };
+    quotas.subscribe(shop, 1);
+    quotas.subscribe(shop, 1);
+    assert.throws(() => quotas.subscribe(shop, 1), refused('quota_subscriptions', 3));
+    assert.equal(used()?.subscriptions, 2);
+    quotas.unsubscribe(shop, 1);
+    quotas.subscribe(shop, 1);
+    quotas.unsubscribe(shop, 2);
+    leave();
+    quotas.unsubscribe(shop, 1);
+    assert.equal(used(), undefined);
+  });
+
   test('are the filters of all connections; a refused one counts nothing', () => {
     const { quotas, state, used } = scene({ connections: 9, subscriptions: 10 });
     state.elsewhere = { ...none, subscriptions: 3 };

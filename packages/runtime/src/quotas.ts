@@ -13,6 +13,7 @@ export interface QuotasOptions {
 
 interface Held {
   connections: number;
+  /** Filters, of all of them. */
   subscriptions: number;
 }
 
@@ -35,7 +36,7 @@ export class Quotas {
    */
   open(namespace: Namespace, filters: number): () => void {
     const held = this.#held.get(namespace) ?? { connections: 0, subscriptions: 0 };
-    this.#requireRoom(namespace, held, filters);
+    this.#requireRoom(namespace, held, { connections: 1, subscriptions: filters });
     held.connections++;
     held.subscriptions += filters;
     this.#held.set(namespace, held);
@@ -49,16 +50,38 @@ export class Quotas {
     };
   }
 
-  #requireRoom(namespace: Namespace, held: Held, filters: number): void {
+  /**
+   * Counts filters that a connection adds while it is open, until `unsubscribe`.
+   *
+   * @throws PushfleetError `quota_subscriptions`; nothing is counted then
+   */
+  subscribe(namespace: Namespace, filters: number): void {
+    const held = this.#held.get(namespace);
+    if (held === undefined) return;
+    this.#requireRoom(namespace, held, { connections: 0, subscriptions: filters });
+    held.subscriptions += filters;
+  }
+
+  /** Filters that `subscribe` counted are held no more; before their connection is given back. */
+  unsubscribe(namespace: Namespace, filters: number): void {
+    const held = this.#held.get(namespace);
+    if (held !== undefined) held.subscriptions -= filters;
+  }
+
+  #requireRoom(namespace: Namespace, held: Held, more: Held): void {
     const { connections, subscriptions } = this.#options.policies.quota(namespace);
     if (connections === undefined && subscriptions === undefined) return;
     const elsewhere = this.#options.elsewhere(namespace);
-    if (connections !== undefined && held.connections + elsewhere.connections + 1 > connections) {
+    if (
+      more.connections > 0 &&
+      connections !== undefined &&
+      held.connections + elsewhere.connections + more.connections > connections
+    ) {
       throw full('quota_connections', 'connections', connections);
     }
     if (
       subscriptions !== undefined &&
-      held.subscriptions + elsewhere.subscriptions + filters > subscriptions
+      held.subscriptions + elsewhere.subscriptions + more.subscriptions > subscriptions
     ) {
       throw full('quota_subscriptions', 'subscriptions', subscriptions);
     }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Route, readRoutes, serviceFor } from './routes.ts';
+import { type Route, readRoutes, routeFor } from './routes.ts';
 
 const routes = readRoutes();
 
 describe('the routes of the fleet', () => {
-  const covers = (route: Route, { path }: Route): boolean => serviceFor([route], path) !== undefined;
+  const covers = (route: Route, { path }: Route): boolean => routeFor([route], path) !== undefined;
 
   it('do not overlap', () => {
     const pairs = routes.flatMap((a) => routes.filter((b) => a !== b).map((b) => [a, b] as const));
@@ -26,6 +26,12 @@ describe('the routes of the fleet', () => {
 
   for (const [target, service] of [
     ['/sse?topic=a', 'edge-sse'],
+    ['/ws', 'edge-websocket'],
+    ['/poll?topic=a', 'edge-longpoll'],
+    ['/comet/stream?topic=a', 'edge-longpoll'],
+    ['/comet/frame?topic=a', 'edge-longpoll'],
+    ['/bayeux', 'edge-longpoll'],
+    ['/bayeux/handshake', 'edge-longpoll'],
     ['/v1/topics?topic=a', 'publish'],
     ['/v1/topics/a//b/', 'publish'],
     ['/v1/publish', 'publish'],
@@ -39,7 +45,7 @@ describe('the routes of the fleet', () => {
     ['/', undefined],
   ] as const) {
     it(`${target} belongs to ${service ?? 'nobody'}`, () =>
-      assert.equal(serviceFor(routes, target), service));
+      assert.equal(routeFor(routes, target)?.service, service));
   }
 });
 
@@ -52,7 +58,7 @@ for (const [pathType, path, target, belongs] of [
 ] as const) {
   it(`${target} ${belongs ? 'is' : 'is not'} of the ${pathType} path ${path}`, () =>
     assert.equal(
-      serviceFor([{ name: 'n', service: 's', port: 1, path, pathType }], target) === 's',
+      routeFor([{ name: 'n', service: 's', port: 1, path, pathType }], target) !== undefined,
       belongs,
     ));
 }

@@ -9,8 +9,13 @@ export interface Route {
   readonly path: string;
   /** As in a Kubernetes Ingress: this very path, or everything below it too. */
   readonly pathType: 'Exact' | 'Prefix';
-  /** Clients receive publications here, by the protocol that `name` says. */
-  readonly channel?: boolean;
+  /**
+   * Clients receive publications here, by the protocol that `name` says: they name their filters in the `query`, or
+   * once they are connected, in a `session`.
+   */
+  readonly channel?: 'query' | 'session';
+  /** Whether WebSocket connections are taken here: beside requests (`too`), or nothing else (`only`). */
+  readonly websocket?: 'only' | 'too';
 }
 
 /** The routes of the checkout's `deploy/routes.json`. */
@@ -19,10 +24,10 @@ export function readRoutes(): readonly Route[] {
   return (JSON.parse(text) as { routes: readonly Route[] }).routes;
 }
 
-/** The service that a request target belongs to. No two routes overlap. */
-export function serviceFor(routes: readonly Route[], target: string): string | undefined {
+/** The route that a request target belongs to. No two overlap. */
+export function routeFor(routes: readonly Route[], target: string): Route | undefined {
   const path = target.split('?', 1)[0] ?? '';
   return routes.find(
     (route) => path === route.path || (route.pathType === 'Prefix' && path.startsWith(`${route.path}/`)),
-  )?.service;
+  );
 }

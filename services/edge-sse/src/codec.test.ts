@@ -1,19 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Cursor, formatCursor, type Publication, parseTopic } from '@pushfleet/core';
+import { frame, lastFrame } from '@pushfleet/edge';
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
 import fc from 'fast-check';
-import {
-  closing,
-  frame,
-  gap,
-  greeting,
-  heartbeat,
-  lastFrame,
-  opened,
-  place,
-  publicationEvent,
-} from './codec.ts';
+import { closing, gap, greeting, heartbeat, opened, place, publicationEvent } from './codec.ts';
 
 const cursor: Cursor = formatCursor({ generation: 'g', time: 36, positions: [71] });
 const later: Cursor = formatCursor({ generation: 'g', time: 37, positions: [72] });
@@ -88,6 +79,13 @@ const literal: readonly [string, string, string][] = [
     'id: g-10-1z\ndata: {"specversion":"1.0","id":"1","source":"shop","type":"order.paid","subject":"orders/1",' +
       '"time":"1970-01-01T00:00:00.036Z","datacontenttype":"application/json","pushfleetcursor":"g-10-1z","data":{\n' +
       'data: }}\n\n',
+  ],
+  [
+    'the envelope of what is retained',
+    publicationEvent('cloudevents', publication({ payload: Buffer.alloc(0) }), cursor, true),
+    'id: g-10-1z\ndata: {"pushfleetretained":true,"specversion":"1.0","id":"1","source":"shop",' +
+      '"type":"pushfleet.publication","subject":"orders/1","time":"1970-01-01T00:00:00.036Z",' +
+      '"datacontenttype":"text/plain","pushfleetcursor":"g-10-1z"}\n\n',
   ],
   ['a greeting', greeting(2_000), ': pushfleet\nretry: 2000\n\n'],
   ['a heartbeat', heartbeat, ':\n\n'],

@@ -13,34 +13,25 @@ import {
 /** What `data` holds: the payload alone, or the publication as CloudEvents JSON. */
 export type Format = 'payload' | 'cloudevents';
 
-/** How text becomes the bytes of a response body: a chunk of HTTP/1.1, or as it is for HTTP/1.0. */
-export type Framing = 'chunked' | 'plain';
-
-/**
- * Text as bytes that are ready for the socket. The chunk's header and trailer are part of them, so that one
- * buffer serves every connection with a single write.
- */
-export function frame(framing: Framing, text: string): Buffer {
-  if (framing === 'plain') return Buffer.from(text);
-  return Buffer.from(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`);
-}
-
-/** As `frame`, and the end of the body: RFC 9112 section 7.1; with HTTP/1.0 the end of the connection is it. */
-export function lastFrame(framing: Framing, text: string): Buffer {
-  const bytes = frame(framing, text);
-  return framing === 'plain' ? bytes : Buffer.concat([bytes, Buffer.from('0\r\n\r\n')]);
-}
-
 /**
  * A publication as an event.
  *
  * - `payload`: `data` is the text, its line endings turned into LF; `event` is the type. What is not text comes
  *   as a data URL (RFC 2397) in base64, and so does text that itself begins with `data:`: whatever begins with
  *   `data:` is to be decoded, whatever does not is the payload.
- * - `cloudevents`: `data` is the envelope; there is no `event`, so that one onmessage receives every type.
+ * - `cloudevents`: `data` is the envelope; there is no `event`, so that one onmessage receives every type. Its
+ *   attribute `pushfleetretained` is true where the publication is given because it is its topic's retained one.
  */
-export function publicationEvent(format: Format, publication: Publication, cursor: Cursor): string {
-  if (format === 'cloudevents') return `id: ${cursor}\n${data(encodeCloudEvent(publication, cursor))}`;
+export function publicationEvent(
+  format: Format,
+  publication: Publication,
+  cursor: Cursor,
+  retained = false,
+): string {
+  if (format === 'cloudevents') {
+    const event = encodeCloudEvent(publication, cursor);
+    return `id: ${cursor}\n${data(retained ? `{"pushfleetretained":true,${event.slice(1)}` : event)}`;
+  }
   return `id: ${cursor}\n${eventField(publication.type)}${data(payloadText(publication))}`;
 }
 

@@ -3,7 +3,8 @@ import { createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, suite, test } from 'node:test';
 import { limits } from '@pushfleet/core';
-import { head, RawClient, startEdge, type TestEdge, token, until } from './testing.ts';
+import { head, RawClient, token, until } from '@pushfleet/edge/testing';
+import { startEdge, type TestEdge } from './testing.ts';
 
 const auth = { Authorization: `Bearer ${token()}`, Accept: 'text/event-stream' };
 const get = (query: string, headers: Record<string, string> = auth): string =>

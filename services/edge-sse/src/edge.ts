@@ -1,24 +1,52 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { PushfleetError, quote } from '@pushfleet/core';
 import {
+  Admission,
+  type Connection,
+  Connections,
+  Cors,
+  Credentials,
+  declareWritten,
+  detach,
+  Listener,
+  onDetached,
+  type Parameters,
+  parseBody,
+  parseForm,
+  readBody,
+  Streams,
+  splitTarget,
+  Visit,
+} from '@pushfleet/edge';
+import type { Hubs } from '@pushfleet/hub';
+import {
+  type Deliveries,
+  declareHubMetrics,
   declareRequests,
-  listening,
+  type Log,
+  type Metrics,
   type Part,
+  type Quotas,
   type RegistryClient,
   type Requests,
   sendProblem,
+  TimerWheel,
   type TokenCheck,
 } from '@pushfleet/runtime';
-import { readBody } from './body.ts';
-import { Cors } from './cors.ts';
-import { Credentials } from './credentials.ts';
-import { detach, onDetached } from './detach.ts';
-import { type Parameters, parseAsk, parseBody, parseForm, splitTarget } from './request.ts';
-import { Streams, type StreamsOptions } from './streams.ts';
-import { answerToBadHead, streamHeaders, Visit } from './visit.ts';
+import type { EdgeConfig } from './config.ts';
+import { dialects } from './dialect.ts';
+import { refuse, streamHeaders } from './refusal.ts';
+import { parseAsk } from './request.ts';
 
-export interface EdgeOptions extends StreamsOptions {
+export interface EdgeOptions {
+  readonly config: EdgeConfig;
+  readonly hubs: Hubs;
+  readonly quotas: Pick<Quotas, 'open'>;
+  /** The hubs' observer. */
+  readonly deliveries: Deliveries;
+  readonly log: Log;
+  readonly metrics: Metrics;
   readonly tokens: TokenCheck;
   readonly registry: Pick<RegistryClient, 'redeemTicket' | 'revocations'>;
 }
@@ -30,53 +58,63 @@ export class Edge implements Part {
   readonly name = 'edge-sse';
   readonly #o: EdgeOptions;
   readonly #cors: Cors;
-  readonly #credentials: Credentials;
+  readonly #wheel = new TimerWheel();
+  readonly #connections: Connections<Connection>;
+  readonly #admission: Admission;
   readonly #requests: Requests;
   readonly #streams: Streams;
-  readonly #server: Server;
-  /** Sockets that carry a stream or wait for one. */
-  readonly #taken = new WeakSet<Socket>();
+  readonly #listener: Listener;
   readonly #refused: { add(count: number, attributes: { code: string }): void };
-  #waiting = 0;
   #draining = false;
   #stopWatching: () => void = () => {};
 
   constructor(options: EdgeOptions) {
-    const { config, metrics, tokens, registry } = options;
+    const { config, metrics, log, hubs } = options;
     this.#o = options;
     this.#cors = new Cors(config.corsOrigins);
-    this.#credentials = new Credentials({
-      tokens,
-      registry,
-      cors: this.#cors,
-      sameSite: config.cookieSameSite,
-    });
+    const shared = { wheel: this.#wheel, log };
+    const { quotas } = options;
+    this.#connections = new Connections({ ...shared, limits: config, quotas, noun: 'streams' });
+    this.#admission = this.#makeAdmission(options);
     this.#requests = declareRequests(metrics, 'sse');
-    this.#streams = new Streams(options, this.#requests);
+    const written = declareWritten(metrics);
+    this.#streams = new Streams({ ...options, ...shared, connections: this.#connections, written });
+    declareHubMetrics(metrics, hubs);
     this.#refused = metrics.counter('pushfleet_edge_refused', { description: 'Requests refused, by code.' });
-    this.#server = this.#createServer();
+    this.#listener = new Listener({
+      address: config.listen,
+      ...{ headerBytes: config.headerBytes, connections: config.connections, log },
+      // An offer that a server may pass over; h2c and websocket have no place on this path.
+      upgrades: () => false,
+      onRequest: (request, response) => this.#onRequest(request, response),
+    });
+    onDetached(this.#listener.server, (request) => void this.#admit(request, async () => new Map()));
+  }
+
+  #makeAdmission({ config, tokens, registry }: EdgeOptions): Admission {
+    return new Admission({
+      connections: this.#connections,
+      credentials: new Credentials({ tokens, registry, cors: this.#cors, sameSite: config.cookieSameSite }),
+      isDraining: () => this.#draining,
+    });
   }
 
   /** Streams open at this moment. */
   get size(): number {
-    return this.#streams.size;
+    return this.#connections.size;
   }
 
   /** Where it listens, once started. */
   get address(): AddressInfo {
-    return this.#server.address() as AddressInfo;
+    return this.#listener.address;
   }
 
   async start(): Promise<void> {
-    const { config, log, registry } = this.#o;
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject);
-      this.#server.listen(config.listen, () => resolve());
-    });
-    this.#server.removeAllListeners('error');
-    this.#server.on('error', (error) => log.error({ err: error }, 'the listener failed'));
-    listening(log, 'http', this.#server);
-    this.#stopWatching = registry.revocations.onRevoked(() => this.#streams.endRevoked(registry.revocations));
+    const { registry } = this.#o;
+    await this.#listener.start();
+    this.#stopWatching = registry.revocations.onRevoked(() =>
+      this.#connections.endRevoked(registry.revocations),
+    );
   }
 
   ready(): string | undefined {
@@ -89,46 +127,17 @@ export class Edge implements Part {
    */
   async drain(deadline: AbortSignal): Promise<void> {
     this.#draining = true;
-    await this.#streams.drain(this.#o.config.drainMs * 0.8, deadline);
+    await this.#connections.drain(this.#o.config.drainMs * 0.8, deadline);
   }
 
   async close(): Promise<void> {
     this.#stopWatching();
-    this.#streams.close();
-    if (!this.#server.listening) return;
-    const closed = new Promise((resolve) => this.#server.close(resolve));
-    this.#server.closeAllConnections();
-    await closed;
-  }
-
-  #createServer(): Server {
-    const { headerBytes, connections } = this.#o.config;
-    const server = createServer({
-      maxHeaderSize: headerBytes,
-      headersTimeout: 10_000,
-      requestTimeout: 30_000,
-      connectionsCheckingInterval: 5_000,
-      // An offer that a server may pass over; h2c and websocket have no place on this path.
-      shouldUpgradeCallback: () => false,
-    });
-    // Room for those who are only to be told to come back.
-    server.maxConnections = Math.ceil(connections * 1.1) + 100;
-    server.on('request', (request, response) => this.#onRequest(request, response));
-    server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-      const answerable = socket.writable && !this.#taken.has(socket as Socket);
-      if (answerable) socket.end(answerToBadHead(error.code, headerBytes));
-      else socket.destroy();
-    });
-    onDetached(server, (request) => void this.#admit(request, async () => new Map()));
-    return server;
+    this.#connections.close();
+    this.#wheel.close();
+    await this.#listener.close();
   }
 
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
-    // A stream has no end, so nothing behind it on the same socket could be answered.
-    if (this.#taken.has(request.socket)) {
-      request.socket.destroy();
-      return;
-    }
     response.setHeaders(new Map(Object.entries(this.#cors.headers(request.headers))));
     const refusal = this.#misdirected(request);
     if (refusal !== undefined) {
@@ -145,7 +154,7 @@ export class Edge implements Part {
   }
 
   #take(request: IncomingMessage, response: ServerResponse): void {
-    this.#taken.add(request.socket);
+    this.#listener.take(request.socket);
     if (request.method === 'GET') {
       detach(request, response);
       return;
@@ -176,25 +185,29 @@ export class Edge implements Part {
 
   async #admit(request: IncomingMessage, readMore: () => Promise<Parameters>): Promise<void> {
     const visit = new Visit(request, this.#cors.headers(request.headers));
-    this.#waiting++;
     try {
-      if (this.#draining) throw new PushfleetError('draining', 'This instance is shutting down.');
-      this.#streams.requireRoom(this.#waiting);
-      const query = parseForm(splitTarget(request.url as string).query);
-      const ask = parseAsk(visit.headers, [query, await readMore()], this.#o.config.filters);
-      const { grant, setCookie } = await this.#credentials.identify(visit.headers, ask.ticket);
-      if (setCookie !== undefined) visit.answerHeaders['set-cookie'] = setCookie;
-      for (const filter of ask.filters) grant.require('subscribe', filter);
-      if (visit.gone) visit.socket.destroy();
-      else this.#streams.open(visit, ask, grant);
+      const query = splitTarget(request.url as string).query;
+      const { ask, grant } = await this.#admission.admit({
+        headers: visit.headers,
+        read: async () =>
+          parseAsk(visit.headers, [parseForm(query), await readMore()], this.#o.config.filters),
+        returning: () => visit.headers['last-event-id'] !== undefined,
+        onCookie: (setCookie) => {
+          visit.answerHeaders['set-cookie'] = setCookie;
+        },
+      });
+      this.#streams.open(visit, grant, ask, {
+        headers: streamHeaders,
+        dialect: dialects[ask.format][visit.framing],
+        requests: this.#requests,
+        refuse: (error) => refuse(visit, error),
+      });
     } catch (thrown) {
       const error = PushfleetError.from(thrown);
       this.#requests.ended(visit.since, error);
       this.#refused.add(1, { code: error.code });
       if (error.code === 'internal') this.#o.log.error({ err: thrown }, 'a request failed');
-      visit.refuse(error);
-    } finally {
-      this.#waiting--;
+      refuse(visit, error);
     }
   }
 }

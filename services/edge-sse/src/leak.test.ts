@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { head, RawClient, token, until } from '@pushfleet/edge/testing';
 import fc from 'fast-check';
-import { head, RawClient, startEdge, type TestEdge, token, until } from './testing.ts';
+import { startEdge, type TestEdge } from './testing.ts';
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;

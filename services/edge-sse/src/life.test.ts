@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PushfleetError } from '@pushfleet/core';
-import { head, RawClient, startEdge, type TestEdge, token, until } from './testing.ts';
+import { head, RawClient, token, until } from '@pushfleet/edge/testing';
+import { startEdge, type TestEdge } from './testing.ts';
 import { Page } from './testing-client.ts';
 
 const stream = { Accept: 'text/event-stream' };

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatCursor, limits, PushfleetError } from '@pushfleet/core';
+import { parseBody, parseForm, splitTarget } from '@pushfleet/edge';
 import fc from 'fast-check';
-import { type Ask, parseAsk, parseBody, parseForm, splitTarget } from './request.ts';
+import { type Ask, parseAsk } from './request.ts';
 
 const a = formatCursor({ generation: 'g', time: 1, positions: [1] });
 const b = formatCursor({ generation: 'g', time: 2, positions: [2] });
@@ -73,6 +74,8 @@ test('as many filters as one stream may hold are taken', () => {
 const bad: readonly [string, string, Record<string, string>?][] = [
   ['request_invalid', ''],
   ['request_invalid', 'topics=a'],
+  ['request_invalid', 'topic=a&after=x'],
+  ['request_invalid', `topic=a&${'x'.repeat(5_000)}=1`],
   ['request_invalid', 'topic=%zz'],
   ['request_invalid', 'topic=%ff'],
   ['filter_invalid', 'topic='],
@@ -91,6 +94,10 @@ for (const [code, query, headers] of bad) {
   test(`${JSON.stringify(query.slice(0, 40))} ${headers ? 'with a bad header ' : ''}is ${code}`, () =>
     refused(code, query, headers));
 }
+
+test('a parameter that keeps caches away is passed over', () => {
+  assert.deepEqual(ask('topic=t&_=1795349355000').filters, ['t']);
+});
 
 test('a body is a form or JSON with the same names', () => {
   const form = parseBody(
@@ -122,6 +129,7 @@ const badBodies: readonly [string, string | undefined, string][] = [
   ['request_invalid', 'application/json', '{"topic":[["a"]]}'],
   ['request_invalid', 'application/json', '{"topic":null}'],
   ['request_invalid', 'application/x-www-form-urlencoded', 'topic=%'],
+  ['request_invalid', 'application/x-www-form-urlencoded', ' {"topic":["a"]}'],
 ];
 for (const [code, type, body] of badBodies) {
   test(`a body ${body} of ${type} is ${code}`, () => {

@@ -1,13 +1,15 @@
 import type { IncomingMessage } from 'node:http';
+import { type Cursor, limits, type TopicFilter } from '@pushfleet/core';
 import {
-  type Cursor,
-  limits,
-  PushfleetError,
-  parseCursor,
-  parseTopicFilter,
-  quote,
-  type TopicFilter,
-} from '@pushfleet/core';
+  firstOf,
+  oneOf,
+  type Parameters,
+  parseAfter,
+  parseFilters,
+  requireKnown,
+  valuesOf,
+  yes,
+} from '@pushfleet/edge';
 import type { Format } from './codec.ts';
 
 /** What a client asks for. */
@@ -19,97 +21,7 @@ export interface Ask {
   readonly ticket: string | undefined;
 }
 
-/** Parameters by name, in order of appearance. */
-export type Parameters = ReadonlyMap<string, readonly string[]>;
-
-/** The part of a request target before `?`, and the part behind it. */
-export function splitTarget(target: string): { path: string; query: string } {
-  const mark = target.indexOf('?');
-  return mark < 0
-    ? { path: target, query: '' }
-    : { path: target.slice(0, mark), query: target.slice(mark + 1) };
-}
-
-/**
- * Reads a query or a form. Forms write a space as `+`, while people write the wildcard `+` into a URL as it is;
- * since a wildcard is a whole level, a `+` that is a whole level stays and any other is a space.
- *
- * @throws PushfleetError `request_invalid`
- */
-export function parseForm(text: string): Parameters {
-  const parameters = new Map<string, string[]>();
-  for (const pair of text.split('&')) {
-    if (pair === '') continue;
-    const mark = pair.indexOf('=');
-    const name = decode(mark < 0 ? pair : pair.slice(0, mark));
-    append(parameters, name, decode(mark < 0 ? '' : pair.slice(mark + 1)));
-  }
-  return parameters;
-}
-
-function decode(text: string): string {
-  const levels = text.split(/(\/|%2f)/i);
-  const spaced = levels.map((level) => (level === '+' ? level : level.replaceAll('+', ' '))).join('');
-  try {
-    return decodeURIComponent(spaced);
-  } catch {
-    throw new PushfleetError(
-      'request_invalid',
-      `${quote(text)} is not percent-encoded UTF-8. Encode each parameter, as encodeURIComponent does.`,
-    );
-  }
-}
-
-function append(parameters: Map<string, string[]>, name: string, value: string): void {
-  const values = parameters.get(name);
-  if (values === undefined) parameters.set(name, [value]);
-  else values.push(value);
-}
-
-/**
- * Reads a body of POST or QUERY: a form, or JSON such as `{"topic": ["a/#", "b"], "last_event_id": "…"}` with
- * the same names.
- *
- * @throws PushfleetError `request_invalid` or `unsupported_media_type`
- */
-export function parseBody(contentType: string | undefined, body: Buffer): Parameters {
-  const type = contentType?.split(';')[0]?.trim().toLowerCase() ?? '';
-  if (body.length === 0) return new Map();
-  if (type === 'application/x-www-form-urlencoded') return parseForm(body.toString('utf8'));
-  if (type === 'application/json') return parseJson(body.toString('utf8'));
-  throw new PushfleetError(
-    'unsupported_media_type',
-    `The body is ${quote(type || 'of no content type')}; send application/json or application/x-www-form-urlencoded.`,
-  );
-}
-
-function parseJson(text: string): Parameters {
-  const value = readJson(text);
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw badJson();
-  const parameters = new Map<string, string[]>();
-  for (const [name, given] of Object.entries(value)) {
-    for (const item of Array.isArray(given) ? given : [given]) {
-      if (typeof item !== 'string' && typeof item !== 'boolean') throw badJson();
-      append(parameters, name, item === true ? '1' : String(item));
-    }
-  }
-  return parameters;
-}
-
-function readJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw badJson();
-  }
-}
-
-function badJson(): PushfleetError {
-  return new PushfleetError(
-    'request_invalid',
-    'The JSON body must be an object of texts and lists of texts, for example {"topic": ["orders/#"]}.',
-  );
-}
+const known = ['topic', 'last_event_id', 'lastEventId', 'retained', 'format', 'ticket'];
 
 /**
  * Checks the parameters of one request; those of a body stand behind those of its URL.
@@ -121,49 +33,13 @@ export function parseAsk(
   sources: readonly Parameters[],
   mostFilters: number = limits.feedFilters,
 ): Ask {
-  const all = (name: string): readonly string[] => sources.flatMap((source) => source.get(name) ?? []);
-  const first = (name: string): string | undefined => all(name).find((value) => value !== '');
+  requireKnown(sources, known);
+  const first = (name: string): string | undefined => firstOf(sources, name);
   return {
-    filters: parseFilters(all('topic'), mostFilters),
+    filters: parseFilters(valuesOf(sources, 'topic'), mostFilters),
     after: parseAfter([headers['last-event-id'], first('last_event_id'), first('lastEventId')]),
-    retained:
-      oneOf('retained', first('retained') ?? '0', ['0', '1', 'false', 'true']).match(/1|true/) !== null,
+    retained: yes('retained', first('retained')),
     format: oneOf('format', first('format') ?? 'payload', ['payload', 'cloudevents']),
     ticket: first('ticket'),
   };
-}
-
-function parseFilters(texts: readonly string[], most: number): readonly TopicFilter[] {
-  const filters = [...new Set(texts)].map(parseTopicFilter);
-  if (filters.length === 0) {
-    throw new PushfleetError(
-      'request_invalid',
-      'Name at least one topic filter, for example /sse?topic=orders/%23.',
-    );
-  }
-  if (filters.length > most) {
-    throw new PushfleetError(
-      'too_many_filters',
-      `The request names ${filters.length} topic filters; one connection holds at most ${most}. Use a wildcard, or several connections.`,
-      { detail: { limit: most } },
-    );
-  }
-  return filters;
-}
-
-// The header is newer than what the page wrote into its URL, and a browser sends it without being asked.
-function parseAfter(given: readonly (string | string[] | undefined)[]): Cursor | undefined {
-  const text = given.find((value) => value !== undefined && value !== '')?.toString();
-  if (text === undefined) return undefined;
-  parseCursor(text);
-  return text as Cursor;
-}
-
-function oneOf<const T extends string>(name: string, text: string, legal: readonly T[]): T {
-  const found = legal.find((value) => value === text);
-  if (found !== undefined) return found;
-  throw new PushfleetError(
-    'request_invalid',
-    `The parameter "${name}" is ${quote(text)}; it must be one of ${legal.join(', ')}.`,
-  );
 }

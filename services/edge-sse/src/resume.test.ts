@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatCursor, parseCursor } from '@pushfleet/core';
-import { head, RawClient, startEdge, token } from './testing.ts';
+import { head, RawClient, token } from '@pushfleet/edge/testing';
+import { startEdge } from './testing.ts';
 import { Page } from './testing-client.ts';
 
 const headers = { Authorization: `Bearer ${token()}` };

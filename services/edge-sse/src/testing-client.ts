@@ -1,6 +1,7 @@
 // What a page does, for this service's tests; nothing else imports it.
+
+import { token, until } from '@pushfleet/edge/testing';
 import { EventSource } from 'eventsource';
-import { token, until } from './testing.ts';
 
 export interface Received {
   readonly type: string;

@@ -1,5 +1,6 @@
-import { limits } from '@pushfleet/core';
+import { intakeFields } from '@pushfleet/intake';
 import {
+  browserFields,
   commonFields,
   field,
   natsFields,
@@ -20,6 +21,7 @@ export const fields = {
   ...policyFields,
   ...traceFields,
   ...publicFields,
+  ...browserFields,
   listen: field.address({
     env: 'PUSHFLEET_PUBLISH_LISTEN',
     doc: 'Where the HTTP publish API listens.',
@@ -72,13 +74,7 @@ export const fields = {
     optional: true,
     example: 'dns:///publish.example.com:443',
   }),
-  payloadBytes: field.bytes({
-    env: 'PUSHFLEET_PUBLISH_PAYLOAD_BYTES',
-    doc: "The largest payload of one publication. With its headers it must fit into the broker's max_payload.",
-    fallback: limits.payloadBytes,
-    min: 1,
-    max: 64 * 1_048_576,
-  }),
+  ...intakeFields('PUSHFLEET_PUBLISH'),
   batchBytes: field.bytes({
     env: 'PUSHFLEET_PUBLISH_BATCH_BYTES',
     doc: 'The largest body of POST /v1/publish, and the largest message of the gRPC publish API.',
@@ -86,30 +82,12 @@ export const fields = {
     min: 1_024,
     max: 1_073_741_824,
   }),
-  pendingBytes: field.bytes({
-    env: 'PUSHFLEET_PUBLISH_PENDING_BYTES',
-    doc: 'The most bytes of publications that may be unanswered at once, and as many again that may be on their way to who asked for them, over HTTP and gRPC; further ones get 503 or UNAVAILABLE.',
-    fallback: '64MiB',
-    min: 1_048_576,
-  }),
   bodyTimeoutMs: field.duration({
     env: 'PUSHFLEET_PUBLISH_BODY_SECONDS',
     doc: 'The longest time the body of an HTTP publish may take to arrive.',
     fallback: 30,
     min: 1,
     max: 3_600,
-  }),
-  ratePerSecond: field.integer({
-    env: 'PUSHFLEET_PUBLISH_RATE',
-    doc: 'Publications per second that each token subject may publish through one instance, on average.',
-    fallback: 10_000,
-    min: 1,
-  }),
-  rateBurst: field.integer({
-    env: 'PUSHFLEET_PUBLISH_BURST',
-    doc: 'Publications that a token subject may publish at once before PUSHFLEET_PUBLISH_RATE holds it back.',
-    fallback: 20_000,
-    min: 1,
   }),
   streamDrafts: field.integer({
     env: 'PUSHFLEET_PUBLISH_STREAM_DRAFTS',

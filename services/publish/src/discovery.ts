@@ -32,7 +32,7 @@ export class Discovery {
       history: `${this.historyUrl}{?topic*,after,since,limit}`,
       explain: `${this.#url('explain')}{?id,topic,since,cursor}`,
       tickets: this.#url('tickets'),
-      channels: this.#channels().map(({ name }) => ({ protocol: name, url: `${this.#url(name)}{?topic*}` })),
+      channels: this.#channels('{?topic*}'),
     };
   }
 
@@ -45,15 +45,18 @@ export class Discovery {
   topic(topic: Topic): { readonly link: string; readonly body: object } {
     const query = `?topic=${encodeURIComponent(topic)}`;
     const self = `${this.#url('publish')}${query}`;
-    const channels = this.#channels().map(({ name }) => ({
-      protocol: name,
-      url: `${this.#url(name)}${query}`,
-    }));
-    return { link: `<${self}>; rel="self"`, body: { topic, self, channels } };
+    return { link: `<${self}>; rel="self"`, body: { topic, self, channels: this.#channels(query) } };
   }
 
-  #channels(): readonly Route[] {
-    return this.#options.routes.filter(({ channel }) => channel === true);
+  /** Where publications are received; `query` names filters to those protocols that take them so. */
+  #channels(query: string): readonly { protocol: string; url: string }[] {
+    return this.#options.routes.flatMap(({ name, channel, websocket }) => {
+      if (channel === undefined) return [];
+      const url = this.#url(name) ?? '';
+      // http → ws, https → wss
+      const reached = websocket === 'only' ? url.replace(/^http/, 'ws') : url;
+      return [{ protocol: name, url: channel === 'query' ? `${reached}${query}` : reached }];
+    });
   }
 
   #url(name: string): string | undefined {

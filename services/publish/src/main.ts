@@ -1,6 +1,7 @@
 import { connectJetStream } from '@pushfleet/bus';
 import type { Lifecycle } from '@pushfleet/core';
 import { createHubs } from '@pushfleet/hub';
+import { Budget, createIntake, type Intake, type Meters } from '@pushfleet/intake';
 import {
   afterwards,
   answerForHubs,
@@ -19,23 +20,18 @@ import {
   type Part,
   part,
   Quotas,
-  RateLimit,
   readRoutes,
   runService,
   type ServiceContext,
   TimerWheel,
 } from '@pushfleet/runtime';
 import { type Archive, createArchive } from './archive/archive.ts';
-import { Budget } from './budget.ts';
 import { fields } from './config.ts';
 import { Discovery } from './discovery.ts';
 import { GrpcApi } from './grpc/api.ts';
 import { grpcCredentials } from './grpc/credentials.ts';
 import { Streams } from './grpc/streams.ts';
 import { createHttpApi } from './http/api.ts';
-import { Admission } from './intake/admission.ts';
-import { Intake } from './intake/intake.ts';
-import { Meters } from './intake/meters.ts';
 import { Tracking } from './tracking.ts';
 
 await runService({ name: 'publish', fields, wire });
@@ -69,12 +65,11 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
     explainPublications: config.explainPublications,
   });
   const wheel = new TimerWheel();
-  const rate = new RateLimit({ perSecond: config.ratePerSecond, burst: config.rateBurst });
-  const terms = () => backbone.terms;
-  const ledger = backbone.ledger('meters');
-  const meters = new Meters({ ledger, policies, terms, instance: fleet.instance, log });
-  const admission = new Admission({ rate, policies, quotas, meters, terms });
-  const intake = new Intake({ backbone, admission, payloadBytes: config.payloadBytes });
+  const { intake, meters } = createIntake({
+    ...{ config, backbone, policies, quotas, log },
+    terms: () => backbone.terms,
+    instance: fleet.instance,
+  });
   const tracking = new Tracking({ intake, metrics, traces });
   const budget = new Budget(config.pendingBytes);
   const outgoing = new Budget(config.pendingBytes);
@@ -89,6 +84,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
     payloadBytes: config.payloadBytes,
     batchBytes: config.batchBytes,
     bodyTimeoutMs: config.bodyTimeoutMs,
+    corsOrigins: config.corsOrigins,
     ...{ backbone, archive, tokens, tracking, budget, outgoing, log },
   });
   const grpc = new GrpcApi({

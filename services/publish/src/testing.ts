@@ -2,6 +2,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { createMemoryBackbone } from '@pushfleet/bus';
 import { limits } from '@pushfleet/core';
+import { Budget, createIntake } from '@pushfleet/intake';
 import {
   createLog,
   createMetrics,
@@ -9,17 +10,12 @@ import {
   noTraces,
   type Quota,
   Quotas,
-  RateLimit,
   readRoutes,
   type TopicPolicy,
 } from '@pushfleet/runtime';
 import { type ArchiveOptions, createArchive } from './archive/archive.ts';
-import { Budget } from './budget.ts';
 import { Discovery } from './discovery.ts';
 import { createHttpApi, type HttpOptions } from './http/api.ts';
-import { Admission } from './intake/admission.ts';
-import { Intake } from './intake/intake.ts';
-import { Meters } from './intake/meters.ts';
 import { Tracking } from './tracking.ts';
 
 export const secret = randomBytes(32).toString('hex');
@@ -62,16 +58,17 @@ export function timeoutByHand(): { readonly timeout: () => AbortSignal; readonly
 export function core(options: CoreOptions = {}) {
   const { ratePerSecond = 1e6, rateBurst = 1e6, pendingBytes = 64 * 1_048_576, shards = 1 } = options;
   const backbone = createMemoryBackbone({ shards });
-  const rate = new RateLimit({ perSecond: ratePerSecond, burst: rateBurst });
   const policy: TopicPolicy = { history: true, presence: false, ...options.policy };
   const { quota = {} } = options;
   const policies = { of: () => policy, quota: () => quota, limitsStorage: true };
   const none = { connections: 0, subscriptions: 0, published: 0 };
   const quotas = new Quotas({ policies, elsewhere: () => none });
   const terms = () => ({ maxAgeMs: 86_400_000, maxBytes: 1e9, duplicateWindowMs: 120_000 });
-  const meters = new Meters({ ledger: backbone.ledger('meters'), policies, terms, instance: 'test', log });
-  const admission = new Admission({ rate, policies, quotas, meters, terms });
-  const intake = new Intake({ backbone, admission, payloadBytes: limits.payloadBytes });
+  const { intake, meters } = createIntake({
+    config: { payloadBytes: limits.payloadBytes, ratePerSecond, rateBurst },
+    instance: 'test',
+    ...{ backbone, terms, policies, quotas, log },
+  });
   return {
     backbone,
     archive: createArchive({
@@ -114,6 +111,7 @@ export async function startHttp(options: Partial<HttpOptions> & CoreOptions = {}
     payloadBytes: limits.payloadBytes,
     batchBytes: 4 * 1_048_576,
     bodyTimeoutMs: 30_000,
+    corsOrigins: [],
     ...options,
   });
   await api.start();

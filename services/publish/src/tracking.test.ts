@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { type CollectedSpan, startCollector } from '@pushfleet/contract';
 import { type Cursor, PushfleetError, parseTopic } from '@pushfleet/core';
+import type { Submission } from '@pushfleet/intake';
 import {
   createLog,
   createMetrics,
@@ -11,7 +12,6 @@ import {
   readConfig,
   traceFields,
 } from '@pushfleet/runtime';
-import type { Submission } from './intake/intake.ts';
 import { Tracking } from './tracking.ts';
 
 const traceId = '0af7651916cd43dd8448eb211c80319c';

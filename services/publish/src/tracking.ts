@@ -1,4 +1,5 @@
 import { PushfleetError, type Stored } from '@pushfleet/core';
+import type { Intake, Submission } from '@pushfleet/intake';
 import {
   declareRequests,
   type Grant,
@@ -11,7 +12,6 @@ import {
   type Traces,
 } from '@pushfleet/runtime';
 import { BodyAborted } from './http/body.ts';
-import type { Intake, Submission } from './intake/intake.ts';
 
 /** The ways in, as metrics and spans name them. */
 const apis = [

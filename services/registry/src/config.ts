@@ -119,6 +119,31 @@ export const fields = {
     fallback: 100,
     min: 1,
   }),
+  presenceExpiryMs: field.duration({
+    env: 'PUSHFLEET_PRESENCE_EXPIRY_SECONDS',
+    doc: 'Within this time the members of an instance that died have left their topics. The same for all instances of the registry.',
+    fallback: 30,
+    min: 10,
+    max: 3_600,
+  }),
+  presenceMembers: field.integer({
+    env: 'PUSHFLEET_PRESENCE_MEMBERS',
+    doc: 'The most members of one topic.',
+    fallback: 10_000,
+    min: 1,
+  }),
+  presenceNamespaceMembers: field.integer({
+    env: 'PUSHFLEET_PRESENCE_NAMESPACE_MEMBERS',
+    doc: 'The most members of all topics of one namespace. Redis keeps 400 to 900 bytes for each, and its state in base64.',
+    fallback: 1_000_000,
+    min: 1,
+  }),
+  presenceWatches: field.integer({
+    env: 'PUSHFLEET_PRESENCE_WATCHES',
+    doc: 'The most services that may watch presence at one instance at the same time.',
+    fallback: 100,
+    min: 0,
+  }),
   webhookUnconfirmed: field.boolean({
     env: 'PUSHFLEET_WEBHOOK_UNCONFIRMED',
     doc: 'Whether subscriptions may call receivers that have not confirmed that they want it ("handshake": "none").',

@@ -20,6 +20,9 @@ import { GrpcApi } from './grpc/server.ts';
 import { createApp } from './http/app.ts';
 import { declareIndex } from './index/metrics.ts';
 import { RedisIndex } from './index/redis-index.ts';
+import { presenceLimits } from './presence/limits.ts';
+import { declarePresence } from './presence/metrics.ts';
+import { PresenceRegister } from './presence/register.ts';
 import { RedisStore } from './redis.ts';
 import { RevocationIndex } from './revocation-index.ts';
 import { RevocationRegister } from './revocations.ts';
@@ -32,6 +35,7 @@ export interface Registry {
   readonly parts: readonly Part[];
   readonly http: HttpServer;
   readonly grpc: GrpcApi;
+  readonly presence: PresenceRegister;
 }
 
 /** How long a request waits for a receiver that is called because of it, in milliseconds. */
@@ -58,8 +62,11 @@ export function wireRegistry(
   });
   const policies = createPolicies({ file: config.policiesFile, log, metrics });
   const { index, subscriptions } = wireSubscriptions(config, { log, backbone, redis, policies });
+  const presence = wirePresence(config, { log, backbone, redis, policies });
   const app = createApp({
     ...config,
+    presence,
+    policies,
     tokens: createTokenCheck(config, { revocations }),
     tickets,
     revocations,
@@ -86,12 +93,15 @@ export function wireRegistry(
     tickets,
     revocations,
     subscriptions,
+    presence,
+    presenceExpiryMs: config.presenceExpiryMs,
     log,
   });
+  declarePresence(metrics, presence);
   declareMetrics(metrics, { revocations, tickets, grpc });
   declareSubscriptions(metrics, { subscriptions, index, grpc });
-  const parts = [policies, redis, logPart(backbone), revocations, index, subscriptions, grpc, http];
-  return { parts, http, grpc };
+  const parts = [policies, redis, logPart(backbone), revocations, index, subscriptions, presence, grpc, http];
+  return { parts, http, grpc, presence };
 }
 
 function wireSubscriptions(
@@ -112,6 +122,24 @@ function wireSubscriptions(
     limit: (namespace) => mostOf(namespace, policies, most),
   });
   return { index, subscriptions };
+}
+
+function wirePresence(
+  config: Config<typeof fields>,
+  of: {
+    readonly log: ServiceContext['log'];
+    readonly backbone: Backbone;
+    readonly redis: RedisStore;
+    readonly policies: Policies;
+  },
+): PresenceRegister {
+  const { redis: store, ...others } = of;
+  const { presenceMembers: topic, presenceNamespaceMembers: namespace, presenceWatches: watches } = config;
+  return new PresenceRegister({
+    ...{ store, ...others },
+    limits: { topic, namespace, watches, waiting: presenceLimits.waiting, lists: presenceLimits.lists },
+    expiryMs: config.presenceExpiryMs,
+  });
 }
 
 function declareMetrics(

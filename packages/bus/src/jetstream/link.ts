@@ -7,7 +7,7 @@ import {
   type MsgHdrs,
   type NatsConnection,
 } from '@nats-io/transport-node';
-import { PushfleetError } from '@pushfleet/core';
+import { limits, PushfleetError } from '@pushfleet/core';
 import { type Block, statusOf } from './headers.ts';
 import type { Log } from './log.ts';
 import { rawBlock } from './raw.ts';
@@ -67,6 +67,17 @@ export class Disconnected extends PushfleetError {
   constructor() {
     super('unavailable', 'The log is out of reach. Try again in a moment.', { retryAfterMs: 1_000 });
   }
+}
+
+/** The client library would throw an error of its own, and asking again would not help. */
+function requireFits({ info }: NatsConnection, size: number): void {
+  const most = info?.max_payload ?? limits.payloadBytes;
+  if (size <= most) return;
+  throw new PushfleetError(
+    'payload_too_large',
+    `With its headers it has ${size} bytes; the broker takes ${most}.`,
+    { detail: { limit: most } },
+  );
 }
 
 /** One NATS connection that is kept for good: lost, it comes back; absent at the start, it is waited for. */
@@ -133,7 +144,8 @@ export class Link {
   /**
    * One question with one answer.
    *
-   * @throws PushfleetError `unavailable` without an answer in time
+   * @throws PushfleetError `payload_too_large` where the broker does not take so much at once; `unavailable` without an
+   *   answer in time
    */
   async request(
     subject: string,
@@ -143,6 +155,7 @@ export class Link {
   ): Promise<Msg> {
     if (!this.#up) throw new Disconnected();
     const { replies, connection } = this;
+    requireFits(connection, Buffer.byteLength(body) + (block?.encode().length ?? 0));
     const { promise, resolve, reject } = Promise.withResolvers<Msg>();
     const token = replies.open(resolve);
     const timer = setTimeout(reject, timeoutMs, new Error(`no answer in ${timeoutMs} ms`));

@@ -28,6 +28,7 @@ export const ledgerNames = [
   'subscriptions',
   'tails',
   'deletions',
+  'sessions',
 ] as const;
 
 /** The shelves there are; a new one is a new line here too. */

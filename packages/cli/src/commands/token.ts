@@ -21,7 +21,8 @@ and in a fleet that is its own issuer. Tokens of another issuer are made by that
 
 Examples:
   npx pushfleet token --subscribe 'orders/#' --ttl 15m
-  npx pushfleet token --sub robot --publish 'metrics/+' --publish 'alarms/#'`;
+  npx pushfleet token --sub robot --publish 'metrics/+' --publish 'alarms/#'
+  npx pushfleet token --sub ann --subscribe 'rooms/#' --presence 'rooms/#' --state <folder of "npm start -- --state">`;
 
 export function tokenCommand(): Command {
   return command('token', 'Make a token with the local secret or PUSHFLEET_TOKEN_SECRET.')
@@ -30,7 +31,11 @@ export function tokenCommand(): Command {
     .option('--publish <filter>', 'topics it may publish to; repeatable', repeated)
     .option('--subscribe <filter>', 'topics it may follow; repeatable', repeated)
     .option('--manage <filter>', 'topics it may manage; repeatable', repeated)
-    .option('--presence <filter>', 'topics whose presence it may see; repeatable', repeated)
+    .option(
+      '--presence <filter>',
+      'topics it may be present on, and whose presence it may see; repeatable',
+      repeated,
+    )
     .option('--ttl <time>', 'how long it is good: 90s, 15m, 1h, 7d', parseSeconds, 3_600)
     .option(
       '--id <jti>',

@@ -14,6 +14,8 @@ import {
 } from '../servers/mod.ts';
 import { type Front, openFront } from './front.ts';
 import type { LaunchOptions } from './options.ts';
+import { Page } from './page.ts';
+import { pageTokens } from './page-token.ts';
 import type { Roster } from './roster.ts';
 
 export interface StartOptions extends LaunchOptions {
@@ -25,7 +27,11 @@ export interface StartOptions extends LaunchOptions {
 export async function startFleet(o: StartOptions): Promise<Front> {
   rmSync(join(o.state, 'logs'), { recursive: true, force: true });
   const front = await openFront(
-    { routes: readRoutes(), addressOf: (service) => o.roster.addressOf(service, 'http') },
+    {
+      routes: readRoutes(),
+      addressOf: (service) => o.roster.addressOf(service, 'http'),
+      page: new Page({ token: o.pageToken ? pageTokens(o.state) : undefined }),
+    },
     o.port,
   );
   try {

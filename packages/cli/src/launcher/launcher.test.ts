@@ -59,6 +59,26 @@ after(async () => {
 
 test('what is published is heard, through the front', () => roundTrip('one'));
 
+/** Asks for the page's token as the page does. */
+const askPageToken = (url: string): Promise<Response> =>
+  fetch(`${url}/page/token`, { method: 'POST', headers: { origin: url } });
+
+test('the front serves a page, which gets a token for the playground', async () => {
+  const { url } = readRecord(state) as { url: string };
+  const page = await fetch(url);
+  assert.equal(page.status, 200);
+  assert.match(await page.text(), /<title>Pushfleet<\/title>/);
+  const { token } = (await (await askPageToken(url)).json()) as { token: string };
+  const publish = (topic: string) =>
+    fetch(`${url}/v1/topics/${topic}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'text/plain' },
+      body: 'x',
+    });
+  assert.equal((await publish('playground/a')).status, 201);
+  assert.equal((await publish('demo/a')).status, 403);
+});
+
 for (const [file, of] of [
   ['secret', 'the secret'],
   ['secrets-keys', 'the sealing key'],
@@ -86,7 +106,9 @@ test('status shows every part as ready', async () => {
   const { processes } = JSON.parse(shown.stdout) as { processes: { name: string; state: string }[] };
   assert.deepEqual(processes.map(({ name }) => name).sort(), [
     'delivery-webhook',
+    'edge-longpoll',
     'edge-sse',
+    'edge-websocket',
     'nats',
     'publish',
     'redis',
@@ -208,8 +230,9 @@ test('a part that dies is told with its last words, and ends the fleet', async (
 });
 
 test('Ctrl-C stops all of it and leaves no record', async () => {
-  launcher = launch('--port', '0', '--only', 'publish');
-  const { processes } = await ready();
+  launcher = launch('--port', '0', '--only', 'publish', '--no-page-token');
+  const { processes, url } = await ready();
+  assert.equal((await askPageToken(url as string)).status, 404);
   assert.deepEqual(processes.map(({ name }) => name).sort(), ['nats', 'publish']);
   launcher.process.kill('SIGINT');
   launcher.process.kill('SIGINT');

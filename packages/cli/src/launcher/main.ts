@@ -1,6 +1,7 @@
 // npm start: a whole fleet on this machine, in one terminal.
 import { tryLock } from '../local/lock.ts';
-import { defaultState, ensureSecrets, readRecord, root } from '../local/state.ts';
+import { ensureSecrets, readRecord } from '../local/state.ts';
+import { commandLine } from './command-line.ts';
 import { startFleet } from './fleet.ts';
 import { type LaunchOptions, parseLaunchOptions } from './options.ts';
 import { endOrphans } from './orphans.ts';
@@ -74,17 +75,9 @@ function onSignal(roster: Roster): Promise<undefined> {
 
 /** What a person does next, each line runnable as it stands in any folder. */
 function nextSteps(url: string, { state, services }: LaunchOptions): string {
-  const where = state === defaultState ? '' : ` --state ${quoted(state)}`;
-  const command = (name: string, rest: string): string =>
-    `npx --prefix ${quoted(root)} pushfleet ${name}${where} ${rest}`;
   const lines = [`The front:  ${url}`];
   if (services.includes('publish'))
-    lines.push(`Publish:    ${command('publish', "demo/hello 'Hello, fleet'")}`);
-  if (services.includes('edge-sse')) lines.push(`Listen:     ${command('tail', "'demo/#'")}`);
+    lines.push(`Publish:    ${commandLine(state, 'publish', "demo/hello 'Hello, fleet'")}`);
+  if (services.includes('edge-sse')) lines.push(`Listen:     ${commandLine(state, 'tail', "'demo/#'")}`);
   return lines.join('\n');
-}
-
-/** As a shell takes it for one word. */
-function quoted(text: string): string {
-  return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -8,6 +8,8 @@ export interface LaunchOptions {
   readonly port: number | undefined;
   /** Folders below `services/`. */
   readonly services: readonly string[];
+  /** Whether the page at the front's `/` gets a token of its own. */
+  readonly pageToken: boolean;
 }
 
 /** Reads the launcher's arguments; ends the process with a message where they are wrong. */
@@ -23,11 +25,13 @@ export function parseLaunchOptions(argv: readonly string[]): LaunchOptions {
       parseOnly(text, known),
     )
     .option('--state <folder>', 'where secret, data and logs are kept', defaultState)
+    .option('--no-page-token', "hand no token to the page at the front's /: its reader brings one")
     .addHelpText('after', help);
   const options = command
     .parse(argv, { from: 'user' })
-    .opts<{ port?: number; only?: string[]; state: string }>();
-  return { state: resolve(options.state), port: options.port, services: options.only ?? known };
+    .opts<{ port?: number; only?: string[]; state: string; pageToken: boolean }>();
+  const { port, only, pageToken } = options;
+  return { state: resolve(options.state), port, services: only ?? known, pageToken };
 }
 
 const help = `

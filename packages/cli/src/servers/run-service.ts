@@ -18,11 +18,18 @@ export interface ServiceInstance {
   readonly addresses: Readonly<Record<string, string>>;
 }
 
+// While thousands of connections open, V8 lets its young generation grow to 64 MiB a half and keeps it: for ever, as
+// nothing makes garbage then. That is half of what an idle connection would take.
+const youngGeneration = '--max-semi-space-size=16';
+
 /** Starts a service from its sources without waiting until it is ready. */
 export async function runService(o: ServiceOptions): Promise<ServiceInstance> {
   const child = await startChild({
     command: process.execPath,
-    args: [join(o.root, 'services', o.name, 'src/main.ts')],
+    args: [
+      ...(o.name.startsWith('edge-') ? [youngGeneration] : []),
+      join(o.root, 'services', o.name, 'src/main.ts'),
+    ],
     cwd: o.root,
     env: { ...process.env, ...freeListeners(o.name), ...o.env },
     log: o.log,

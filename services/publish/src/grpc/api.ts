@@ -12,6 +12,8 @@ import { loadSync } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 import { type Lifecycle, PushfleetError, type Stored } from '@pushfleet/core';
 import type { Hubs } from '@pushfleet/hub';
+import type { Budget } from '@pushfleet/intake';
+import { checkBatch } from '@pushfleet/intake';
 import type * as proto from '@pushfleet/proto/pushfleet/publish/v1/publish';
 import {
   type PublishServiceServer,
@@ -31,9 +33,7 @@ import {
 } from '@pushfleet/runtime';
 import { HealthImplementation, protoPath } from 'grpc-health-check';
 import type { Archive } from '../archive/archive.ts';
-import type { Budget } from '../budget.ts';
 import { readFilters } from '../filters.ts';
-import { checkBatch } from '../intake/intake.ts';
 import type { Api, Tracked, Tracking } from '../tracking.ts';
 import { GrpcArchive } from './archive.ts';
 import { fromProto, sizeOf, toResult } from './draft.ts';

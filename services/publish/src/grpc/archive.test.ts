@@ -5,7 +5,7 @@ import { suite, test } from 'node:test';
 import { type ServiceError, status } from '@grpc/grpc-js';
 import { until } from '@pushfleet/contract';
 import { defaultNamespace, parseTopic, type Stored, type TopicFilter } from '@pushfleet/core';
-import { Budget } from '../budget.ts';
+import { Budget } from '@pushfleet/intake';
 import { log, token } from '../testing.ts';
 import { authorized, startGrpc } from './testing.ts';
 

@@ -1,12 +1,12 @@
 import type { ServerUnaryCall } from '@grpc/grpc-js';
 import { type Cursor, PushfleetError, parseCursor, parseTopic, parseTopicFilter } from '@pushfleet/core';
+import type { Budget } from '@pushfleet/intake';
 import type { Duration } from '@pushfleet/proto/google/protobuf/duration';
 import type * as proto from '@pushfleet/proto/pushfleet/publish/v1/publish';
 import type { Grant, TopicPolicy } from '@pushfleet/runtime';
 import type { Archive } from '../archive/archive.ts';
 import { checkAsk, type Explained, type Receiver } from '../archive/explain.ts';
 import { checkHistory, checkLimit, type Placed, pageCount, weigh } from '../archive/history.ts';
-import type { Budget } from '../budget.ts';
 import { readFilters } from '../filters.ts';
 import { toProto } from './draft.ts';
 

@@ -6,9 +6,9 @@ import {
   PushfleetError,
   type Stored,
 } from '@pushfleet/core';
+import type { Submission } from '@pushfleet/intake';
 import type { Duration } from '@pushfleet/proto/google/protobuf/duration';
 import type * as proto from '@pushfleet/proto/pushfleet/publish/v1/publish';
-import type { Submission } from '../intake/intake.ts';
 
 /** A draft message as a submission, or an error where the request has none. Empty fields are absent ones. */
 export function fromProto(draft: proto.Draft | undefined): Submission | PushfleetError {

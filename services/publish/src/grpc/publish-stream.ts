@@ -1,8 +1,8 @@
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { PushfleetError, type Stored } from '@pushfleet/core';
+import type { Budget } from '@pushfleet/intake';
 import type * as proto from '@pushfleet/proto/pushfleet/publish/v1/publish';
 import { type Grant, toGrpc } from '@pushfleet/runtime';
-import type { Budget } from '../budget.ts';
 import type { Tracking } from '../tracking.ts';
 import { fromProto, sizeOf, toResult } from './draft.ts';
 

@@ -381,6 +381,25 @@ describe('POST /v1/topics/<topic>', () => {
     assert.match(headers.get('www-authenticate') ?? '', /^Bearer/);
   });
 
+  test('pages of listed origins publish with a token of their own, others do not', async () => {
+    const page = await startHttp({ corsOrigins: ['https://app.example'] });
+    const asked = { path: '/v1/topics/a', method: 'OPTIONS' };
+    const preflight = async (origin: string) => (await raw(page, { ...asked, headers: { origin } })).headers;
+    const listed = await preflight('https://app.example');
+    assert.equal(listed.get('access-control-allow-origin'), 'https://app.example');
+    assert.equal(listed.get('access-control-allow-methods'), 'GET, POST, DELETE');
+    assert.equal(listed.get('access-control-allow-headers'), 'Authorization, *');
+    assert.equal(listed.get('access-control-allow-credentials'), null);
+    assert.equal((await preflight('https://evil.example')).get('access-control-allow-origin'), null);
+    const headers = { origin: 'https://app.example', ...authorized() };
+    const answer = await raw(page, { path: '/v1/topics/a', method: 'POST', headers }, 'x');
+    assert.deepEqual(
+      [answer.status, answer.headers.get('access-control-allow-origin')],
+      [201, 'https://app.example'],
+    );
+    await page.stop();
+  });
+
   test('a cookie is no token here', async () => {
     const { body } = await raw(api, { path: '/v1/topics/a', headers: { cookie: `pushfleet=${token()}` } });
     assert.equal(body.code, 'unauthenticated');
@@ -674,10 +693,19 @@ describe('discovery', () => {
     t.after(() => api.stop());
     const fleet = await send(`${api.url}/.well-known/pushfleet`, { method: 'GET' });
     assert.equal(fleet.status, 200);
-    assert.deepEqual(fleet.body.channels, [{ protocol: 'sse', url: '/sse{?topic*}' }]);
+    assert.deepEqual(fleet.body.channels, [
+      { protocol: 'sse', url: '/sse{?topic*}' },
+      { protocol: 'websocket', url: '/ws' },
+      { protocol: 'long-polling', url: '/poll{?topic*}' },
+      { protocol: 'comet-stream', url: '/comet/stream{?topic*}' },
+      { protocol: 'comet-frame', url: '/comet/frame{?topic*}' },
+      { protocol: 'bayeux', url: '/bayeux' },
+    ]);
     const topic = await send(`${api.url}/v1/topics/a//b%20c`, { method: 'GET' });
     assert.equal(topic.headers.get('link'), '</v1/topics?topic=a%2F%2Fb%20c>; rel="self"');
-    assert.deepEqual(topic.body.channels, [{ protocol: 'sse', url: '/sse?topic=a%2F%2Fb%20c' }]);
+    const { channels } = topic.body;
+    assert.deepEqual(channels[0], { protocol: 'sse', url: '/sse?topic=a%2F%2Fb%20c' });
+    assert.deepEqual(channels[1], { protocol: 'websocket', url: '/ws' });
     const head = await fetch(`${api.url}/v1/topics/a`, { method: 'HEAD' });
     assert.equal(head.status, 200);
     assert.equal((await send(`${api.url}/v1/topics/a+`, { method: 'GET' })).body.code, 'topic_invalid');

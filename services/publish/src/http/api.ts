@@ -7,6 +7,7 @@ import {
   type Handler,
   HttpServer,
   type Log,
+  pageAccess,
   type TokenCheck,
   type TraceHeaders,
 } from '@pushfleet/runtime';
@@ -35,6 +36,8 @@ export interface HttpOptions extends Omit<PublishingOptions, 'intake'>, Publicat
   readonly tracking: Tracking;
   readonly archive: Archive;
   readonly discovery: Discovery;
+  /** Of pages that may publish and read with a token of their own. */
+  readonly corsOrigins: readonly string[];
   readonly log: Log;
 }
 
@@ -65,6 +68,16 @@ class Resources {
     const app = express();
     app.disable('x-powered-by').disable('etag').set('query parser', false);
     app.enable('strict routing').enable('case sensitive routing');
+    const access = pageAccess({
+      origins: this.#options.corsOrigins,
+      methods: ['GET', 'POST', 'DELETE'],
+      headers: ['Authorization', '*'],
+      exposed: ['Retry-After', 'Link', '*'],
+    });
+    app.use((request, response, next) => {
+      access(request, response);
+      next();
+    });
     const resource = (
       path: string | RegExp,
       methods: Record<string, Handler<Request, Response>>,

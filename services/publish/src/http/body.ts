@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PushfleetError, quote } from '@pushfleet/core';
-import type { Budget } from '../budget.ts';
+import type { Budget } from '@pushfleet/intake';
 
 export interface BodyLimits {
   /** Most bytes of one body. */

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { PushfleetError, percentDecode, quote } from '@pushfleet/core';
-import type { Submission } from '../intake/intake.ts';
+import type { Submission } from '@pushfleet/intake';
 
 type Headers = Pick<IncomingMessage, 'headersDistinct' | 'rawHeaders'>;
 

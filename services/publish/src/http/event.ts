@@ -10,7 +10,7 @@ import {
   PushfleetError,
   quote,
 } from '@pushfleet/core';
-import type { Submission } from '../intake/intake.ts';
+import type { Submission } from '@pushfleet/intake';
 import { type HeaderDraft, readHeaders } from './draft.ts';
 
 /** How a request carries CloudEvents: a content mode of the HTTP binding, or not at all. */

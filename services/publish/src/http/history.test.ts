@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { until } from '@pushfleet/contract';
 import { defaultNamespace, formatCursor, type Namespace, parseTopic } from '@pushfleet/core';
-import { Budget } from '../budget.ts';
+import { Budget } from '@pushfleet/intake';
 import { log, startHttp, timeoutByHand, token } from '../testing.ts';
 
 type Api = Awaited<ReturnType<typeof startHttp>>;

@@ -6,6 +6,7 @@ import {
   parseCursor,
   type TopicFilter,
 } from '@pushfleet/core';
+import type { Budget } from '@pushfleet/intake';
 import type { Grant } from '@pushfleet/runtime';
 import type { Archive } from '../archive/archive.ts';
 import {
@@ -15,7 +16,6 @@ import {
   type HistoryPage,
   pageCount,
 } from '../archive/history.ts';
-import type { Budget } from '../budget.ts';
 import { readFilters } from '../filters.ts';
 import { leftOf } from './answer.ts';
 import { type Query, readQuery, readTime, single } from './query.ts';

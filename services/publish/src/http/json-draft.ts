@@ -7,7 +7,7 @@ import {
   PushfleetError,
   quote,
 } from '@pushfleet/core';
-import { checkBatch, type Submission } from '../intake/intake.ts';
+import { checkBatch, type Submission } from '@pushfleet/intake';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 const fields = [

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { until } from '@pushfleet/contract';
 import { decodeBinaryEvent, decodeCloudEvent, type EventDraft } from '@pushfleet/core';
-import { Budget } from '../budget.ts';
+import { Budget } from '@pushfleet/intake';
 import { startHttp, token } from '../testing.ts';
 
 let api: Awaited<ReturnType<typeof startHttp>>;

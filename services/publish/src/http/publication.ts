@@ -15,11 +15,11 @@ import {
   quote,
   type Topic,
 } from '@pushfleet/core';
+import type { Budget } from '@pushfleet/intake';
 import type { Grant } from '@pushfleet/runtime';
 import type { Request } from 'express';
 import type { Archive } from '../archive/archive.ts';
 import type { Placed } from '../archive/history.ts';
-import type { Budget } from '../budget.ts';
 import { asFilter } from '../filters.ts';
 import { leftOf } from './answer.ts';
 import { type Query, single } from './query.ts';

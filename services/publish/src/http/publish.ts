@@ -7,9 +7,9 @@ import {
   PushfleetError,
   parseTopic,
 } from '@pushfleet/core';
+import type { Budget } from '@pushfleet/intake';
+import { type Intake, requirePublish, type Submission } from '@pushfleet/intake';
 import { type Grant, requireJson } from '@pushfleet/runtime';
-import type { Budget } from '../budget.ts';
-import { type Intake, requirePublish, type Submission } from '../intake/intake.ts';
 import { resultOf, sendJson } from './answer.ts';
 import { readBody } from './body.ts';
 import { readHeaders } from './draft.ts';

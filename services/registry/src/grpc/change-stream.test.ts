@@ -37,6 +37,7 @@ function open() {
       drained = on;
     },
     overflow: () => state.overflows++,
+    end: () => {},
   });
   return {
     ...{ responses, state, stop },

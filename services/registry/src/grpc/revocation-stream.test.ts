@@ -33,6 +33,7 @@ function caller(snapshot: readonly RevocationEntry[]) {
       drain = on;
     },
     overflow: () => state.overflows++,
+    end: () => {},
   });
   return {
     state,

@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { type ClientReadableStream, credentials, type ServiceError, status } from '@grpc/grpc-js';
 import { type RedisServer, startRedis, until } from '@pushfleet/contract';
-import { PresenceServiceClient } from '@pushfleet/proto/pushfleet/registry/v1/presence';
 import {
   type RevocationChange,
   RevocationServiceClient,
   type WatchRevocationsResponse,
 } from '@pushfleet/proto/pushfleet/registry/v1/revocations';
+import { SessionServiceClient } from '@pushfleet/proto/pushfleet/registry/v1/sessions';
 import { TicketServiceClient } from '@pushfleet/proto/pushfleet/registry/v1/tickets';
 import { internalClient } from '@pushfleet/runtime';
 import { type Instance, reasons, sharedLog, startInstance, token } from '../testing.ts';
@@ -105,11 +105,11 @@ describe('gRPC', () => {
     client.close();
   });
 
-  it('says that presence is not built yet', async () => {
+  it('says that sessions are not built yet', async () => {
     const { target, credentials: channel, options } = one.client();
-    const client = new PresenceServiceClient(target, channel, options);
-    const request = { instanceId: 'x', entries: [] };
-    const refused = await failure((done) => client.putPresence(request, done));
+    const client = new SessionServiceClient(target, channel, options);
+    const request = { key: undefined };
+    const refused = await failure((done) => client.getSession(request, done));
     assert.equal(refused.code, status.UNIMPLEMENTED);
     client.close();
   });

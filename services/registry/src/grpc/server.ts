@@ -1,12 +1,18 @@
 import { promisify } from 'node:util';
 import { Server } from '@grpc/grpc-js';
+import { LeaseServiceService } from '@pushfleet/proto/pushfleet/registry/v1/leases';
+import { PresenceServiceService } from '@pushfleet/proto/pushfleet/registry/v1/presence';
 import { RevocationServiceService } from '@pushfleet/proto/pushfleet/registry/v1/revocations';
 import { SubscriptionServiceService } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import { TicketServiceService } from '@pushfleet/proto/pushfleet/registry/v1/tickets';
 import { type Address, type InternalServer, type Log, listening, type Part } from '@pushfleet/runtime';
+import { heartbeats } from '../presence/holding.ts';
+import type { PresenceRegister } from '../presence/register.ts';
 import type { RevocationRegister } from '../revocations.ts';
 import type { Subscriptions } from '../subscriptions/store.ts';
 import type { Tickets } from '../tickets.ts';
+import { leaseService } from './leases.ts';
+import { presenceService } from './presence.ts';
 import { revocationService } from './revocations.ts';
 import { subscriptionService } from './subscriptions.ts';
 import { ticketService } from './tickets.ts';
@@ -18,6 +24,9 @@ export interface GrpcOptions {
   readonly tickets: Tickets;
   readonly revocations: RevocationRegister;
   readonly subscriptions: Subscriptions;
+  readonly presence: PresenceRegister;
+  /** An instance that was cut off without a word is noticed within a third of this time, in milliseconds. */
+  readonly presenceExpiryMs: number;
   readonly log: Log;
 }
 
@@ -34,14 +43,24 @@ export class GrpcApi implements Part {
   readonly #server: Server;
   readonly #revocationWatches: Watches;
   readonly #subscriptionWatches: Watches;
+  readonly #presenceWatches: Watches;
   #port = 0;
 
   constructor(options: GrpcOptions) {
-    const { internal, tickets, revocations, subscriptions, log } = options;
+    const { internal, tickets, revocations, subscriptions, presence, log } = options;
+    const { pingMs } = heartbeats(options.presenceExpiryMs);
     this.#options = options;
     this.#revocationWatches = new Watches(log);
     this.#subscriptionWatches = new Watches(log);
-    this.#server = new Server({ 'grpc.max_receive_message_length': messageBytes, ...internal.options });
+    this.#presenceWatches = new Watches(log);
+    this.#server = new Server({
+      'grpc.max_receive_message_length': messageBytes,
+      'grpc.keepalive_time_ms': pingMs,
+      'grpc.keepalive_timeout_ms': pingMs,
+      ...internal.options,
+    });
+    this.#server.addService(PresenceServiceService, presenceService(presence, this.#presenceWatches, log));
+    this.#server.addService(LeaseServiceService, leaseService(presence, this.#presenceWatches, log));
     this.#server.addService(TicketServiceService, ticketService(tickets, log));
     this.#server.addService(
       RevocationServiceService,
@@ -80,6 +99,7 @@ export class GrpcApi implements Part {
   async drain(deadline: AbortSignal): Promise<void> {
     this.#revocationWatches.drain();
     this.#subscriptionWatches.drain();
+    this.#presenceWatches.drain();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#server.tryShutdown(() => resolve());
     deadline.addEventListener('abort', () => resolve(), { once: true });

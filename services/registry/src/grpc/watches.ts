@@ -10,6 +10,8 @@ export interface Sink<Response> {
   onDrain(on: () => void): void;
   /** The caller is too far behind. */
   overflow(): void;
+  /** There is nothing more to come. */
+  end(error: PushfleetError): void;
 }
 
 type Call = ServerWritableStream<unknown, unknown>;
@@ -43,6 +45,7 @@ export class Watches {
         write: (response) => call.write(response),
         onDrain: (on) => call.on('drain', on),
         overflow: () => this.#end(key, slow()),
+        end: (error) => this.#end(key, error),
       });
       this.#stops.set(key, stop);
       call.once('cancelled', () => this.#forget(key));

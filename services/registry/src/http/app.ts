@@ -2,12 +2,13 @@ import { PushfleetError, quote } from '@pushfleet/core';
 import { type Log, sendProblem } from '@pushfleet/runtime';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import { routeDocument } from './openapi.ts';
+import { type PresenceOptions, routePresence } from './presence.ts';
 import { fromExpress } from './request.ts';
 import { type RevocationOptions, routeRevocations } from './revocations.ts';
 import { routeSubscriptions, type SubscriptionOptions } from './subscriptions.ts';
 import { routeTickets, type TicketOptions } from './tickets.ts';
 
-export interface HttpOptions extends TicketOptions, RevocationOptions, SubscriptionOptions {
+export interface HttpOptions extends TicketOptions, RevocationOptions, SubscriptionOptions, PresenceOptions {
   readonly log: Log;
 }
 
@@ -24,6 +25,7 @@ export function createApp(options: HttpOptions): Express {
   routeTickets(app, options);
   routeRevocations(app, options);
   routeSubscriptions(app, options);
+  routePresence(app, options);
   routeDocument(app);
   app.use((request) => {
     throw new PushfleetError('not_found', `There is nothing at ${quote(request.path)}.`);

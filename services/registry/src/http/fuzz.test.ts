@@ -129,7 +129,7 @@ describe('requests of any kind', () => {
     await fleet.ask('POST', '/v1/subscriptions', { claims, body });
   });
 
-  const claims = { ...manager, pushfleet: { subscribe: ['#'], manage: true } };
+  const claims = { ...manager, pushfleet: { subscribe: ['#'], presence: ['#'], manage: true } };
 
   for (const [template, operations] of Object.entries(document.paths as Record<string, object>)) {
     const { parameters: shared = [], ...methods } = operations as { parameters?: Parameter[] } & Record<

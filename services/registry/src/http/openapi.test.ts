@@ -70,6 +70,7 @@ describe('the OpenAPI document', () => {
       await ask('POST', '/v1/revocations', { claims: manager, body: { subject: 'x' } });
       await ask('GET', '/v1/revocations', { claims: manager });
       await ask('DELETE', `/v1/revocations/${revoked.id}`, { claims: manager });
+      await ask('GET', '/v1/presence?topic=a', { claims: { sub: 'alice', pushfleet: { presence: ['#'] } } });
       await ask('GET', '/v1/openapi.json');
       const well = new Set([...answered].filter((of) => / 2\d\d$/.test(of)).map((of) => of.split(' ')[0]));
       assert.deepEqual(

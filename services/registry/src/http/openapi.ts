@@ -2,6 +2,7 @@ import { byMethod, type Handler } from '@pushfleet/runtime';
 import type { Express, Request, Response } from 'express';
 import { accessPaths } from './openapi/access.ts';
 import { problem } from './openapi/operation.ts';
+import { presencePaths } from './openapi/presence.ts';
 import { subscriptionPaths } from './openapi/subscriptions.ts';
 
 /**
@@ -14,18 +15,20 @@ export const document = {
     title: 'Pushfleet registry',
     version: '1',
     description:
-      'Webhooks, tickets and revocations. Refusals are problem details (RFC 9457) with a code of docs/errors.md.',
+      'Webhooks, presence, tickets and revocations. Refusals are problem details (RFC 9457) with a code of docs/errors.md.',
     license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
   },
   servers: [{ url: '/' }],
   security: [{ token: [] }],
   tags: [
     { name: 'subscriptions', description: 'Webhooks: publications posted to receivers.' },
+    { name: 'presence', description: 'Who is on a topic.' },
     { name: 'tickets', description: 'For pages that cannot send a token.' },
     { name: 'revocations', description: 'Tokens that are refused before they expire.' },
   ],
   paths: {
     ...subscriptionPaths,
+    ...presencePaths,
     ...accessPaths,
     '/v1/openapi.json': {
       get: {

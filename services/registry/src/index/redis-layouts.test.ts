@@ -1,44 +1,17 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { createMemoryBackbone, type Ledger } from '@pushfleet/bus';
-import { freePort, startRedis, until } from '@pushfleet/contract';
+import { startRedis, until } from '@pushfleet/contract';
 import { PushfleetError } from '@pushfleet/core';
-import { Redis } from 'ioredis';
+import { Layouts } from '../testing-layouts.ts';
 import { end, openIndex, put, type TestIndex } from './testing.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'pushfleet-layouts-'));
-const children: ChildProcess[] = [];
-const clients: Redis[] = [];
+const layouts = new Layouts();
 const indexes: TestIndex[] = [];
 after(async () => {
   await Promise.all(indexes.map((index) => index.close()));
-  for (const client of clients) client.disconnect();
-  for (const child of children) child.kill('SIGKILL');
-  rmSync(folder, { recursive: true, force: true });
+  layouts.stop();
 });
-
-interface Node {
-  readonly port: number;
-  readonly child: ChildProcess;
-  readonly client: Redis;
-}
-
-async function spawnRedis(args: readonly string[], port: number): Promise<Node> {
-  const dir = join(folder, String(port));
-  mkdirSync(dir);
-  const options = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', ''];
-  const child = spawn('redis-server', [...args, ...options]);
-  children.push(child);
-  const client = new Redis({ port, retryStrategy: () => 50, maxRetriesPerRequest: null });
-  client.on('error', () => {});
-  clients.push(client);
-  await client.ping();
-  return { port, child, client };
-}
 
 async function opened(url: string, ledger: Ledger): Promise<TestIndex> {
   const index = await openIndex(url, ledger);
@@ -84,8 +57,7 @@ const tagOf = (key: string): string => /\{(.+?)\}/.exec(key)?.[1] ?? key;
 describe('RedisIndex on other layouts of Redis', () => {
   it('names keys of one slot in one command, and touches no other in a script', async () => {
     const redis = await startRedis();
-    const watcher = new Redis(redis.url);
-    clients.push(watcher);
+    const watcher = layouts.client(redis.url);
     const monitor = await watcher.monitor();
     const tags: Set<string>[] = [];
     monitor.on('monitor', (_time: string, args: string[], source: string) => {
@@ -112,25 +84,9 @@ describe('RedisIndex on other layouts of Redis', () => {
   });
 
   it('lives in a cluster of three, and gets what one of them lost', async () => {
-    const nodes: Node[] = [];
-    for (let n = 0; n < 3; n++) {
-      const port = await freePort();
-      const announce = ['--cluster-announce-ip', '127.0.0.1', '--cluster-node-timeout', '2000'];
-      const args = ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', ...announce];
-      nodes.push(await spawnRedis(args, port));
-    }
-    const [first] = nodes as [Node];
-    for (const [n, { client }] of nodes.entries()) {
-      await client.call('CLUSTER', 'ADDSLOTSRANGE', n * 5_462, Math.min(n * 5_462 + 5_461, 16_383));
-      await client.call('CLUSTER', 'SET-CONFIG-EPOCH', n + 1);
-      if (n > 0) await first.client.call('CLUSTER', 'MEET', '127.0.0.1', nodes[n]?.port as number);
-    }
-    const isWhole = async ({ client }: Node) =>
-      /cluster_state:ok.*cluster_known_nodes:3/s.test(String(await client.call('CLUSTER', 'INFO')));
-    for (const node of nodes) await until(() => isWhole(node), 'the cluster', 20_000);
+    const { url, nodes } = await layouts.cluster();
     const ledger = createMemoryBackbone().ledger('subscriptions');
     await fill(ledger);
-    const url = `redis+cluster://${nodes.map(({ port }) => `127.0.0.1:${port}`).join(',')}`;
     const [one, other] = [await opened(url, ledger), await opened(url, ledger)];
     await checkAll(one);
     const held = await Promise.all(nodes.map(({ client }) => client.dbsize()));
@@ -146,45 +102,13 @@ describe('RedisIndex on other layouts of Redis', () => {
   });
 
   it('goes on after a failover by Sentinel to a replica that missed the newest', async () => {
-    const master = await spawnRedis([], await freePort());
-    await master.client.call('ACL', 'SETUSER', 'copier', 'on', '>secret', '~*', '&*', '+@all');
-    const copying = ['--replicaof', '127.0.0.1', String(master.port), '--repl-diskless-sync-delay', '0'];
-    const copier = ['--masteruser', 'copier', '--masterauth', 'secret'];
-    const replica = await spawnRedis([...copying, ...copier], await freePort());
-    await until(
-      async () => (await replica.client.info('replication')).includes('master_link_status:up'),
-      'the replica',
-      20_000,
-    );
-    const config = join(folder, 'sentinel.conf');
-    const lines = ['monitor m 127.0.0.1', 'down-after-milliseconds m', 'failover-timeout m'];
-    writeFileSync(
-      config,
-      `sentinel ${lines[0]} ${master.port} 1\nsentinel ${lines[1]} 500\nsentinel ${lines[2]} 5000\n`,
-    );
-    const sentinelPort = await freePort();
-    await spawnRedis([config, '--sentinel'], sentinelPort);
+    const { url, master, replica, ...sentinel } = await layouts.sentinel();
     const ledger = createMemoryBackbone().ledger('subscriptions');
     await fill(ledger);
-    const url = `redis+sentinel://127.0.0.1:${sentinelPort}/m`;
     const [one, other] = [await opened(url, ledger), await opened(url, ledger)];
     await checkAll(one);
-    await until(
-      async () => (await replica.client.dbsize()) === (await master.client.dbsize()),
-      'the copy',
-      20_000,
-    );
-    const sentinel = new Redis({ port: sentinelPort });
-    clients.push(sentinel);
-    await until(
-      async () => String(await sentinel.call('SENTINEL', 'REPLICAS', 'm')).includes(String(replica.port)),
-      'Sentinel to know the replica',
-      20_000,
-    );
-    // The replica hears nothing more, and the master goes on alone for a while.
-    await master.client.call('ACL', 'DELUSER', 'copier');
-    const alone = async () => (await replica.client.info('replication')).includes('master_link_status:down');
-    await until(alone, 'the replica to be cut off');
+    await sentinel.copied();
+    await sentinel.cutOff();
     for (const namespace of namespaces) {
       await put(ledger, { namespace, id: 'new', filter: 'a/#' });
       await end(ledger, 's0', namespace);
@@ -195,8 +119,7 @@ describe('RedisIndex on other layouts of Redis', () => {
       [master, replica].map(({ client }) => client.hget('{team-0}:sub:mark', 'r')),
     );
     assert.ok(Number(missing[0]) > Number(missing[1]), 'the replica missed something');
-    master.child.kill('SIGKILL');
-    await until(async () => (await replica.client.role())[0] === 'master', 'the failover', 60_000);
+    await sentinel.failOver();
     await checkAll(other, newest);
     await checkAll(one, newest);
   });

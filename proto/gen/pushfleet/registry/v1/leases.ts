@@ -48,7 +48,7 @@ export namespace SessionLostReason {
 
 /** Who holds the lease. */
 export interface HoldLeaseRequest {
-  /** Unique to this process: chosen at random when it starts, never reused. */
+  /** Chosen at random for this lease, never reused; 16 to 64 letters, digits, "-", "_" and ".". */
   instanceId: string;
   /** The service, such as `edge-mqtt`; for operators. */
   service: string;
@@ -64,6 +64,8 @@ export interface HoldLeaseResponse {
     | undefined;
   /** Sessions that another instance has taken over, or that were ended: tell the client, write nothing more. */
   sessionsLost: SessionLost[];
+  /** Whether the lease was there when this stream opened, with all that hangs on it. */
+  resumed: boolean;
 }
 
 /** A session that is no longer the instance's. */
@@ -170,7 +172,7 @@ export const HoldLeaseRequest: MessageFns<HoldLeaseRequest> = {
 };
 
 function createBaseHoldLeaseResponse(): HoldLeaseResponse {
-  return { leaseUntil: undefined, sessionsLost: [] };
+  return { leaseUntil: undefined, sessionsLost: [], resumed: false };
 }
 
 export const HoldLeaseResponse: MessageFns<HoldLeaseResponse> = {
@@ -180,6 +182,9 @@ export const HoldLeaseResponse: MessageFns<HoldLeaseResponse> = {
     }
     for (const v of message.sessionsLost) {
       SessionLost.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.resumed !== false) {
+      writer.uint32(24).bool(message.resumed);
     }
     return writer;
   },
@@ -213,6 +218,14 @@ export const HoldLeaseResponse: MessageFns<HoldLeaseResponse> = {
             message.sessionsLost.push(SessionLost.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.resumed = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -232,6 +245,7 @@ export const HoldLeaseResponse: MessageFns<HoldLeaseResponse> = {
     const message = createBaseHoldLeaseResponse();
     message.leaseUntil = object.leaseUntil ?? undefined;
     message.sessionsLost = object.sessionsLost?.map((e) => SessionLost.fromPartial(e)) || [];
+    message.resumed = object.resumed ?? false;
     return message;
   },
 };
@@ -454,7 +468,10 @@ export const LeaseServiceService = {
    * after a lost connection, and its presence entries leave. An instance that finds its own lease lapsed
    * stops acting for its sessions; the generations of the sessions refuse its writes in any case.
    *
-   * ALREADY_EXISTS: another process holds a lease under this instance id.
+   * A second stream under the same instance id is the same instance, which has come by another way: both renew.
+   *
+   * FAILED_PRECONDITION: the lease has ended, or what hangs on it may have been lost. Hold one under a new id, enter
+   * again what there is, then end the old one.
    */
   holdLease: {
     path: "/pushfleet.registry.v1.LeaseService/HoldLease" as const,
@@ -465,7 +482,10 @@ export const LeaseServiceService = {
     responseSerialize: (value: HoldLeaseResponse): Buffer => Buffer.from(HoldLeaseResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): HoldLeaseResponse => HoldLeaseResponse.decode(value),
   },
-  /** Gives the lease up at once: what the instance still holds is released without waiting for the expiry. */
+  /**
+   * Gives the lease up at once: what the instance still holds is released without waiting for the expiry. Nothing can
+   * be entered under it again. Ending one that is not there is no error.
+   */
   endLease: {
     path: "/pushfleet.registry.v1.LeaseService/EndLease" as const,
     requestStream: false as const,
@@ -484,10 +504,16 @@ export interface LeaseServiceServer extends UntypedServiceImplementation {
    * after a lost connection, and its presence entries leave. An instance that finds its own lease lapsed
    * stops acting for its sessions; the generations of the sessions refuse its writes in any case.
    *
-   * ALREADY_EXISTS: another process holds a lease under this instance id.
+   * A second stream under the same instance id is the same instance, which has come by another way: both renew.
+   *
+   * FAILED_PRECONDITION: the lease has ended, or what hangs on it may have been lost. Hold one under a new id, enter
+   * again what there is, then end the old one.
    */
   holdLease: handleServerStreamingCall<HoldLeaseRequest, HoldLeaseResponse>;
-  /** Gives the lease up at once: what the instance still holds is released without waiting for the expiry. */
+  /**
+   * Gives the lease up at once: what the instance still holds is released without waiting for the expiry. Nothing can
+   * be entered under it again. Ending one that is not there is no error.
+   */
   endLease: handleUnaryCall<EndLeaseRequest, EndLeaseResponse>;
 }
 
@@ -498,7 +524,10 @@ export interface LeaseServiceClient extends Client {
    * after a lost connection, and its presence entries leave. An instance that finds its own lease lapsed
    * stops acting for its sessions; the generations of the sessions refuse its writes in any case.
    *
-   * ALREADY_EXISTS: another process holds a lease under this instance id.
+   * A second stream under the same instance id is the same instance, which has come by another way: both renew.
+   *
+   * FAILED_PRECONDITION: the lease has ended, or what hangs on it may have been lost. Hold one under a new id, enter
+   * again what there is, then end the old one.
    */
   holdLease(request: HoldLeaseRequest, options?: Partial<CallOptions>): ClientReadableStream<HoldLeaseResponse>;
   holdLease(
@@ -506,7 +535,10 @@ export interface LeaseServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<HoldLeaseResponse>;
-  /** Gives the lease up at once: what the instance still holds is released without waiting for the expiry. */
+  /**
+   * Gives the lease up at once: what the instance still holds is released without waiting for the expiry. Nothing can
+   * be entered under it again. Ending one that is not there is no error.
+   */
   endLease(
     request: EndLeaseRequest,
     callback: (error: ServiceError | null, response: EndLeaseResponse) => void,

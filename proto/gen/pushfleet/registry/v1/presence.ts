@@ -52,6 +52,29 @@ export namespace PresenceStatus {
   export type UNRECOGNIZED = typeof PresenceStatus.UNRECOGNIZED;
 }
 
+/** Why an entry is refused. */
+export const PresenceRefusal = {
+  /** PRESENCE_REFUSAL_UNSPECIFIED - Not a reason. */
+  PRESENCE_REFUSAL_UNSPECIFIED: 0,
+  /** PRESENCE_REFUSAL_TOPIC_FULL - The topic has its most members. */
+  PRESENCE_REFUSAL_TOPIC_FULL: 1,
+  /** PRESENCE_REFUSAL_NAMESPACE_FULL - The namespace has its most members. */
+  PRESENCE_REFUSAL_NAMESPACE_FULL: 2,
+  /** PRESENCE_REFUSAL_CHANGES_WAIT - Too many changes of the namespace wait to be published. */
+  PRESENCE_REFUSAL_CHANGES_WAIT: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type PresenceRefusal = typeof PresenceRefusal[keyof typeof PresenceRefusal];
+
+export namespace PresenceRefusal {
+  export type PRESENCE_REFUSAL_UNSPECIFIED = typeof PresenceRefusal.PRESENCE_REFUSAL_UNSPECIFIED;
+  export type PRESENCE_REFUSAL_TOPIC_FULL = typeof PresenceRefusal.PRESENCE_REFUSAL_TOPIC_FULL;
+  export type PRESENCE_REFUSAL_NAMESPACE_FULL = typeof PresenceRefusal.PRESENCE_REFUSAL_NAMESPACE_FULL;
+  export type PRESENCE_REFUSAL_CHANGES_WAIT = typeof PresenceRefusal.PRESENCE_REFUSAL_CHANGES_WAIT;
+  export type UNRECOGNIZED = typeof PresenceRefusal.UNRECOGNIZED;
+}
+
 /** What happened to a member. */
 export const PresenceChangeKind = {
   /** PRESENCE_CHANGE_KIND_UNSPECIFIED - Not a kind. */
@@ -135,6 +158,11 @@ export interface PresenceEntry {
    * protocols without a connection, such as long polling.
    */
   ttlSeconds: number;
+  /**
+   * When the member entered, for who enters it again after a loss; absent, or later than now: now. It counts only where the
+   * member is not there.
+   */
+  enteredAt: Date | undefined;
 }
 
 /** Members to enter or update. */
@@ -147,8 +175,20 @@ export interface PutPresenceRequest {
 
 /** The members as they are now. */
 export interface PutPresenceResponse {
-  /** One per entry, in their order. */
+  /** One per entry, in their order; without a key where the entry was refused. */
   presences: Presence[];
+  /** The entries that were refused. */
+  refused: PresenceRefused[];
+}
+
+/** An entry that was not entered. */
+export interface PresenceRefused {
+  /** Which one, from 0. */
+  index: number;
+  /** Why. */
+  reason: PresenceRefusal;
+  /** The limit that would be passed. */
+  limit: bigint;
 }
 
 /** Members to take off. */
@@ -157,6 +197,11 @@ export interface LeavePresenceRequest {
   instanceId: string;
   /** At most 1,000. */
   keys: PresenceKey[];
+  /**
+   * The members stay for so many seconds more, held by nobody, and leave then unless they are entered again: for
+   * clients that are expected back. 0: they leave now.
+   */
+  lingerSeconds: number;
 }
 
 /** Nothing to say. */
@@ -171,7 +216,7 @@ export interface ListPresenceRequest {
   topic: string;
   /** Only the clients of this `sub`; empty: everybody. */
   subject: string;
-  /** Most members in the answer; 0: 100; at most 1,000. */
+  /** Most members in the answer; 0: 100; at most 1,000. Fewer, but one at least, where they are more than 256 KiB as they are stored. */
   pageSize: number;
   /** From the answer before; empty: from the beginning. */
   pageToken: string;
@@ -454,7 +499,14 @@ export const Presence: MessageFns<Presence> = {
 };
 
 function createBasePresenceEntry(): PresenceEntry {
-  return { key: undefined, status: 0, state: Buffer.alloc(0), stateContentType: "", ttlSeconds: 0 };
+  return {
+    key: undefined,
+    status: 0,
+    state: Buffer.alloc(0),
+    stateContentType: "",
+    ttlSeconds: 0,
+    enteredAt: undefined,
+  };
 }
 
 export const PresenceEntry: MessageFns<PresenceEntry> = {
@@ -473,6 +525,9 @@ export const PresenceEntry: MessageFns<PresenceEntry> = {
     }
     if (message.ttlSeconds !== 0) {
       writer.uint32(40).uint32(message.ttlSeconds);
+    }
+    if (message.enteredAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.enteredAt), writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -530,6 +585,14 @@ export const PresenceEntry: MessageFns<PresenceEntry> = {
             message.ttlSeconds = reader.uint32();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.enteredAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -552,6 +615,7 @@ export const PresenceEntry: MessageFns<PresenceEntry> = {
     message.state = object.state ?? Buffer.alloc(0);
     message.stateContentType = object.stateContentType ?? "";
     message.ttlSeconds = object.ttlSeconds ?? 0;
+    message.enteredAt = object.enteredAt ?? undefined;
     return message;
   },
 };
@@ -624,13 +688,16 @@ export const PutPresenceRequest: MessageFns<PutPresenceRequest> = {
 };
 
 function createBasePutPresenceResponse(): PutPresenceResponse {
-  return { presences: [] };
+  return { presences: [], refused: [] };
 }
 
 export const PutPresenceResponse: MessageFns<PutPresenceResponse> = {
   encode(message: PutPresenceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.presences) {
       Presence.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.refused) {
+      PresenceRefused.encode(v!, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -656,6 +723,14 @@ export const PutPresenceResponse: MessageFns<PutPresenceResponse> = {
             message.presences.push(Presence.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.refused.push(PresenceRefused.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -674,12 +749,95 @@ export const PutPresenceResponse: MessageFns<PutPresenceResponse> = {
   fromPartial<I extends Exact<DeepPartial<PutPresenceResponse>, I>>(object: I): PutPresenceResponse {
     const message = createBasePutPresenceResponse();
     message.presences = object.presences?.map((e) => Presence.fromPartial(e)) || [];
+    message.refused = object.refused?.map((e) => PresenceRefused.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePresenceRefused(): PresenceRefused {
+  return { index: 0, reason: 0, limit: 0n };
+}
+
+export const PresenceRefused: MessageFns<PresenceRefused> = {
+  encode(message: PresenceRefused, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0) {
+      writer.uint32(8).uint32(message.index);
+    }
+    if (message.reason !== 0) {
+      writer.uint32(16).int32(message.reason);
+    }
+    if (message.limit !== 0n) {
+      if (BigInt.asUintN(64, message.limit) !== message.limit) {
+        throw new globalThis.Error("value provided for field message.limit of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.limit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PresenceRefused {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePresenceRefused();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.reason = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.limit = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PresenceRefused>, I>>(base?: I): PresenceRefused {
+    return PresenceRefused.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PresenceRefused>, I>>(object: I): PresenceRefused {
+    const message = createBasePresenceRefused();
+    message.index = object.index ?? 0;
+    message.reason = object.reason ?? 0;
+    message.limit = (object.limit !== undefined && object.limit !== null) ? BigInt(object.limit) : 0n;
     return message;
   },
 };
 
 function createBaseLeavePresenceRequest(): LeavePresenceRequest {
-  return { instanceId: "", keys: [] };
+  return { instanceId: "", keys: [], lingerSeconds: 0 };
 }
 
 export const LeavePresenceRequest: MessageFns<LeavePresenceRequest> = {
@@ -689,6 +847,9 @@ export const LeavePresenceRequest: MessageFns<LeavePresenceRequest> = {
     }
     for (const v of message.keys) {
       PresenceKey.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.lingerSeconds !== 0) {
+      writer.uint32(24).uint32(message.lingerSeconds);
     }
     return writer;
   },
@@ -722,6 +883,14 @@ export const LeavePresenceRequest: MessageFns<LeavePresenceRequest> = {
             message.keys.push(PresenceKey.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.lingerSeconds = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -741,6 +910,7 @@ export const LeavePresenceRequest: MessageFns<LeavePresenceRequest> = {
     const message = createBaseLeavePresenceRequest();
     message.instanceId = object.instanceId ?? "";
     message.keys = object.keys?.map((e) => PresenceKey.fromPartial(e)) || [];
+    message.lingerSeconds = object.lingerSeconds ?? 0;
     return message;
   },
 };
@@ -1185,7 +1355,9 @@ export type PresenceServiceService = typeof PresenceServiceService;
 export const PresenceServiceService = {
   /**
    * Enters members, or updates those that are there. Repeating a call is harmless. A heartbeat of a member
-   * with a time to live is the same call again.
+   * with a time to live is the same call again. Entries of one member count in their order.
+   *
+   * FAILED_PRECONDITION: the caller holds no lease, or its lease has ended; nothing was entered.
    */
   putPresence: {
     path: "/pushfleet.registry.v1.PresenceService/PutPresence" as const,
@@ -1196,7 +1368,7 @@ export const PresenceServiceService = {
     responseSerialize: (value: PutPresenceResponse): Buffer => Buffer.from(PutPresenceResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PutPresenceResponse => PutPresenceResponse.decode(value),
   },
-  /** Takes members off a topic. A member that another instance has entered since stays. */
+  /** Takes members off a topic. A member that another instance has entered since stays. Repeating a call is harmless. */
   leavePresence: {
     path: "/pushfleet.registry.v1.PresenceService/LeavePresence" as const,
     requestStream: false as const,
@@ -1218,7 +1390,12 @@ export const PresenceServiceService = {
       Buffer.from(ListPresenceResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListPresenceResponse => ListPresenceResponse.decode(value),
   },
-  /** Who is on the topics a filter matches: first a snapshot, then every change. The stream has no end. */
+  /**
+   * Who is on the topics a filter matches: first a snapshot, then every change. The stream has no end. A member may
+   * be told of as entered that is known already: it was entered again after a loss, or changed during the snapshot.
+   *
+   * UNAVAILABLE: changes may have been missed; forget what was read, and watch again.
+   */
   watchPresence: {
     path: "/pushfleet.registry.v1.PresenceService/WatchPresence" as const,
     requestStream: false as const,
@@ -1234,21 +1411,30 @@ export const PresenceServiceService = {
 export interface PresenceServiceServer extends UntypedServiceImplementation {
   /**
    * Enters members, or updates those that are there. Repeating a call is harmless. A heartbeat of a member
-   * with a time to live is the same call again.
+   * with a time to live is the same call again. Entries of one member count in their order.
+   *
+   * FAILED_PRECONDITION: the caller holds no lease, or its lease has ended; nothing was entered.
    */
   putPresence: handleUnaryCall<PutPresenceRequest, PutPresenceResponse>;
-  /** Takes members off a topic. A member that another instance has entered since stays. */
+  /** Takes members off a topic. A member that another instance has entered since stays. Repeating a call is harmless. */
   leavePresence: handleUnaryCall<LeavePresenceRequest, LeavePresenceResponse>;
   /** Lists who is on a topic, in the order of subject and client id. */
   listPresence: handleUnaryCall<ListPresenceRequest, ListPresenceResponse>;
-  /** Who is on the topics a filter matches: first a snapshot, then every change. The stream has no end. */
+  /**
+   * Who is on the topics a filter matches: first a snapshot, then every change. The stream has no end. A member may
+   * be told of as entered that is known already: it was entered again after a loss, or changed during the snapshot.
+   *
+   * UNAVAILABLE: changes may have been missed; forget what was read, and watch again.
+   */
   watchPresence: handleServerStreamingCall<WatchPresenceRequest, WatchPresenceResponse>;
 }
 
 export interface PresenceServiceClient extends Client {
   /**
    * Enters members, or updates those that are there. Repeating a call is harmless. A heartbeat of a member
-   * with a time to live is the same call again.
+   * with a time to live is the same call again. Entries of one member count in their order.
+   *
+   * FAILED_PRECONDITION: the caller holds no lease, or its lease has ended; nothing was entered.
    */
   putPresence(
     request: PutPresenceRequest,
@@ -1265,7 +1451,7 @@ export interface PresenceServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PutPresenceResponse) => void,
   ): ClientUnaryCall;
-  /** Takes members off a topic. A member that another instance has entered since stays. */
+  /** Takes members off a topic. A member that another instance has entered since stays. Repeating a call is harmless. */
   leavePresence(
     request: LeavePresenceRequest,
     callback: (error: ServiceError | null, response: LeavePresenceResponse) => void,
@@ -1297,7 +1483,12 @@ export interface PresenceServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListPresenceResponse) => void,
   ): ClientUnaryCall;
-  /** Who is on the topics a filter matches: first a snapshot, then every change. The stream has no end. */
+  /**
+   * Who is on the topics a filter matches: first a snapshot, then every change. The stream has no end. A member may
+   * be told of as entered that is known already: it was entered again after a loss, or changed during the snapshot.
+   *
+   * UNAVAILABLE: changes may have been missed; forget what was read, and watch again.
+   */
   watchPresence(
     request: WatchPresenceRequest,
     options?: Partial<CallOptions>,

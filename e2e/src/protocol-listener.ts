@@ -1,0 +1,41 @@
+import { type EdgeProtocol, Receiver } from '@pushfleet/contract/edge-suite';
+import type { Load } from './load.ts';
+
+/** A client of a protocol that comes back from its cursor whenever its connection ends. */
+export class ProtocolListener {
+  readonly filters: readonly string[];
+  readonly #receiver: Receiver;
+  readonly #loads: Load[] = [];
+  readonly #refusals: string[] = [];
+  #stands = false;
+
+  constructor(protocol: EdgeProtocol, address: string, token: string, filters: readonly string[]) {
+    this.filters = filters;
+    this.#receiver = new Receiver(protocol, { token, filters });
+    void this.#run(address).catch((error) => this.#refusals.push(`${protocol.name} was refused: ${error}`));
+  }
+
+  async #run(address: string): Promise<void> {
+    await this.#receiver.connect(address);
+    this.#stands = true;
+    await this.#receiver.stay(() => address);
+  }
+
+  get open(): boolean {
+    return this.#stands && this.#receiver.end === undefined;
+  }
+
+  get received(): readonly Load[] {
+    const { received } = this.#receiver;
+    for (const { text } of received.slice(this.#loads.length)) this.#loads.push(JSON.parse(text) as Load);
+    return this.#loads;
+  }
+
+  get troubles(): readonly string[] {
+    return [...this.#receiver.gaps.map((gap) => `gap ${JSON.stringify(gap)}`), ...this.#refusals];
+  }
+
+  close(): void {
+    this.#receiver.close();
+  }
+}

@@ -1,0 +1,17 @@
+export { Admission, type Asking } from './admission.ts';
+export { readBody } from './body.ts';
+export * from './close-code.ts';
+export * from './connections.ts';
+export { Cors } from './cors.ts';
+export { Credentials, type SameSite, type Visitor } from './credentials.ts';
+export { detach, onDetached } from './detach.ts';
+export { edgeFields, fleetFields, pageFields, presenceFields } from './fields.ts';
+export { Listener } from './listener.ts';
+export * from './outflow.ts';
+export * from './presence.ts';
+export * from './request.ts';
+export { Runs } from './runs.ts';
+export * from './stream.ts';
+export { declareWritten, Streams } from './streams.ts';
+export * from './visit.ts';
+export { type Footing, wireEdge } from './wiring.ts';

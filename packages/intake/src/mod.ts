@@ -1,0 +1,6 @@
+export { Budget } from './budget.ts';
+export { createIntake } from './create.ts';
+export { intakeFields } from './fields.ts';
+export { newId } from './id.ts';
+export { checkBatch, Intake, requirePublish, type Submission } from './intake.ts';
+export type { Meters } from './meters.ts';

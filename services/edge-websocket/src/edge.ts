@@ -1,0 +1,270 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { PushfleetError } from '@pushfleet/core';
+import { Cors, Credentials, head, Listener, parseForm, splitTarget, Visit } from '@pushfleet/edge';
+import {
+  bearer,
+  declareRequests,
+  type Grant,
+  type Part,
+  type RegistryClient,
+  type Requests,
+  sendProblem,
+  TimerWheel,
+} from '@pushfleet/runtime';
+import { Echo, echoProtocol } from './echo.ts';
+import { farewell } from './farewell.ts';
+import { type Agreement, agree, Refusal } from './handshake.ts';
+import { Link, type LinkOptions } from './link.ts';
+import { Lobby } from './lobby.ts';
+import { isPage, misdirected, notUpgraded, problemOf, refuse } from './refusal.ts';
+import type { Session } from './session.ts';
+import { Sessions, type SessionsOptions } from './sessions.ts';
+
+export interface EdgeOptions extends SessionsOptions {
+  readonly registry: Pick<RegistryClient, 'redeemTicket' | 'revocations'>;
+}
+
+const protocol = 'pushfleet.v1';
+
+/** The WebSocket edge: listens, agrees on handshakes, admits and drains. */
+export class Edge implements Part {
+  readonly name = 'edge-websocket';
+  readonly #o: EdgeOptions;
+  readonly #cors: Cors;
+  readonly #credentials: Credentials;
+  readonly #requests: Requests;
+  readonly #wheel = new TimerWheel();
+  readonly #sessions: Sessions;
+  readonly #listener: Listener;
+  readonly #link: LinkOptions;
+  readonly #refused: { add(count: number, attributes: { code: string }): void };
+  /** Those that are no session: who has yet to say who it is, and echoes. */
+  readonly #guests = new Set<Link>();
+  /** Those that were refused and have yet to go. */
+  readonly #leaving = new Set<Link>();
+  #draining = false;
+  #stopWatching: () => void = () => {};
+
+  constructor(options: EdgeOptions) {
+    const { config, metrics, tokens, registry, log } = options;
+    this.#o = options;
+    this.#cors = new Cors(config.corsOrigins);
+    this.#credentials = new Credentials({
+      ...{ tokens, registry, cors: this.#cors },
+      sameSite: config.cookieSameSite,
+    });
+    this.#requests = declareRequests(metrics, 'websocket');
+    this.#sessions = new Sessions(options, this.#wheel);
+    this.#refused = metrics.counter('pushfleet_edge_refused', { description: 'Requests refused, by code.' });
+    this.#link = {
+      messageBytes: config.messageBytes,
+      messageRate: config.messageRate,
+      wheel: this.#wheel,
+      now: () => performance.now(),
+    };
+    this.#listener = new Listener({
+      address: config.listen,
+      ...{ headerBytes: config.headerBytes, connections: config.connections, log },
+      upgrades: (request) => misdirected(request) === undefined,
+      onRequest: (request, response) => this.#onRequest(request, response),
+    });
+    this.#listener.server.on('upgrade', (request, socket, first) =>
+      this.#onUpgrade(request, socket as Socket, first),
+    );
+  }
+
+  /** Connections whose client is known. */
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  /** Those whose client is not: it has yet to say who it is, or is an echo. */
+  get guests(): number {
+    return this.#guests.size;
+  }
+
+  /** Where it listens, once started. */
+  get address(): AddressInfo {
+    return this.#listener.address;
+  }
+
+  async start(): Promise<void> {
+    const { registry } = this.#o;
+    await this.#listener.start();
+    this.#stopWatching = registry.revocations.onRevoked(() =>
+      this.#sessions.endRevoked(registry.revocations),
+    );
+  }
+
+  ready(): string | undefined {
+    return this.#draining ? 'This instance is shutting down.' : undefined;
+  }
+
+  /** Ends the connections spread over the drain window. The listener stays until the end: who comes is told to come back. */
+  async drain(deadline: AbortSignal): Promise<void> {
+    this.#draining = true;
+    for (const { peer } of this.#guests) peer.end('draining');
+    await this.#sessions.drain(this.#o.config.drainMs * 0.8, deadline);
+  }
+
+  async close(): Promise<void> {
+    this.#stopWatching();
+    this.#sessions.close();
+    for (const link of [...this.#guests, ...this.#leaving]) link.destroy();
+    this.#wheel.close();
+    await this.#listener.close();
+  }
+
+  /** What is no handshake at all. */
+  #onRequest(request: IncomingMessage, response: ServerResponse): void {
+    const { error, status, headers } = misdirected(request) ?? notUpgraded;
+    this.#refused.add(1, { code: error.code });
+    response.setHeaders(new Map(Object.entries({ ...this.#cors.headers(request.headers), ...headers })));
+    if (status === undefined) {
+      sendProblem(response, error);
+      return;
+    }
+    const { headers: all, body } = problemOf(error, status);
+    response.writeHead(status, all).end(body);
+  }
+
+  #onUpgrade(request: IncomingMessage, socket: Socket, first: Buffer): void {
+    socket.on('error', ignore);
+    const visit = new Visit(request, this.#cors.headers(request.headers));
+    try {
+      const { echo, deflate, messageBytes } = this.#o.config;
+      const protocols = echo ? [protocol, echoProtocol] : [protocol];
+      const agreement = agree(request, { protocols, deflate, messageBytes });
+      void this.#admit(this.#arrive(visit, agreement), request.url ?? '', first);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      this.#refused.add(1, { code: error.cause.code });
+      refuse(visit, error.cause, error);
+    }
+  }
+
+  #arrive(visit: Visit, agreement: Agreement): Arrival {
+    const link = new Link(visit.socket, agreement.deflate, this.#link);
+    this.#guests.add(link);
+    link.onClosed = () => this.#forget(link);
+    return { visit, agreement, link };
+  }
+
+  #forget(link: Link): void {
+    this.#guests.delete(link);
+    this.#leaving.delete(link);
+  }
+
+  async #admit(arrival: Arrival, url: string, first: Buffer): Promise<void> {
+    const { visit, agreement, link } = arrival;
+    try {
+      this.#requireRoom();
+      if (agreement.protocol === echoProtocol) {
+        visit.socket.write(switching(arrival));
+        link.begin(new Echo(link, agreement.deflate), first);
+        return;
+      }
+      const grant = await this.#identify(visit, url);
+      if (visit.gone) visit.socket.destroy();
+      else if (grant === undefined) this.#wait(arrival, first);
+      else this.#open(arrival, grant, first);
+    } catch (thrown) {
+      this.#refuse(arrival, PushfleetError.from(thrown));
+    }
+  }
+
+  /** @throws PushfleetError `draining` or `too_many_connections` */
+  #requireRoom(): void {
+    if (this.#draining) throw new PushfleetError('draining', 'This instance is shutting down.');
+    this.#sessions.requireRoom(this.#guests.size);
+  }
+
+  /** Who comes, by what the handshake says; undefined where it says nothing. */
+  async #identify({ headers, answerHeaders }: Visit, url: string): Promise<Grant | undefined> {
+    const ticket = parseForm(splitTarget(url).query)
+      .get('ticket')
+      ?.find((value) => value !== '');
+    if (ticket === undefined && bearer(headers) === undefined) return undefined;
+    const { grant, setCookie } = await this.#credentials.identify(headers, { ticket, returning: false });
+    if (setCookie !== undefined) answerHeaders['set-cookie'] = setCookie;
+    return grant;
+  }
+
+  #open(arrival: Arrival, grant: Grant, first: Buffer): void {
+    const { visit, link } = arrival;
+    const session = this.#session(arrival, grant);
+    // The head and the welcome behind it are one packet.
+    visit.socket.cork();
+    visit.socket.write(switching(arrival));
+    session.begin();
+    visit.socket.uncork();
+    link.begin(session, first);
+  }
+
+  /** @throws PushfleetError where there is no room for it */
+  #session({ visit, agreement, link }: Arrival, grant: Grant): Session {
+    this.#requireRoom();
+    const session = this.#sessions.open(link, agreement, grant);
+    this.#guests.delete(link);
+    this.#requests.ended(visit.since);
+    return session;
+  }
+
+  #wait(arrival: Arrival, first: Buffer): void {
+    const { visit, link } = arrival;
+    const { tokens, config } = this.#o;
+    const lobby = new Lobby({
+      ...{ tokens, wheel: this.#wheel, authMs: config.authMs },
+      end: (bytes) => this.#dismiss(link, bytes),
+      admit: (grant) => {
+        const session = this.#session(arrival, grant);
+        link.peer = session;
+        session.begin();
+        return session;
+      },
+      onRefused: (error) => this.#note(visit, error),
+    });
+    visit.socket.write(switching(arrival));
+    link.begin(lobby, first);
+  }
+
+  #refuse(arrival: Arrival, error: PushfleetError): void {
+    const { visit, link } = arrival;
+    this.#note(visit, error);
+    const { code, message, retryAfterMs } = error;
+    if (isPage(visit.headers)) {
+      const bytes = Buffer.concat([switching(arrival), farewell(code, message, { retryAfterMs })]);
+      this.#dismiss(link, bytes);
+      return;
+    }
+    this.#guests.delete(link);
+    this.#leaving.add(link);
+    refuse(visit, error);
+  }
+
+  /** Ends a connection that is no session. */
+  #dismiss(link: Link, bytes: Buffer): void {
+    this.#guests.delete(link);
+    this.#leaving.add(link);
+    link.end(bytes);
+  }
+
+  #note(visit: Visit, error: PushfleetError): void {
+    this.#requests.ended(visit.since, error);
+    this.#refused.add(1, { code: error.code });
+    if (error.code === 'internal') this.#o.log.error({ err: error.cause ?? error }, 'a handshake failed');
+  }
+}
+
+const ignore = (): void => {};
+
+/** A handshake that was agreed on. */
+interface Arrival {
+  readonly visit: Visit;
+  readonly agreement: Agreement;
+  readonly link: Link;
+}
+
+const switching = ({ visit, agreement }: Arrival): Buffer =>
+  Buffer.from(head(101, { ...agreement.headers, ...visit.answerHeaders }));

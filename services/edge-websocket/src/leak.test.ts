@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { until } from '@pushfleet/edge/testing';
+import fc from 'fast-check';
+import { startEdge, type TestEdge, token } from './testing.ts';
+import { binaryMessage, clientFrame, RawSocket } from './testing-client.ts';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+const headers = { Authorization: `Bearer ${token()}` };
+const say = (message: object): Buffer => clientFrame(0x81, JSON.stringify(message));
+
+/** Connects with filters of its own and goes away at one of the moments a client may go. */
+async function comeAndGo(edge: TestEdge, number: number): Promise<void> {
+  const moment = number % 6;
+  const client = new RawSocket(edge.port, number % 2 === 0 ? headers : {});
+  if (moment > 0) await client.has('101 Switching');
+  if (number % 2 === 1) client.write(say({ type: 'auth', token: token() }));
+  if (moment > 1) await client.has('"welcome"');
+  client.write(say({ type: 'subscribe', id: 1, filters: [`come/${number}`, 'go/#'] }));
+  if (moment > 2) await client.has('"subscribed"');
+  if (moment > 3) client.write(clientFrame(0x01, '{"type":'));
+  if (moment > 4) client.socket.resetAndDestroy();
+  else if (moment > 3) client.write(clientFrame(0x88, ''));
+  else client.close();
+  if (moment === 4) await client.closing();
+  client.close();
+}
+
+async function round(edge: TestEdge, from: number, count: number): Promise<void> {
+  for (let i = from; i < from + count; i += 50) {
+    await Promise.all(Array.from({ length: 50 }, (_, k) => comeAndGo(edge, i + k)));
+    await edge.publish('go/on', 'x'.repeat(100));
+  }
+  await gone(edge);
+}
+
+async function gone(edge: TestEdge): Promise<void> {
+  await until(() => edge.edge.size + edge.edge.guests === 0, 'every connection is forgotten');
+  await until(() => edge.hubs.stats().followed === 0, 'no interest is left');
+}
+
+const usedHeap = (): number => {
+  collect();
+  return process.memoryUsage().heapUsed;
+};
+
+test('thousands who come and go leave neither interest nor memory behind', async (t) => {
+  const edge = await startEdge(t);
+  await round(edge, 0, 1_000);
+  edge.presence.partings.length = 0;
+  const before = usedHeap();
+  await round(edge, 1_000, 3_000);
+  edge.presence.partings.length = 0;
+  const grown = usedHeap() - before;
+  assert.deepEqual([edge.hubs.stats().feeds, edge.hubs.stats().filters], [0, 0]);
+  assert.ok(grown < 3_000_000, `${grown} bytes more after 3,000 connections`);
+});
+
+const json = fc.record(
+  {
+    type: fc.constantFrom('auth', 'subscribe', 'unsubscribe', 'publish', 'presence', 'ping', 'nonsense'),
+    id: fc.oneof(fc.integer(), fc.string({ maxLength: 5 }), fc.constant(null)),
+    filters: fc.oneof(
+      fc.array(fc.constantFrom('a', '#', '+/b', 'a/#/b', ''), { maxLength: 3 }),
+      fc.jsonValue(),
+    ),
+    topic: fc.oneof(fc.constantFrom('a', 'b/c', '$x', '#', ''), fc.jsonValue()),
+    ...{
+      data: fc.jsonValue(),
+      text: fc.string(),
+      token: fc.string(),
+      action: fc.constantFrom('enter', 'list', 'x'),
+    },
+    ...{ after: fc.string(), retained: fc.boolean(), retain: fc.boolean(), attributes: fc.jsonValue() },
+  },
+  { requiredKeys: ['type'] },
+);
+const piece = fc.oneof(
+  fc.uint8Array({ maxLength: 30 }).map((bytes) => Buffer.from(bytes)),
+  fc
+    .tuple(fc.integer({ min: 0, max: 255 }), fc.uint8Array({ maxLength: 200 }))
+    .map(([first, bytes]) => clientFrame(first, bytes)),
+  json.map(say),
+  fc.tuple(json, fc.uint8Array()).map(([header, bytes]) => clientFrame(0x82, binaryMessage(header, bytes))),
+  fc.constantFrom(
+    clientFrame(0x89, 'ping'),
+    clientFrame(0x8a, ''),
+    clientFrame(0x88, ''),
+    clientFrame(0x01, '{'),
+  ),
+);
+
+test('noise on the socket neither stops the edge nor leaves a connection', async (t) => {
+  const edge = await startEdge(t);
+  const extensions = { 'Sec-WebSocket-Extensions': 'permessage-deflate' };
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(piece, { maxLength: 8 }),
+      fc.boolean(),
+      fc.boolean(),
+      async (pieces, known, deflate) => {
+        const client = new RawSocket(edge.port, { ...(known && headers), ...(deflate && extensions) });
+        client.write(...pieces);
+        client.socket.end();
+        await until(() => client.ended, `the end of ${client.received.toString('latin1')}`, 10_000);
+      },
+    ),
+    { numRuns: 500 },
+  );
+  const client = await RawSocket.open(edge.port);
+  client.write(say({ type: 'subscribe', id: 1, filters: ['a'] }));
+  await client.has('subscribed');
+  client.close();
+  await gone(edge);
+});
