@@ -77,18 +77,12 @@ type Client = Pick<Listener, 'filters' | 'open' | 'close'> & {
   readonly troubles: readonly string[];
 };
 
-/**
- * Bayeux's sessions are in one place at a time, and the fleet's door sends each connection elsewhere: a subscribe and a
- * connect that meet at two instances may end in `conflict`. The suite of edges moves its sessions one request at a time.
- */
-const apart = 'Bayeux';
-
 const served = (fleet: Fleet, service: string): boolean =>
   service === 'publish' || fleet.protocols.includes(service as EdgeService);
 
 /** A client of each protocol in turn, with up to three filters; every other one is an EventSource left to itself. */
 function listener(fleet: Fleet, token: string, index: number): Client {
-  const present = protocols.filter(({ name, service }) => name !== apart && served(fleet, service));
+  const present = protocols.filter(({ service }) => served(fleet, service));
   const protocol = index % 2 === 0 ? undefined : present[((index - 1) / 2) % present.length];
   const usable = filters.filter((filter) => protocol?.takes?.(filter) !== false);
   const mine = Array.from(

@@ -33,6 +33,18 @@ export function mayHaveAged(since: number, { horizon }: Shelf): boolean {
   return since - toleranceMs <= horizon;
 }
 
+/**
+ * A live reader's position may lie behind what was lost on the way to it around a change of leader. Within this of
+ * the change, in milliseconds, it is not trusted, and reading goes back so far. One that was read from the log is:
+ * who pages through it would otherwise never get on.
+ */
+export const mistrustMs = 10_000;
+
+/** @param leaderSince when the shard's leader took over, Unix milliseconds; undefined where it always was */
+export function isTrusted({ time, read = false }: Place, leaderSince: number | undefined): boolean {
+  return read || leaderSince === undefined || time > leaderSince + mistrustMs;
+}
+
 /** The beginning of a replay, as far as a log could make it out of a cursor. */
 export interface Start {
   /** Undefined: from the oldest there is. */
@@ -68,7 +80,7 @@ export function opening(
   if (time === undefined) {
     return { range: { after, until, since: everywhere(start.place.time) }, gap: undefined };
   }
-  const to = formatCursor({ generation, positions: after, time });
+  const to = formatCursor({ generation, positions: after, time, read: true });
   return { range: { after, until, since: everywhere(now) }, gap: { kind: 'gap', from: cursor, to } };
 }
 
@@ -84,6 +96,11 @@ function timeBehindGap(start: Start, until: readonly number[], keptSince: number
   // Whoever comes back right from there has heard of what went meanwhile.
   if (outlived) return Math.max(place.time, Math.min(now, keptSince + toleranceMs));
   return lost || aged ? place.time : undefined;
+}
+
+/** Where a replay begins, before any gap. */
+export function startCursor({ place, positions }: Start, generation: string): Cursor {
+  return formatCursor({ generation, positions, time: place.time, read: true });
 }
 
 /** How long the log keeps what a filter matches, in milliseconds, where a policy keeps it for less than the rest. */

@@ -52,6 +52,11 @@ export interface Following {
    * inside is reused: read it before the next publication, or copy it.
    */
   readonly place: Place;
+  /**
+   * Whether a live reader that was told this place, by whatever instance, can have missed nothing before it: around
+   * a change of leader it may have, and `replay` goes back for that.
+   */
+  isTrusted(place: Place): boolean;
   stop(): void;
 }
 
@@ -77,6 +82,8 @@ export interface Bus {
    * nothing to read.
    *
    * @param after undefined: from the oldest that is stored, without a gap before it
+   * @param onStart told before anything is given where the reading begins: at `after`, or behind it in the shards
+   *   whose part of it the log does not trust. The place is `read`, and so is every place further on in this reading
    * @throws PushfleetError `cursor_invalid`, or `unavailable` when the log is out of reach
    */
   replay(
@@ -84,6 +91,7 @@ export interface Bus {
     after: Cursor | undefined,
     until: Cursor,
     signal: AbortSignal,
+    onStart?: (start: Cursor) => void,
   ): AsyncIterable<readonly Item<Publication>[]>;
 
   /**

@@ -31,6 +31,10 @@ class Script implements Following {
     this.calls.push(`- ${one}`);
   }
 
+  isTrusted(): boolean {
+    return true;
+  }
+
   stop(): void {}
 }
 

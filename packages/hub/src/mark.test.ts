@@ -2,14 +2,29 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Mark } from './mark.ts';
 
-test('that a place was read from the log holds for that place alone', () => {
+test('that a place was read from the log holds for it, further reading, and nothing that is made of it and another', () => {
   const read = Mark.parse('g-1-5.5~');
   assert.equal(read.cursor, 'g-1-5.5~');
-  assert.equal(read.past(0, 6, 2).cursor, 'g-2-6.5');
+  assert.equal(read.past(0, 6, 2).cursor, 'g-2-6.5~');
   const [near, far] = [Mark.parse('g-1-4.4'), Mark.parse('g-1-6.6')];
   assert.equal(read.earlier(far).cursor, 'g-1-5.5');
   assert.equal(far.earlier(read).cursor, 'g-1-5.5');
   assert.equal(near.later(read).cursor, 'g-1-5.5');
   assert.equal(read.later(far).cursor, 'g-1-6.6');
   assert.equal(read.later(read), read);
+  const further = Mark.parse('g-2-9.5~');
+  assert.deepEqual([read.later(further).cursor, further.earlier(read).cursor], ['g-2-9.5~', 'g-1-5.5~']);
+  assert.equal(read.readTo(far).cursor, 'g-1-6.6~');
+  assert.equal(near.readTo(far).cursor, 'g-1-6.6');
+});
+
+test('a place goes back where the log did, from wherever the log was asked', () => {
+  const start = Mark.parse('g-1-2.5~');
+  const asked = Mark.parse('g-1-5.5');
+  assert.equal(asked.restarted(asked, start).cursor, 'g-1-2.5~');
+  assert.equal(Mark.parse('g-4-7.8').restarted(asked, start).cursor, 'g-4-2.8~');
+  assert.equal(Mark.parse('g-4-1.8').restarted(asked, start).cursor, 'g-4-1.8~');
+  const incomplete = Mark.parse('g-4-_.8');
+  assert.equal(incomplete.restarted(incomplete, Mark.parse('g-4-6.3~')).cursor, 'g-4-6.3~');
+  assert.equal(Mark.parse('h-1-9').restarted(asked, start).cursor, 'h-1-9');
 });

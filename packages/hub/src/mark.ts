@@ -5,7 +5,7 @@ export class Mark implements Place {
   readonly generation: string;
   readonly positions: readonly (number | undefined)[];
   readonly time: number;
-  /** As a cursor says it. It holds for the reader who came with that cursor, and not for a place made of several. */
+  /** As a cursor says it. A place that is made of several is read only where all of them are. */
   readonly read: boolean;
   #cursor: Cursor | undefined;
   #passed: Mark | undefined;
@@ -78,7 +78,7 @@ export class Mark implements Place {
   past(shard: number, sequence: number, time: number): Mark {
     const positions = this.positions.slice();
     positions[shard] = Math.max(this.at(shard), sequence);
-    return new Mark(this.generation, positions, this.complete ? Math.max(this.time, time) : this.time);
+    return this.#onward(positions, time);
   }
 
   /** This place, moved back in every shard where it lies beyond `end`. */
@@ -89,9 +89,24 @@ export class Mark implements Place {
     return new Mark(this.generation, positions, this.time);
   }
 
-  /** This place, moved back in one shard so that the publication lies ahead. */
-  ahead(shard: number, sequence: number): Mark {
-    return new Mark(this.generation, this.positions.with(shard, sequence - 1), this.time);
+  /**
+   * This place, once the log was asked to read on from `asked` and began at `start`: moved back in every shard that
+   * `start` goes back in, and as trustworthy as the log's own place.
+   */
+  restarted(asked: Mark, start: Mark): Mark {
+    if (this.generation !== start.generation) return this;
+    const positions = start.positions.map((begun, shard) => {
+      const position = this.positions[shard];
+      if (position === undefined) return begun;
+      return (begun ?? 0) < asked.at(shard) ? Math.min(position, begun ?? 0) : position;
+    });
+    return new Mark(this.generation, positions, this.time, undefined, true);
+  }
+
+  /** This place, with the log read on from it up to `end`. */
+  readTo(end: Mark): Mark {
+    const reached = this.later(end);
+    return new Mark(reached.generation, reached.positions, reached.time, undefined, this.read);
   }
 
   /** This place with a gap behind the reader; a shard that `to` does not name stays where it is. */
@@ -101,14 +116,14 @@ export class Mark implements Place {
       const end = to.positions[shard];
       return end === undefined ? position : Math.max(position ?? 0, end);
     });
-    return new Mark(this.generation, positions, this.complete ? Math.max(this.time, to.time) : this.time);
+    return this.#onward(positions, to.time);
   }
 
   /** The furthest of both in every shard; across generations, `other`. */
   later(other: Mark): Mark {
     if (this === other || this.generation !== other.generation) return other;
     const further = this.#passed === undefined || other.passed.reaches(this.#passed);
-    if (further && other.reaches(this)) return other.#plain;
+    if (further && other.reaches(this)) return this.read ? other : other.plain;
     const passed =
       this.#passed === undefined && other.#passed === undefined ? undefined : this.passed.later(other.passed);
     return this.#combine(other, Math.max, Math.max(this.time, other.time), passed);
@@ -117,19 +132,25 @@ export class Mark implements Place {
   /** The nearest of both in every shard; across generations, `other`. */
   earlier(other: Mark): Mark {
     if (this === other || this.generation !== other.generation) return other;
-    if (!this.complete) return this.#plain;
-    if (!other.complete) return other.#plain;
-    if (other.reaches(this)) return this.#plain;
+    if (!this.complete) return this.plain;
+    if (!other.complete) return other.plain;
+    if (other.reaches(this)) return other.read ? this : this.plain;
     return this.#combine(other, Math.min, Math.min(this.time, other.time));
   }
 
-  get #plain(): Mark {
+  #onward(positions: readonly (number | undefined)[], time: number): Mark {
+    const newest = this.complete ? Math.max(this.time, time) : this.time;
+    return new Mark(this.generation, positions, newest, undefined, this.read);
+  }
+
+  /** This place as a live reader is told it, which says nothing of what was lost on the way. */
+  get plain(): Mark {
     return this.read ? new Mark(this.generation, this.positions, this.time, this.#passed) : this;
   }
 
   #combine(other: Mark, choose: (a: number, b: number) => number, time: number, passed?: Mark): Mark {
     const shards = Math.max(this.positions.length, other.positions.length);
     const positions = Array.from({ length: shards }, (_, shard) => choose(this.at(shard), other.at(shard)));
-    return new Mark(this.generation, positions, time, passed);
+    return new Mark(this.generation, positions, time, passed, this.read && other.read);
   }
 }

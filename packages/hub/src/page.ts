@@ -5,11 +5,13 @@ import { Mark } from './mark.ts';
 
 /** A part of the log, read once for everybody who needs it. */
 export interface Page {
-  /** Where the read began. Items at or before it are there because the log went back on purpose. */
+  /** From where the log was asked to read. */
   readonly after: Mark;
+  /** Where it began, where that was told: behind `after` in the shards that it does not trust there. */
+  readonly start: Mark | undefined;
   readonly parcels: readonly Parcel[];
   readonly bytes: number;
-  /** All that matches and lies between `after` and this place is in the page. */
+  /** All that matches and lies between the beginning and this place is in the page. */
   readonly reached: Mark;
 }
 
@@ -18,6 +20,7 @@ export class PageBuilder {
   readonly #set: FilterSet;
   readonly #after: Mark;
   readonly #parcels: Parcel[] = [];
+  #start: Mark | undefined;
   #reached: Mark;
   #bytes = 0;
 
@@ -35,6 +38,12 @@ export class PageBuilder {
     return this.#bytes;
   }
 
+  /** The log says where it begins. */
+  begin(start: Mark): void {
+    this.#start = start;
+    this.#reached = this.#after.restarted(this.#after, start);
+  }
+
   /** Adds what the log gave; in every shard it gives ascending sequences. */
   add(items: readonly Item<Publication>[]): void {
     for (const item of items) {
@@ -48,8 +57,8 @@ export class PageBuilder {
 
   /** The page; `end` is the place the log was read to, where it was read to its end. */
   build(end?: Mark): Page {
-    const reached = end === undefined ? this.#reached : this.#reached.later(end);
-    return { after: this.#after, parcels: this.#parcels, bytes: this.#bytes, reached };
+    const reached = end === undefined ? this.#reached : this.#reached.readTo(end);
+    return { after: this.#after, start: this.#start, parcels: this.#parcels, bytes: this.#bytes, reached };
   }
 
   #gap(from: Mark['cursor'], to: Mark): Parcel {

@@ -1,7 +1,7 @@
 import { type Bus, type Cursor, type Item, type Publication, PushfleetError } from '@pushfleet/core';
 import type { FilterSet } from './filter-set.ts';
 import { Linger } from './linger.ts';
-import type { Mark } from './mark.ts';
+import { Mark } from './mark.ts';
 import type { HubOptions } from './options.ts';
 import { type Page, PageBuilder } from './page.ts';
 
@@ -175,9 +175,9 @@ export class Replays {
   }
 
   async #readPage(flight: Flight): Promise<Page> {
-    const reader = this.#resume(flight.key) ?? this.#open(flight.stretch);
-    flight.reader = reader;
     const page = new PageBuilder(flight.stretch.set, flight.stretch.after);
+    const reader = this.#resume(flight.key) ?? this.#open(flight.stretch, page);
+    flight.reader = reader;
     try {
       while (page.count < this.#options.pageCount && page.bytes < this.#options.pageBytes) {
         const next = await reader.batches.next();
@@ -194,9 +194,10 @@ export class Replays {
     return built;
   }
 
-  #open({ set, after, from, until }: Stretch): Reader {
+  #open({ set, after, from, until }: Stretch, page: PageBuilder): Reader {
     const stop = new AbortController();
-    const batches = this.#bus.replay(set.filters, from ?? after.cursor, until.cursor, stop.signal);
+    const begin = (start: Cursor): void => page.begin(Mark.parse(start));
+    const batches = this.#bus.replay(set.filters, from ?? after.cursor, until.cursor, stop.signal, begin);
     return { key: '', batches: batches[Symbol.asyncIterator](), stop, until };
   }
 
@@ -230,7 +231,7 @@ export class Replays {
 
   /** A page without progress is not kept: who asks again hopes for more. */
   #remember(key: string, page: Page): void {
-    if (page.after.reaches(page.reached)) return;
+    if (page.parcels.length === 0 && page.after.reaches(page.reached)) return;
     this.#drop(key);
     this.#pages.set(key, page);
     this.#keptBytes += page.bytes;

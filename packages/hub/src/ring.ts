@@ -89,7 +89,7 @@ export class Ring {
 
   /** Whether a cursor may have been given while something was missing. */
   isDoubtful(place: Mark): boolean {
-    return place.time < this.#doubtUntil;
+    return !place.read && place.time < this.#doubtUntil;
   }
 
   /** Whether all that was handed over after `place` is here. */

@@ -54,11 +54,13 @@ export class Splice<R extends Receiver = Receiver> {
   readonly #host: Host<unknown>;
   readonly #feed: Spliced;
   readonly #resumed: boolean;
-  /** The first page is yet to be given: only the log's answer to a reader's own cursor may go back behind it. */
+  /** No page was begun yet: where the log goes back behind the reader's own place, so does the reader, once. */
   #fresh: boolean;
   #set: FilterSet;
   /** All that matches up to here was given before the current page or the ring. */
   #at: Mark;
+  /** Where the log is read on from: behind `at` where it went back and has not come that far again. */
+  #reading: Mark;
   /** Behind the last item given. */
   #progress: Mark;
   #from: Cursor | undefined;
@@ -92,6 +94,7 @@ export class Splice<R extends Receiver = Receiver> {
     this.subscriptions = o.subscriptions;
     this.#set = new FilterSet(o.subscriptions.map(({ filter }) => filter));
     this.#at = at;
+    this.#reading = at;
     this.#progress = at;
     this.#from = from;
     this.#claimed = o.host.handed();
@@ -191,16 +194,27 @@ export class Splice<R extends Receiver = Receiver> {
   }
 
   #ringGoesOn(): boolean {
-    if (this.#from !== undefined || !this.#host.ring.holds(this.#at)) return false;
+    const { ring } = this.#host;
+    if (this.#from !== undefined || !ring.holds(this.#at) || this.#readsOn) return false;
     return this.subscriptions.every(({ filter }) => {
       const since = this.#host.interests.since(filter);
       return since !== undefined && this.#at.reaches(since);
     });
   }
 
+  /**
+   * Whether what the ring has next was handed over around a change of leader: a client that left in the middle of it
+   * would have to go back to where the log is at now, and never get on.
+   */
+  get #readsOn(): boolean {
+    const at = this.#at;
+    return at.read && !this.#host.isTrusted(at.plain) && !at.reaches(this.#host.settled());
+  }
+
   #enterRing(): void {
     const { ring } = this.#host;
     this.#entry = ring.first;
+    this.#fresh = false;
     this.#logged = undefined;
     this.#late = ring.late.filter(({ envelope: { publication } }) => this.#isAhead(publication));
   }
@@ -208,7 +222,7 @@ export class Splice<R extends Receiver = Receiver> {
   /** Gets the next page; false where it has to be read first. */
   #turnPage(): boolean {
     const until = this.#host.settled();
-    const stretch = { set: this.#set, after: this.#at, from: this.#from, until };
+    const stretch = { set: this.#set, after: this.#reading, from: this.#from, until };
     const known = this.#host.replays.recall(stretch);
     if (known !== undefined) {
       this.#open(known);
@@ -231,6 +245,8 @@ export class Splice<R extends Receiver = Receiver> {
   #open(page: Page): void {
     this.#page = page;
     this.#index = 0;
+    if (page.start !== undefined) this.#reading = this.#reading.restarted(page.after, page.start);
+    if (this.#fresh) this.#goBack();
     if (this.#logged === undefined) {
       this.#logged = { from: this.#at, to: this.#at, claimed: this.#claimed, turn: this.turn };
       for (const one of this.subscriptions) one.remember(this.#logged);
@@ -241,30 +257,24 @@ export class Splice<R extends Receiver = Receiver> {
     const parcel = page.parcels[this.#index++];
     if (parcel === undefined) this.#closePage(page);
     else if (parcel.kind === 'gap') this.#pass(parcel);
-    else if (this.#isNew(parcel.value.publication, page)) this.#give(parcel);
+    else if (this.#isAhead(parcel.value.publication)) this.#give(parcel);
+  }
+
+  /** Takes the log at its word: what its page has of the past is the reader's due. */
+  #goBack(): void {
+    this.#fresh = false;
+    this.#at = this.#reading;
+    this.#progress = this.#reading;
+    for (const one of this.subscriptions) one.from = this.#reading;
   }
 
   #closePage(page: Page): void {
     this.#page = undefined;
     this.#from = undefined;
-    this.#fresh = false;
-    this.#at = this.#at.later(page.reached);
+    this.#reading = this.#reading.later(page.reached);
+    this.#at = this.#at.later(this.#reading);
     this.#progress = this.#at;
     if (this.#logged !== undefined) this.#logged.to = this.#at;
-  }
-
-  /**
-   * Whether a page's publication lies beyond this reader's place, which may be further than the page's own. What
-   * lies before the page's own place was put there by the log on purpose, for who comes from elsewhere.
-   */
-  #isNew(publication: Publication, page: Page): boolean {
-    const { shard, sequence } = publication;
-    if (this.#isAhead(publication)) return true;
-    if (!this.#fresh || this.#logged === undefined) return false;
-    if (sequence > page.after.at(shard) && !this.#host.ring.isDoubtful(this.#at)) return false;
-    const { from } = this.#logged;
-    if (sequence <= from.at(shard)) this.#logged.from = from.ahead(shard, sequence);
-    return true;
   }
 
   #isAhead({ shard, sequence }: Publication): boolean {
@@ -283,6 +293,7 @@ export class Splice<R extends Receiver = Receiver> {
     this.#late = [];
     this.#entry = undefined;
     this.#at = this.#progress;
+    this.#reading = this.#at;
   }
 
   /** Gives one entry of the ring; true where there was none left. */

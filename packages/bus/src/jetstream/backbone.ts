@@ -17,7 +17,7 @@ import {
 } from '@pushfleet/core';
 import { systemClock } from '../clock.ts';
 import { Follower, type FollowerOptions, followerDefaults } from '../follower.ts';
-import { opening, type RetentionMs, shortestRetentionMs } from '../gap.ts';
+import { opening, type RetentionMs, shortestRetentionMs, startCursor } from '../gap.ts';
 import type { Ledger } from '../ledger.ts';
 import type { Queue } from '../queue.ts';
 import { checkName, type QueueTerms } from '../queue-rules.ts';
@@ -203,10 +203,12 @@ class JetStreamBus implements Bus {
     after: Cursor | undefined,
     until: Cursor,
     signal: AbortSignal,
+    onStart?: (start: Cursor) => void,
   ): AsyncIterable<readonly Item<Publication>[]> {
     const [start, end] = await Promise.all([startOf(this.#broker, after), endOf(this.#broker, until)]);
     const retentionMs = shortestRetentionMs(this.#options.retentionMs, this.#namespace, filters);
     const { gap, range } = opening(start, this.#source.generation, end, retentionMs);
+    onStart?.(startCursor(start, this.#source.generation));
     if (gap !== undefined) yield [gap];
     yield* this.#source.read(this.#namespace, filters, range, signal);
   }

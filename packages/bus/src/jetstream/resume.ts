@@ -1,15 +1,8 @@
 import { type Cursor, type Place, parseCursor } from '@pushfleet/core';
-import type { Start } from '../gap.ts';
+import { isTrusted, mistrustMs, type Start } from '../gap.ts';
 import { leaderMessage, type StreamView } from './api.ts';
 import type { Broker } from './broker.ts';
 import { patiently } from './retry.ts';
-
-/**
- * Republishing loses publications around a leader change, and a live reader's position may already lie behind
- * them. A position whose time is within this of the change is not trusted: it goes back so far, in milliseconds.
- * One that was read from the log is: who pages through it would otherwise never get on.
- */
-const mistrustMs = 10_000;
 
 /** Latest time that the broker understands: it counts nanoseconds in 64 bits, and takes a later one for one long past. */
 const latestTime = 9_223_372_036_854;
@@ -50,11 +43,11 @@ async function positionIn(
   shard: number,
   view: StreamView,
   position: number | undefined,
-  { time, read = false }: Place,
+  place: Place,
 ): Promise<number> {
+  const { time } = place;
   if (position === undefined || position > view.lastSequence) return positionAt(broker, shard, view, time);
-  if (read || position === 0) return position;
-  if (view.leaderSince === undefined || time > view.leaderSince + mistrustMs) return position;
+  if (position === 0 || isTrusted(place, view.leaderSince)) return position;
   return Math.min(position, await positionAt(broker, shard, view, time - mistrustMs));
 }
 

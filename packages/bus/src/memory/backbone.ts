@@ -21,7 +21,15 @@ import {
 } from '@pushfleet/core';
 import { type Clock, systemClock } from '../clock.ts';
 import { Follower, type FollowerOptions, followerDefaults } from '../follower.ts';
-import { opening, type RetentionMs, type Start, shortestRetentionMs } from '../gap.ts';
+import {
+  isTrusted,
+  mistrustMs,
+  opening,
+  type RetentionMs,
+  type Start,
+  shortestRetentionMs,
+  startCursor,
+} from '../gap.ts';
 import type { Ledger } from '../ledger.ts';
 import type { Queue } from '../queue.ts';
 import { checkName, type QueueTerms } from '../queue-rules.ts';
@@ -192,6 +200,7 @@ class MemoryBus implements Bus {
     after: Cursor | undefined,
     until: Cursor,
     signal: AbortSignal,
+    onStart?: (start: Cursor) => void,
   ): AsyncIterable<readonly Item<Publication>[]> {
     const start = this.#startOf(after);
     const heads = this.#log.heads().sequences;
@@ -200,6 +209,7 @@ class MemoryBus implements Bus {
     const end = heads.map((head, shard) => (own ? bounds.positions[shard] : undefined) ?? head);
     const retentionMs = shortestRetentionMs(this.#retentionMs, this.#namespace, filters);
     const { gap, range } = opening(start, this.#log.generation, end, retentionMs);
+    onStart?.(startCursor(start, this.#log.generation));
     if (gap !== undefined) yield [gap];
     yield* this.#source.read(this.#namespace, filters, range, signal);
   }
@@ -237,8 +247,13 @@ class MemoryBus implements Bus {
   /** Where a shard resumes: at its position, or by the cursor's time where it has none in this log. */
   #position(shard: number, place: Place, head: number): number {
     const position = place.positions[shard];
-    if (position !== undefined && position <= head) return position;
-    const first = this.#log.entries(shard).find(({ publication }) => publication.time >= place.time);
+    if (position === undefined || position > head) return this.#positionAt(shard, place.time, head);
+    if (isTrusted(place, this.#log.leaderSince)) return position;
+    return Math.min(position, this.#positionAt(shard, place.time - mistrustMs, head));
+  }
+
+  #positionAt(shard: number, time: number, head: number): number {
+    const first = this.#log.entries(shard).find(({ publication }) => publication.time >= time);
     return first === undefined ? head : first.publication.sequence - 1;
   }
 

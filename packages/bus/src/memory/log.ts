@@ -66,6 +66,8 @@ export class MemoryLog {
   readonly #listeners = new Set<(entry: Entry) => void>();
   /** Where set, every publish and everything put into a queue is refused with it: the log is away or full. */
   refusal: PushfleetError | undefined;
+  /** As if every shard's leader had taken over then, Unix milliseconds; undefined: they never changed. */
+  leaderSince: number | undefined;
 
   constructor({ clock, shards, generation, maxAgeMs = Number.POSITIVE_INFINITY }: MemoryLogOptions) {
     this.#clock = clock;

@@ -308,3 +308,32 @@ test('a client that does not read its answer is counted until it is cut', async 
   slow.close();
   await until(() => edge.edge.size === 0, 'it is forgotten');
 });
+
+test('around a change of leader the log goes back: a poll is given that part once, and then waits again', async (t) => {
+  const edge = await startEdge(t);
+  await begin(edge.url, '?topic=t');
+  for (let i = 0; i < 25; i++) await edge.publish('t', String(i));
+  const etag = await begin(edge.url, '?topic=t');
+  edge.backbone.log.leaderSince = Date.now();
+  const other = await startEdge(t, {}, edge); // which has nothing in memory
+  const got: (string | undefined)[] = [];
+  let place = etag;
+  for (let round = 0; round < 4; round++) {
+    const {
+      status,
+      texts,
+      etag: next,
+    } = await poll(other.url, '?topic=t&count=10', { etag: place, wait: 0 });
+    assert.equal(status, round < 3 ? 200 : 204);
+    got.push(...texts);
+    place = next;
+  }
+  assert.deepEqual(
+    got,
+    Array.from({ length: 25 }, (_, i) => String(i)),
+  );
+  const waiting = poll(other.url, '?topic=t', { etag: place, wait: 30 });
+  await until(() => other.hubs.feedsOn(defaultNamespace, parseTopic('t')) === 1, 'it waits');
+  await edge.publish('t', 'new');
+  assert.deepEqual((await waiting).texts, ['new']);
+});
