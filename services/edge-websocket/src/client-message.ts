@@ -9,8 +9,7 @@ import {
   quote,
 } from '@pushfleet/core';
 import { parseAfter } from '@pushfleet/edge';
-import type { Submission } from '@pushfleet/intake';
-import type { TraceHeaders } from '@pushfleet/runtime';
+import type * as intake from '@pushfleet/intake';
 import type { RequestId } from './codec.ts';
 import {
   type Fields,
@@ -39,11 +38,9 @@ export interface Subscribe {
   readonly retained: boolean;
 }
 
-export interface Publish {
+export interface Publish extends intake.Publish {
   readonly type: 'publish';
   readonly id: RequestId;
-  readonly submission: Submission;
-  readonly trace: TraceHeaders;
 }
 
 export interface PresenceMessage {

@@ -13,6 +13,7 @@ import {
   type Wire,
 } from '@pushfleet/edge';
 import type { CloseReason, Hub } from '@pushfleet/hub';
+import type { Publishing } from '@pushfleet/intake';
 import type { Grant, Quotas, TimerWheel, TokenCheck } from '@pushfleet/runtime';
 import {
   type ClientMessage,
@@ -27,7 +28,6 @@ import * as codec from './codec.ts';
 import { farewell } from './farewell.ts';
 import { pingFrame, textFrame } from './frames.ts';
 import type { Fault, Peer } from './link.ts';
-import type { Publishing } from './publishing.ts';
 import { Subscriptions } from './subscriptions.ts';
 
 /** What the sessions of one edge share. */
@@ -231,7 +231,9 @@ export class Session implements Connection, Peer {
   }
 
   async #publish(message: Publish): Promise<string> {
-    return codec.published(message.id, await this.#shared.publishing.publish(this.grant, message));
+    const [answer] = await this.#shared.publishing.publish(this.grant, [message]);
+    if (answer === undefined || answer instanceof PushfleetError) throw answer;
+    return codec.published(message.id, answer);
   }
 
   async #presence(message: PresenceMessage): Promise<string> {
