@@ -16,7 +16,7 @@ import {
 import { checkVersion, connectionTypes, requireConnectionType, version } from './negotiation.ts';
 import type { Answer, Poll } from './poll.ts';
 import type { Members } from './presence.ts';
-import { Publishing, type PublishingOptions } from './publish.ts';
+import { Publishes, type PublishesOptions } from './publish.ts';
 import { adviceAfter, no, type Reply, UnknownClient, yes } from './reply.ts';
 import { requireRoom } from './room.ts';
 import { type Session, type SessionLimits, usualAdvice } from './session.ts';
@@ -29,7 +29,7 @@ export interface Exchanged {
   readonly later?: Promise<readonly string[]>;
 }
 
-export interface ExchangeOptions extends Omit<PublishingOptions, 'sessions'> {
+export interface ExchangeOptions extends Omit<PublishesOptions, 'sessions'> {
   readonly sessions: Sessions;
   readonly tokens: TokenCheck;
   readonly presence: Pick<Members, 'ask'>;
@@ -61,10 +61,10 @@ export class Exchange {
       return { now: replies.map((reply) => JSON.stringify(reply)) };
     }
     const connect = messages.find(({ channel }) => channel === '/meta/connect');
-    const publishing = this.#publishing();
+    const publishes = this.#publishes();
     const replies: Reply[] = [];
     for (const group of grouped(messages.filter((message) => message !== connect))) {
-      replies.push(...(await this.#group(group, caller, publishing)));
+      replies.push(...(await this.#group(group, caller, publishes)));
     }
     const now = replies.map((reply) => JSON.stringify(reply));
     if (connect === undefined) return { now };
@@ -73,16 +73,16 @@ export class Exchange {
   }
 
   /** For one request. */
-  #publishing(): Publishing {
+  #publishes(): Publishes {
     const { sessions } = this.#o;
     const read = new Map<string, Promise<Grant>>();
-    return new Publishing({
+    return new Publishes({
       ...this.#o,
       sessions: { grantOf: (clientId) => sessions.grantOf(clientId, read) },
     });
   }
 
-  #group(group: readonly Message[], caller: Caller, publishing: Publishing): Promise<readonly Reply[]> {
+  #group(group: readonly Message[], caller: Caller, publishes: Publishes): Promise<readonly Reply[]> {
     const [first] = group as [Message];
     switch (first.channel) {
       case '/meta/subscribe':
@@ -96,7 +96,7 @@ export class Exchange {
     }
     const kind = kindOf(first.channel);
     if (kind === 'plain')
-      return publishing.publish(group, caller, (message, thrown) => this.#refuse(message, thrown));
+      return publishes.answer(group, caller, (message, thrown) => this.#refuse(message, thrown));
     if (kind === 'service') return this.#each(group, (message) => this.#service(message, caller));
     return this.#each(group, (message) => {
       throw new PushfleetError('not_found', `There is no ${message.channel}, or not twice in one request.`);
