@@ -7,8 +7,19 @@ export { Credentials, type SameSite, type Visitor } from './credentials.ts';
 export { detach, onDetached } from './detach.ts';
 export { edgeFields, fleetFields, pageFields, presenceFields } from './fields.ts';
 export { Listener } from './listener.ts';
+export {
+  type Fields,
+  flag,
+  invalid,
+  missing,
+  numberField,
+  parseObject,
+  textField,
+} from './message-fields.ts';
 export * from './outflow.ts';
 export * from './presence.ts';
+export * from './presence-request.ts';
+export { notPresent } from './presence-rules.ts';
 export * from './request.ts';
 export { Runs } from './runs.ts';
 export * from './stream.ts';
