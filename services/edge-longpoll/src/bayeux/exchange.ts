@@ -1,26 +1,17 @@
-import { type Cursor, PushfleetError, parseCursor } from '@pushfleet/core';
+import { PushfleetError } from '@pushfleet/core';
 import { closeDetail } from '@pushfleet/edge';
 import type { Grant, TokenCheck } from '@pushfleet/runtime';
 import { type Caller, requireSame } from './caller.ts';
-import { filterOf, kindOf } from './channel.ts';
-import {
-  ackOf,
-  idOf,
-  type Message,
-  ownExt,
-  subscriptionsOf,
-  textField,
-  timeoutOf,
-  tokenOf,
-} from './message.ts';
+import { kindOf } from './channel.ts';
+import { ackOf, idOf, type Message, textField, timeoutOf, tokenOf } from './message.ts';
 import { checkVersion, connectionTypes, requireConnectionType, version } from './negotiation.ts';
 import type { Answer, Poll } from './poll.ts';
 import type { Members } from './presence.ts';
 import { Publishes, type PublishesOptions } from './publish.ts';
-import { adviceAfter, no, type Reply, UnknownClient, yes } from './reply.ts';
-import { requireRoom } from './room.ts';
-import { type Session, type SessionLimits, usualAdvice } from './session.ts';
+import { adviceAfter, no, type Reply, UnknownClient, usualAdvice, yes } from './reply.ts';
+import type { Session, SessionLimits } from './session.ts';
 import type { Sessions } from './sessions.ts';
+import { subscribe, unsubscribe } from './subscribe.ts';
 
 /** What is sent back: JSON texts of messages. */
 export interface Exchanged {
@@ -86,9 +77,11 @@ export class Exchange {
     const [first] = group as [Message];
     switch (first.channel) {
       case '/meta/subscribe':
-        return this.#subscriptions(group, caller, (session, message) => this.#subscribe(session, message));
+        return this.#subscriptions(group, caller, (session, message) => subscribe(session, message, this.#o));
       case '/meta/unsubscribe':
-        return this.#subscriptions(group, caller, (session, message) => this.#unsubscribe(session, message));
+        return this.#subscriptions(group, caller, (session, message) =>
+          unsubscribe(session, message, this.#o),
+        );
       case '/meta/disconnect':
         return this.#each(group, (message) => this.#disconnect(message, caller));
       default:
@@ -266,32 +259,6 @@ export class Exchange {
     return group.map((message) => replies.get(message) as Reply);
   }
 
-  async #subscribe(session: Session, message: Message): Promise<void> {
-    const { after, retained } = ownExt(message);
-    const options = { ...(after !== undefined && { after: cursorOf(after) }), ...(retained && { retained }) };
-    const { sessions, limits } = this.#o;
-    const added: string[] = [];
-    try {
-      for (const channel of subscriptionsOf(message, limits.subscriptions)) {
-        // "Servers SHOULD NOT record any subscriptions they receive for service channels."
-        if (kindOf(channel) === 'service' || session.subscriptions.has(channel)) continue;
-        requireRoom(session, { channel, filter: filterOf(channel), ...options });
-        await session.subscribe(channel, options);
-        added.push(channel);
-      }
-      sessions.count(session);
-    } catch (error) {
-      for (const channel of added) session.unsubscribe(channel);
-      throw error;
-    }
-  }
-
-  async #unsubscribe(session: Session, message: Message): Promise<void> {
-    const { subscriptions: most } = this.#o.limits;
-    for (const channel of subscriptionsOf(message, most)) session.unsubscribe(channel);
-    this.#o.sessions.count(session);
-  }
-
   async #disconnect(message: Message, caller: Caller): Promise<readonly Reply[]> {
     const session = await this.#found(message);
     if (caller.visitor !== undefined) requireSame(session.grant, caller.visitor);
@@ -351,8 +318,3 @@ function grouped(messages: readonly Message[]): readonly (readonly Message[])[] 
 
 const textsOf = (value: unknown): readonly string[] =>
   [value].flat().filter((one) => typeof one === 'string');
-
-function cursorOf(text: string): Cursor {
-  parseCursor(text);
-  return text as Cursor;
-}
