@@ -3,6 +3,7 @@ import { until } from '../until.ts';
 import {
   type Arrival,
   type Ask,
+  comesBack,
   type EdgeProtocol,
   type End,
   type Line,
@@ -11,8 +12,6 @@ import {
 } from './under-test.ts';
 
 const patienceMs = 20_000;
-/** Codes of docs/errors.md after which nobody comes back by itself. */
-const final = /^(token_|unauthenticated|forbidden|too_many_filters|\w+_invalid)/;
 
 /** A client over as many connections as it takes: what it was given, and its place. */
 export class Receiver {
@@ -89,7 +88,7 @@ export class Receiver {
       this.#line?.close();
       // Whoever is between two instances asks again.
       await this.connect(address()).catch((error) => {
-        if (error instanceof Refused && final.test(error.code)) throw error;
+        if (error instanceof Refused && !comesBack(error.code)) throw error;
         this.end ??= { code: 'cut', reconnect: true };
       });
       if (this.end !== undefined) await sleep(200);
