@@ -3,6 +3,7 @@ import type { Load } from './load.ts';
 
 /** A client of a protocol that comes back from its cursor whenever its connection ends. */
 export class ProtocolListener {
+  readonly name: string;
   readonly filters: readonly string[];
   readonly #receiver: Receiver;
   readonly #loads: Load[] = [];
@@ -10,6 +11,7 @@ export class ProtocolListener {
   #stands = false;
 
   constructor(protocol: EdgeProtocol, address: string, token: string, filters: readonly string[]) {
+    this.name = protocol.name;
     this.filters = filters;
     this.#receiver = new Receiver(protocol, { token, filters });
     void this.#run(address).catch((error) => this.#refusals.push(`${protocol.name} was refused: ${error}`));

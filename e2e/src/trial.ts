@@ -43,7 +43,7 @@ export async function trial(fleet: Fleet, o: TrialOptions): Promise<void> {
   const all = await token({ publish: ['load/#'], subscribe: ['#'] });
   const listeners = Array.from({ length: o.clients }, (_, i) => listener(fleet, all, i));
   try {
-    await until(() => listeners.every((listener) => listener.open), 'every client to be connected', 30_000);
+    await connected(listeners);
     const run = randomUUID();
     const publishers = Array.from({ length: o.publishers }, (_, publisher) => {
       const count = Math.floor(o.publications / o.publishers);
@@ -72,7 +72,7 @@ export async function trial(fleet: Fleet, o: TrialOptions): Promise<void> {
 }
 
 /** What the trial looks at, whichever client it is. */
-type Client = Pick<Listener, 'filters' | 'open' | 'close'> & {
+type Client = Pick<Listener, 'name' | 'filters' | 'open' | 'close'> & {
   readonly received: readonly Load[];
   readonly troubles: readonly string[];
 };
@@ -95,6 +95,15 @@ function listener(fleet: Fleet, token: string, index: number): Client {
 }
 
 const identity = ({ publisher, number }: Load): string => `${publisher}-${number}`;
+
+async function connected(listeners: readonly Client[]): Promise<void> {
+  const all = () => listeners.every((listener) => listener.open);
+  await until(all, 'every client to be connected', 30_000).catch((cause) => {
+    const away = listeners.filter((listener) => !listener.open);
+    const told = away.map(({ name, troubles }) => `${name} ${troubles.join('; ')}`);
+    throw new Error(`${away.length} of ${listeners.length} clients are not connected: ${told}`, { cause });
+  });
+}
 
 async function arrived(listeners: readonly Client[], acknowledged: readonly Load[]): Promise<void> {
   const debts = listeners.map((listener) => new Debt(listener, acknowledged));
