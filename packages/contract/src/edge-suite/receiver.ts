@@ -63,6 +63,10 @@ export class Receiver {
     }
   }
 
+  get connected(): boolean {
+    return this.#line !== undefined && this.end === undefined;
+  }
+
   /** Leaves without a word and goes on at another address. @throws Refused */
   async move(address: string): Promise<void> {
     if (this.#line?.move !== undefined && this.end === undefined) {
@@ -74,12 +78,13 @@ export class Receiver {
   }
 
   /**
-   * Comes back by itself, for as long as it is told to or cut; resolves when it is closed.
+   * Begins where it has not, and comes back by itself, for as long as it is told to or cut; resolves when it is closed.
    *
    * @param address where it goes at that moment
    * @throws Error where it is told not to come back
    */
   async stay(address: () => string): Promise<void> {
+    if (this.#line === undefined) this.end ??= { code: 'cut', reconnect: true };
     while (!this.#closed) {
       await sleep(20);
       const end = this.end;
