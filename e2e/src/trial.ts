@@ -153,7 +153,9 @@ function assertPromises(listener: Client): void {
     if (seen.has(identity(load))) continue; // at least once: a duplicate has the id of the first
     seen.add(identity(load));
     const lane = `${load.publisher} ${load.topic}`;
-    assert.ok(load.number > (newest.get(lane) ?? 0), `${identity(load)} on ${load.topic} came out of order`);
+    const last = newest.get(lane) ?? 0;
+    const told = `${listener.name} on ${listener.filters.join(' ')}`;
+    assert.ok(load.number > last, `${told}: ${identity(load)} on ${load.topic} came behind ${last}`);
     newest.set(lane, load.number);
   }
 }

@@ -400,8 +400,8 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   #atLeastOrigin(mark: Mark): Mark {
     const origin = this.#origin;
     if (origin === undefined) return mark;
-    // As far as the live supply has come no further, a place that was read says more.
-    if (origin.read && origin.reaches(mark)) return origin;
+    // As far as the live supply has come no further, a place that was read says more; its time goes on.
+    if (origin.read && origin.reaches(mark)) return origin.aged(mark.time);
     return mark.reaches(origin) ? mark : mark.later(origin);
   }
 
