@@ -288,7 +288,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
       this.#host.raise(after);
     }
     const plain = after.complete && after.positions.length === settled.positions.length;
-    const from = plain && this.#host.isTrusted(after) ? undefined : after.cursor;
+    const from = plain && !this.#host.ring.isDoubtful(after) ? undefined : after.cursor;
     return { at: after, from, resumed: true };
   }
 

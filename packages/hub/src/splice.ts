@@ -206,13 +206,13 @@ export class Splice<R extends Receiver = Receiver> {
   }
 
   /**
-   * Whether what the ring has next was handed over around a change of leader: a client that left in the middle of it
+   * Whether what the ring has next was handed over while something was missing: a client that left in the middle of it
    * would have to go back to where the log is at now, and never get on. What came since this began is not waited for:
    * there is always more of it.
    */
   get #readsOn(): boolean {
     const at = this.#at;
-    return at.read && !at.reaches(this.#known) && !this.#host.isTrusted(at.plain);
+    return at.read && !at.reaches(this.#known) && this.#host.ring.isDoubtful(at.plain);
   }
 
   #enterRing(): void {

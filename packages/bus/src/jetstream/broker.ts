@@ -45,8 +45,6 @@ export class Broker {
   #layout: VerifiedLayout | undefined;
   /** The newest view of each shard and when it came, by this machine's clock. */
   #known: { readonly view: StreamView; readonly at: number }[] = [];
-  /** When an election was last heard of, before anybody was asked when it was: Unix milliseconds. */
-  #electedAt: number | undefined;
   #poller: NodeJS.Timeout | undefined;
   readonly #closing = new AbortController();
 
@@ -118,15 +116,6 @@ export class Broker {
     return this.#known[shard]?.view.lastSequence ?? 0;
   }
 
-  /** When the newest leader of a shard took over, as it was heard of last; undefined where there are no replicas. */
-  get leaderSince(): number | undefined {
-    let newest = this.#electedAt;
-    for (const { view } of this.#known) {
-      if (view.leaderSince !== undefined) newest = Math.max(newest ?? 0, view.leaderSince);
-    }
-    return newest;
-  }
-
   /** What the leaders say of all shards now. */
   views(): Promise<readonly StreamView[]> {
     return this.#views.run();
@@ -173,9 +162,7 @@ export class Broker {
     this.live.connection.subscribe(`${elected}>`, {
       callback: (error, { subject }) => {
         const shard = error === null ? shardOfStream(subject.slice(elected.length), layout) : undefined;
-        if (shard === undefined) return;
-        this.#electedAt = Date.now();
-        this.#suspect({ kind: 'leader_changed', shard });
+        if (shard !== undefined) this.#suspect({ kind: 'leader_changed', shard });
       },
     });
     this.#poller = setInterval(() => this.#poll(), pollEveryMs).unref();
