@@ -158,7 +158,8 @@ test('retained publications at the limit come, one more is refused', async (t) =
   for (const name of ['a', 'b', 'c']) await edge.publish(`s/${name}`, name, { retain: true });
   assert.equal((await first()).texts.length, 3);
   await edge.publish('s/d', 'd', { retain: true });
-  const refused = await first();
+  let refused = await first();
+  while (refused.status === 200) refused = await first(); // its place was before the fourth, which comes live then
   assert.deepEqual(
     [refused.status, refused.problem.code, refused.problem.limit],
     [400, 'request_invalid', 3],
