@@ -222,30 +222,49 @@ export const conversation: fc.Arbitrary<Conversation> = version.chain((v) =>
     .map(([connect, rest]) => ({ version: v, packets: [connect, ...rest] })),
 );
 
-const anyReason = fc.constantFrom(...new Set(Object.values(reasons)));
+/** Tables 3-1, 3-8, 3-9, 3-10 and 3-11 of MQTT 5: what a server may say. */
+const serverReasons = {
+  connack: fc.constantFrom<Reason>(
+    ...([0x00, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8c] as const),
+    ...([0x90, 0x95, 0x97, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9f] as const),
+  ),
+  suback: fc.constantFrom<Reason>(
+    ...([0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8f, 0x91, 0x97, 0x9e, 0xa1, 0xa2] as const),
+  ),
+  unsuback: fc.constantFrom<Reason>(...([0x00, 0x11, 0x80, 0x83, 0x87, 0x8f, 0x91] as const)),
+  disconnect: fc.constantFrom<Reason>(
+    ...([0x00, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8b, 0x8d, 0x8e, 0x8f, 0x90, 0x93, 0x94] as const),
+    ...([0x95, 0x96, 0x97, 0x98, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9e, 0x9f, 0xa0, 0xa1, 0xa2] as const),
+  ),
+  auth: fc.constantFrom<Reason>(0x00, 0x18, 0x19),
+};
+
+const subackOf = (type: 'suback' | 'unsuback') =>
+  record({
+    type: fc.constant(type),
+    packetId: positive16,
+    reasons: fc.array(serverReasons[type], { minLength: 1, maxLength: 4 }),
+    properties: outcome,
+  });
 
 /** A packet that a server sends to a client of MQTT 5, PUBLISH left out. */
 export const fromServer = fc.oneof(
   record({
     type: fc.constant('connack' as const),
     sessionPresent: fc.boolean(),
-    reason: anyReason,
+    reason: serverReasons.connack,
     properties: properties.connack,
   }).map((packet) => ({ ...packet, sessionPresent: packet.sessionPresent && packet.reason === 0 })),
   ackOf(5),
-  record({
-    type: fc.constantFrom('suback' as const, 'unsuback' as const),
-    packetId: positive16,
-    reasons: fc.array(anyReason, { minLength: 1, maxLength: 4 }),
-    properties: outcome,
-  }),
+  subackOf('suback'),
+  subackOf('unsuback'),
   fc.constant({ type: 'pingresp' as const }),
   record({
     type: fc.constant('disconnect' as const),
-    reason: anyReason,
+    reason: serverReasons.disconnect,
     properties: properties.serverDisconnect,
   }),
-  record({ type: fc.constant('auth' as const), reason: anyReason, properties: properties.auth }),
+  record({ type: fc.constant('auth' as const), reason: serverReasons.auth, properties: properties.auth }),
 ) as fc.Arbitrary<ServerPacket>;
 
 export const message: fc.Arbitrary<Message> = record({

@@ -4,6 +4,9 @@ import { Violation } from './violation.ts';
 
 export const roomy: DecoderLimits = { packetBytes: 1_048_576, filters: 1_000, userProperties: 1_000 };
 
+/** Limits that a test can reach. */
+export const small: DecoderLimits = { packetBytes: 64, filters: 2, userProperties: 2 };
+
 /** What a decoder made of the bytes of one connection. */
 export interface Decoded {
   readonly packets: readonly ClientPacket[];
