@@ -1,4 +1,4 @@
-export { Decoder, type DecoderLimits } from './codec/decoder.ts';
+export { Decoder } from './codec/decoder.ts';
 export { encode, type Peer } from './codec/encode.ts';
 export type { FilterName } from './codec/names.ts';
 export { type Message, OutgoingPublish, type Sending } from './codec/outgoing-publish.ts';
@@ -23,5 +23,6 @@ export type {
   Will,
 } from './codec/packet.ts';
 export type { Place, Properties } from './codec/properties.ts';
+export type { DecoderLimits } from './codec/reader.ts';
 export { isFailure, type Reason, reasons } from './codec/reason.ts';
 export { type Rule, type Version, Violation } from './codec/violation.ts';

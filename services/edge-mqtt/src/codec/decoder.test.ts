@@ -24,6 +24,13 @@ describe('what breaks a rule is refused', () => {
     });
   }
 
+  test('and nothing that follows is read', () => {
+    const { decoder, violation } = decode([connects[4], bytes('c1 00 c0 00')]);
+    assert.throws(() => decoder.next(), violation);
+    decoder.push(bytes('c0 00'));
+    assert.throws(() => decoder.next(), violation);
+  });
+
   test('in words that name the property and nothing that the client sent', () => {
     const { violation } = decode([connects[5], bytes("30 0a 0001 'a' 06 03 0000 03 0000")]);
     assert.equal(violation?.message, 'The property stands once in a packet. (contentType) section 3.3.2.3.9');

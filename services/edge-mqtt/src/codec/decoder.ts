@@ -1,32 +1,11 @@
 import { readConnect } from './connect.ts';
 import { type Frame, Framer } from './framer.ts';
-import type { FilterName } from './names.ts';
-import type {
-  Ack,
-  AckType,
-  Auth,
-  ClientPacket,
-  Disconnect,
-  Publish,
-  Qos,
-  Subscribe,
-  Subscription,
-  Unsubscribe,
-} from './packet.ts';
+import type { Ack, AckType, Auth, ClientPacket, Disconnect, Publish, Qos } from './packet.ts';
 import { noProperties, readProperties } from './properties.ts';
-import { Reader } from './reader.ts';
+import { type DecoderLimits, Reader } from './reader.ts';
 import { clientReasons, type Reason, reasons } from './reason.ts';
+import { readSubscribe, readUnsubscribe } from './subscribe.ts';
 import type { Rule, Version } from './violation.ts';
-
-/** What one packet may take. */
-export interface DecoderLimits {
-  /** The Maximum Packet Size of this server: bytes of a whole packet, its fixed header included. */
-  readonly packetBytes: number;
-  /** Topic filters of one SUBSCRIBE or UNSUBSCRIBE. */
-  readonly filters: number;
-  /** User properties of one packet; a will has as many again. */
-  readonly userProperties: number;
-}
 
 /** Table 2-1; what is not here is a server's or reserved. */
 const type = {
@@ -50,7 +29,7 @@ const flagged: readonly number[] = [type.pubrel, type.subscribe, type.unsubscrib
  * Reads what one client sends. It knows nothing of the session: whether a packet is allowed at its time is for others
  * to say, but that the first packet and no other is a CONNECT, without which none can be read.
  *
- * Payloads and other binary data are views of the chunk that they came in.
+ * Payloads and other binary data are views of the chunk that they came in: who keeps them for longer keeps all of it.
  */
 export class Decoder {
   readonly #limits: DecoderLimits;
@@ -76,20 +55,24 @@ export class Decoder {
     return this.#framer.keptBytes;
   }
 
-  /** Takes the next bytes of the connection, once `next` has returned undefined. They must not change afterwards. */
+  /**
+   * Takes the next bytes of the connection, once `next` has returned undefined. They must not change afterwards. After
+   * a violation they are ignored.
+   */
   push(chunk: Buffer): void {
-    this.#framer.push(chunk);
+    if (this.#reader.broken === undefined) this.#framer.push(chunk);
   }
 
   /**
    * The next packet; undefined: it takes more bytes.
    *
-   * @throws Violation what is wrong with it. Nothing can be read after that.
+   * @throws Violation what is wrong with it, and the same again from then on: what follows cannot be read
    */
   next(): ClientPacket | undefined {
+    const reader = this.#reader;
+    if (reader.broken !== undefined) throw reader.broken;
     const frame = this.#framer.next();
     if (frame === undefined) return undefined;
-    const reader = this.#reader;
     reader.begin(frame.bytes, frame.start, frame.end);
     const packet = this.#read(frame);
     if (reader.left > 0) reader.refuse('trailing');
@@ -148,9 +131,9 @@ export class Decoder {
       case type.pubcomp:
         return this.#ack('pubcomp', 'reason_pubcomp');
       case type.subscribe:
-        return this.#subscribe();
+        return readSubscribe(reader, this.#limits);
       case type.unsubscribe:
-        return this.#unsubscribe();
+        return readUnsubscribe(reader, this.#limits);
       case type.pingreq:
         return { type: 'pingreq' };
       case type.disconnect:
@@ -191,7 +174,7 @@ export class Decoder {
       packetId,
       payload: reader.rest(),
       properties,
-    };
+    } as Publish;
   }
 
   #ack(name: AckType, broken: Rule): Ack {
@@ -215,61 +198,6 @@ export class Decoder {
     const reader = this.#reader;
     const given = reader.version === 5 && reader.left > 0;
     return given ? readProperties(reader, place, this.#limits.userProperties) : noProperties;
-  }
-
-  #subscribe(): Subscribe {
-    const reader = this.#reader;
-    const packetId = reader.packetId();
-    const properties =
-      reader.version === 5 ? readProperties(reader, 'subscribe', this.#limits.userProperties) : noProperties;
-    const subscriptions = this.#list((): Subscription => {
-      const name = reader.filter();
-      return this.#options(name, reader.u8());
-    });
-    if (subscriptions.length === 0) reader.refuse('subscribe_empty');
-    return { type: 'subscribe', packetId, subscriptions, properties };
-  }
-
-  /** Section 3.8.3.1. */
-  #options(name: FilterName, options: number): Subscription {
-    const reader = this.#reader;
-    const qos = options & 0x03;
-    const noLocal = (options & 0x04) !== 0;
-    const retainHandling = (options >> 4) & 0x03;
-    if ((options & (reader.version === 5 ? 0xc0 : 0xfc)) !== 0) reader.refuse('options_reserved');
-    if (qos === 3) reader.refuse('options_qos_3');
-    if (retainHandling === 3) reader.refuse('retain_handling_3');
-    if (noLocal && name.share !== undefined) reader.refuse('no_local_shared');
-    return {
-      ...name,
-      qos: qos as Qos,
-      noLocal,
-      retainAsPublished: (options & 0x08) !== 0,
-      retainHandling: retainHandling as 0 | 1 | 2,
-    };
-  }
-
-  #unsubscribe(): Unsubscribe {
-    const reader = this.#reader;
-    const packetId = reader.packetId();
-    const properties =
-      reader.version === 5
-        ? readProperties(reader, 'unsubscribe', this.#limits.userProperties)
-        : noProperties;
-    const filters = this.#list(() => reader.filter());
-    if (filters.length === 0) reader.refuse('unsubscribe_empty');
-    return { type: 'unsubscribe', packetId, filters, properties };
-  }
-
-  /** As many as there are up to the end of the packet, within the limit. */
-  #list<T>(read: () => T): readonly T[] {
-    const reader = this.#reader;
-    const list: T[] = [];
-    while (reader.left > 0) {
-      if (list.length === this.#limits.filters) reader.refuse('too_many');
-      list.push(read());
-    }
-    return list;
   }
 
   #disconnect(): Disconnect {

@@ -39,7 +39,7 @@ const id = { expiry: 0x02, subscription: 0x0b, alias: 0x23 } as const;
 const writer = new Writer();
 
 /**
- * A message as PUBLISH packets of one version. Topic and properties are encoded once; each packet is written, with
+ * A message as PUBLISH packets of one version; those of 3.1 are those of 3.1.1. Topic and properties are encoded once; each packet is written, with
  * what is its own, into memory that its writer gives, so that a fan-out allocates nothing for each receiver.
  */
 export class OutgoingPublish {

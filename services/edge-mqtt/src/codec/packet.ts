@@ -32,18 +32,20 @@ export interface Connect {
   readonly properties: Properties<'connect'>;
 }
 
-export interface Publish {
+interface PublishContent {
   readonly type: 'publish';
-  readonly dup: boolean;
-  readonly qos: Qos;
   readonly retain: boolean;
   /** Undefined: the one that `properties.topicAlias` stands for. */
   readonly topic: string | undefined;
-  /** Undefined for QoS 0, and for no other. */
-  readonly packetId: number | undefined;
   readonly payload: Buffer;
   readonly properties: Properties<'publish'>;
 }
+
+export type Publish = PublishContent &
+  (
+    | { readonly qos: 0; readonly dup: false; readonly packetId: undefined }
+    | { readonly qos: 1 | 2; readonly dup: boolean; readonly packetId: number }
+  );
 
 export type AckType = 'puback' | 'pubrec' | 'pubrel' | 'pubcomp';
 

@@ -13,11 +13,25 @@ const kinds = Uint8Array.from({ length: 256 }, (_, byte) => {
   return byte < 0x20 || byte === 0x7f ? control : 0;
 });
 
+/** What one packet may take. */
+export interface DecoderLimits {
+  /** The Maximum Packet Size of this server: bytes of a whole packet, its fixed header included. */
+  readonly packetBytes: number;
+  /** Topic filters of one SUBSCRIBE or UNSUBSCRIBE. */
+  readonly filters: number;
+  /** User properties of one packet; a will has as many again. */
+  readonly userProperties: number;
+}
+
+const nothing: Buffer = Buffer.alloc(0);
+
 /** Reads the fields of one packet after another. Every read stays within the packet, or throws a Violation. */
 export class Reader {
   /** What the client speaks, once its CONNECT has said so. */
   version: Version | undefined;
-  #bytes: Buffer = Buffer.alloc(0);
+  /** The rule that was broken. */
+  broken: Violation | undefined;
+  #bytes = nothing;
   #at = 0;
   #end = 0;
   // What the text that was read last is made of.
@@ -41,7 +55,8 @@ export class Reader {
   }
 
   refuse(rule: Rule, property?: PropertyAt): never {
-    throw new Violation(rule, this.version, property);
+    this.broken = new Violation(rule, this.version, property);
+    throw this.broken;
   }
 
   /** Has `read` read the next `length` bytes, and no others. */
@@ -162,5 +177,3 @@ export class Reader {
     return split;
   }
 }
-
-const nothing = Buffer.alloc(0);

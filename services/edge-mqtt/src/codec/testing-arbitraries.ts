@@ -147,12 +147,15 @@ const publishOf = (v: Version): fc.Arbitrary<Publish> =>
     packetId: positive16,
     payload: binary,
     properties: of(v, properties.publish),
-  }).map(({ byAlias, topic: given, packetId, ...rest }) => ({
-    ...rest,
-    dup: rest.dup && rest.qos > 0,
-    packetId: rest.qos === 0 ? undefined : packetId,
-    topic: byAlias && 'topicAlias' in rest.properties ? undefined : given,
-  }));
+  }).map(
+    ({ byAlias, topic: given, packetId, ...rest }) =>
+      ({
+        ...rest,
+        dup: rest.dup && rest.qos > 0,
+        packetId: rest.qos === 0 ? undefined : packetId,
+        topic: byAlias && 'topicAlias' in rest.properties ? undefined : given,
+      }) as Publish,
+  );
 
 const ackOf = (v: Version) =>
   fc.constantFrom<AckType>('puback', 'pubrec', 'pubrel', 'pubcomp').chain((type) =>

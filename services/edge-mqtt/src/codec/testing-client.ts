@@ -195,5 +195,5 @@ function readPublish(reader: Reader, first: number): Publish {
   return {
     ...{ type: 'publish', dup: (first & 8) !== 0, qos, retain: (first & 1) !== 0 },
     ...{ topic: topic === '' ? undefined : topic, packetId, payload: reader.rest(), properties },
-  };
+  } as Publish;
 }

@@ -1,5 +1,6 @@
-import { Decoder, type DecoderLimits } from './decoder.ts';
+import { Decoder } from './decoder.ts';
 import type { ClientPacket } from './packet.ts';
+import type { DecoderLimits } from './reader.ts';
 import { Violation } from './violation.ts';
 
 export const roomy: DecoderLimits = { packetBytes: 1_048_576, filters: 1_000, userProperties: 1_000 };
