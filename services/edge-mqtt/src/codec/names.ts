@@ -4,9 +4,6 @@ const disallowed = /[\p{Cc}\p{Noncharacter_Code_Point}]/u;
 /** Whether text holds control characters or non-characters, which would go on into logs and headers of others. */
 export const hasDisallowed = (text: string): boolean => disallowed.test(text);
 
-/** Whether text holds "+" or "#", which a topic name does not ([MQTT-4.7.0-1]). */
-export const hasWildcard = (text: string): boolean => text.includes('+') || text.includes('#');
-
 const misplacedHash = /[^/]#|#./s;
 const misplacedPlus = /[^/]\+|\+[^/]/;
 

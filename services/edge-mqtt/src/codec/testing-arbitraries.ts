@@ -32,7 +32,7 @@ const text = fc
   .filter((given) => given.isWellFormed() && !given.includes('\0'));
 const name = text.filter((given) => !/[\p{Cc}\p{Noncharacter_Code_Point}]/u.test(given));
 const level = name.map((given) => given.replace(/[+#/]/g, ''));
-export const topic = fc
+const topic = fc
   .array(level, { minLength: 1, maxLength: 4 })
   .map((levels) => levels.join('/'))
   .filter((given) => given !== '');
@@ -181,7 +181,7 @@ const subscriptionOf = (v: Version): fc.Arbitrary<Subscription> =>
   );
 
 /** A packet that a client of this version sends after its CONNECT. */
-export function fromClient(v: Version): fc.Arbitrary<ClientPacket> {
+function fromClient(v: Version): fc.Arbitrary<ClientPacket> {
   const always = [
     publishOf(v),
     ackOf(v),
