@@ -59,6 +59,27 @@ describe('what holds', () => {
     assert.equal(of(policies, 'orders/us'), of(policies, 'orders/de'), 'the same object');
   });
 
+  test('strangers find a topic where the first entry makes it public that holds for it in its namespace', () => {
+    const policies = table({
+      topics: [
+        { namespace: 'shop', filter: 'news/secret' },
+        { namespace: 'bank', filter: 'rates/+', public: true },
+        { namespace: 'shop', filter: 'news/#', public: true, retention: 60 },
+        { namespace: 'bank', filter: 'news/#', public: true },
+        { namespace: 'shop', filter: 'rates/eur', public: true },
+      ],
+    });
+    const publicIn = (topic: string) => policies.publicIn(topic as Topic);
+    assert.equal(publicIn('news/today'), 'shop');
+    assert.equal(publicIn('news'), 'shop');
+    assert.equal(publicIn('news/secret'), 'bank', 'an entry before it keeps that of the shop');
+    assert.equal(publicIn('rates/eur'), 'bank');
+    assert.equal(publicIn('orders'), undefined);
+    assert.equal(publicIn('$hooks/news'), undefined);
+    assert.equal(table({ topics: [{ filter: '#' }] }).publicIn('a' as Topic), undefined);
+    assert.equal(of(policies, 'news/today').public, true);
+  });
+
   test('for a namespace is the first entry of it or of all', () => {
     assert.deepEqual(policies.quota(shop), { connections: 3 });
     assert.deepEqual(policies.quota('bank' as Namespace), { publishRate: 9 });
@@ -133,6 +154,13 @@ describe('what is wrong with a file', () => {
     [{ topics: [{ filter: 'a', rate: 0.5 }] }, /^topics\[0\]\.rate is 0\.5/],
     [{ topics: [{ filter: 'a', history: 'no' }] }, /^topics\[0\]\.history is .*true or false/],
     [{ topics: [{ filter: 'a', namespace: 'a b' }] }, /^topics\[0\]\.namespace is "a b"/],
+    [{ topics: [{ filter: 'a', public: 1 }] }, /^topics\[0\]\.public is 1; it must be true or false/],
+    [{ topics: [{ filter: 'a', public: true }] }, /^topics\[0\]\.public .*name one namespace/],
+    [
+      { topics: [{ namespace: '*', filter: 'a', public: true }] },
+      /^topics\[0\]\.public .*name one namespace/,
+    ],
+    [{ topics: [{ namespace: 'a', filter: '$a/#', public: true }] }, /^topics\[0\]\.public .*never public/],
     [{ quotas: [{ connections: 1 }] }, /^quotas\[0\]\.namespace is absent/],
     [{ quotas: [{ namespace: 'a', storedBytes: '1GiB' }] }, /^quotas\[0\]\.storedBytes is/],
     [{ quotas: [{ namespace: 'a', rate: 1 }] }, /^quotas\[0\] has "rate"/],

@@ -15,6 +15,8 @@ export type { TopicPolicy } from './policy-table.ts';
 export interface Policies extends Part {
   /** What holds for a topic: the same object until the policies change. */
   of(namespace: Namespace, topic: Topic): TopicPolicy;
+  /** In which namespace strangers, who have no token, find a topic; undefined where it is not public. */
+  publicIn(topic: Topic): Namespace | undefined;
   /** What a namespace may use, over all instances. */
   quota(namespace: Namespace): Quota;
   /** Whether some namespace may store only so much. */
@@ -86,6 +88,10 @@ class Watched implements Policies {
 
   of(namespace: Namespace, topic: Topic): TopicPolicy {
     return this.#table.of(namespace, topic);
+  }
+
+  publicIn(topic: Topic): Namespace | undefined {
+    return this.#table.publicIn(topic);
   }
 
   quota(namespace: Namespace): Quota {

@@ -13,6 +13,8 @@ export interface TopicRule {
   readonly rate?: number;
   readonly history: boolean;
   readonly presence: boolean;
+  /** Strangers, who have no token, may subscribe to it. The entry names its namespace then. */
+  readonly public?: true;
 }
 
 /** What a namespace may use, over all instances; what is absent is not limited. */
@@ -59,7 +61,7 @@ const quotaNumbers: Readonly<Record<keyof Quota, Bounds>> = {
   publishRate: [0, 1_000_000_000],
   storedBytes: [0, 1_000_000_000_000_000],
 };
-const switches = ['history', 'presence'] as const;
+const switches = ['history', 'presence', 'public'] as const;
 
 type Json = Record<string, unknown>;
 type Complain = (problem: string) => undefined;
@@ -140,6 +142,7 @@ function readTopicRule(entry: Json, place: string, complain: Complain): TopicRul
     if (value !== undefined && typeof value !== 'boolean')
       complain(`${place}.${name} is ${show(value)}; it must be true or false.`);
   }
+  if (entry.public === true) checkPublic(namespace, filter, place, complain);
   return (
     filter && {
       namespace,
@@ -148,8 +151,22 @@ function readTopicRule(entry: Json, place: string, complain: Complain): TopicRul
       ...numbers,
       history: entry.history !== false,
       presence: entry.presence !== false,
+      ...(entry.public === true && { public: true }),
     }
   );
+}
+
+/** A stranger names no namespace, so the entry does; and what is the fleet's own is nobody's to follow. */
+function checkPublic(
+  namespace: Namespace | undefined,
+  filter: TopicFilter | undefined,
+  place: string,
+  complain: Complain,
+): void {
+  if (namespace === undefined)
+    complain(`${place}.public is true; the entry must name one namespace, such as "default".`);
+  if (filter?.startsWith('$'))
+    complain(`${place}.public is true; topics that begin with "$" are never public.`);
 }
 
 function readQuotaRule(entry: Json, place: string, complain: Complain): QuotaRule {

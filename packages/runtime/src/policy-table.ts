@@ -16,6 +16,8 @@ export interface TopicPolicy {
   readonly history: boolean;
   /** Whether it may be said and asked who is on the topic. */
   readonly presence: boolean;
+  /** Strangers, who have no token, may subscribe to it. */
+  readonly public?: true;
 }
 
 const unlimited: TopicPolicy = Object.freeze({ history: true, presence: true });
@@ -29,6 +31,8 @@ export class PolicyTable {
   /** Ranks of the rules of every namespace, and of those of one. */
   readonly #everywhere = new FilterIndex();
   readonly #within = new Map<Namespace, FilterIndex>();
+  /** Namespaces in which something is public. */
+  readonly #public: ReadonlySet<Namespace>;
   readonly #quotas = new Map<Namespace, Quota>();
   #quotaOfOthers: Quota = noQuota;
   /** Whether some namespace may store only so much. */
@@ -38,6 +42,7 @@ export class PolicyTable {
   constructor({ topics, quotas }: PolicyFile) {
     this.#topics = topics;
     this.limitsStorage = quotas.some(({ quota }) => quota.storedBytes !== undefined);
+    this.#public = new Set(topics.flatMap((rule) => (rule.public && rule.namespace) || []));
     for (const [rank, rule] of topics.entries()) this.#index(rule.namespace).add(rule.filter, rank);
     for (const { namespace, quota } of quotas) {
       if (namespace === undefined) {
@@ -57,9 +62,24 @@ export class PolicyTable {
 
   of(namespace: Namespace, topic: Topic): TopicPolicy {
     if (this.#topics.length === 0) return unlimited;
+    return this.#topics[this.#rank(namespace, topic)] ?? unlimited;
+  }
+
+  /** In which namespace strangers find a topic: that of the first entry that makes it public. */
+  publicIn(topic: Topic): Namespace | undefined {
+    let found: TopicRule | undefined;
+    let least = noRank;
+    for (const namespace of this.#public) {
+      const rank = this.#rank(namespace, topic);
+      const rule = this.#topics[rank];
+      if (rule?.public === true && rank < least) [found, least] = [rule, rank];
+    }
+    return found?.namespace;
+  }
+
+  #rank(namespace: Namespace, topic: Topic): number {
     const own = this.#within.get(namespace)?.first(topic) ?? noRank;
-    const rank = Math.min(own, this.#everywhere.first(topic));
-    return this.#topics[rank] ?? unlimited;
+    return Math.min(own, this.#everywhere.first(topic));
   }
 
   quota(namespace: Namespace): Quota {
