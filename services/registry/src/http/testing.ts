@@ -113,6 +113,7 @@ class Fleet implements WebhookFleet {
       limits: {
         ...{
           retryMs: this.retryMs,
+          questionRetryMs: this.retryMs,
           concurrency: 100,
           slow: 100,
           endpointConcurrency: 10,

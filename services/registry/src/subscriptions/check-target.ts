@@ -9,6 +9,8 @@ import {
   WebhookHandshake,
   type WebhookTarget,
   type WebPushTarget,
+  WebSubMode,
+  type WebSubRequest,
   type WebSubTarget,
   WebSubVersion,
 } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
@@ -102,12 +104,30 @@ const methods = ['sha1', 'sha256', 'sha384', 'sha512'];
 function checkWebSub(target: WebSubTarget): void {
   checkUrl('websub.callback', target.callback, http, limits.urlBytes);
   checkUrl('websub.topic_url', target.topicUrl, http, limits.urlBytes);
-  checkEnum('websub.version', target.version, WebSubVersion);
-  checkBytes('websub.secret', target.secret, 1, limits.websubSecretBytes);
+  checkSigned('websub', target);
+  checkCount('websub.requests', target.requests.length, 0, limits.websubRequests);
+  checkUnique(
+    'websub.requests.id',
+    target.requests.map(({ id }) => id),
+  );
+  for (const request of target.requests) {
+    checkId('websub.requests.id', request.id);
+    checkEnum('websub.requests.mode', request.mode, WebSubMode);
+    checkBytes('websub.requests.verify_token', request.verifyToken, 1, limits.websubTokenBytes);
+    checkSigned('websub.requests', request);
+  }
+}
+
+function checkSigned(
+  name: string,
+  target: Omit<WebSubRequest, 'id' | 'mode' | 'verifyToken' | 'askedAt'>,
+): void {
+  checkEnum(`${name}.version`, target.version, WebSubVersion);
+  checkBytes(`${name}.secret`, target.secret, 1, limits.websubSecretBytes);
   if (target.signatureMethod === '') {
-    if (target.secret.length > 0) throw invalid('"websub.signature_method" says how the secret signs.');
+    if (target.secret.length > 0) throw invalid(`"${name}.signature_method" says how the secret signs.`);
   } else if (!methods.includes(target.signatureMethod)) {
-    throw invalid(`"websub.signature_method" is one of ${methods.join(', ')}, or empty without a secret.`);
+    throw invalid(`"${name}.signature_method" is one of ${methods.join(', ')}, or empty without a secret.`);
   }
 }
 

@@ -29,6 +29,10 @@ export const recordLimits = {
   timeoutMs: 120_000,
   /** Longest `hub.secret`, in bytes: WebSub, section 5.1, asks for less than 200. */
   websubSecretBytes: 199,
+  /** Longest `hub.verify_token`, in bytes. */
+  websubTokenBytes: 256,
+  /** Most requests of one WebSub subscriber that are not confirmed yet. */
+  websubRequests: 8,
   /** Longest time a push service keeps a message, in seconds: four weeks, the most that any takes. */
   ttlSeconds: 2_419_200,
   /** Most call-back URLs of one NOTIFY receiver. */

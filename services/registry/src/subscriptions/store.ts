@@ -68,6 +68,11 @@ export interface Many {
   readonly sealed: SealedSubscription[];
 }
 
+export interface CreateOptions {
+  /** Most of this kind that the owner may have; 0: as many as the namespace. */
+  readonly ownerLimit?: number;
+}
+
 export interface ReadOptions {
   readonly withSecrets?: boolean;
 }
@@ -119,7 +124,7 @@ export class Subscriptions implements Part {
    * @throws PushfleetError `request_invalid`, `filter_invalid`, `cursor_invalid`, `conflict`, `quota_subscriptions`,
    * `unavailable`
    */
-  async create(draft: Subscription): Promise<Subscription> {
+  async create(draft: Subscription, { ownerLimit = 0 }: CreateOptions = {}): Promise<Subscription> {
     const now = new Date(this.#now());
     const id = draft.id === '' ? `sub_${randomBytes(16).toString('base64url')}` : draft.id;
     const times = { stateSince: now, createdAt: now, updatedAt: now };
@@ -129,6 +134,7 @@ export class Subscriptions implements Part {
     checkEnd(record, this.#now());
     requireSecrets(record);
     const sealed = await this.#begin(this.#options.sealing.seal(record));
+    await this.#requireRoomOfOwner(sealed, ownerLimit);
     const leave = await this.#room.take(sealed.namespace as Namespace);
     try {
       const stored = await this.#records.create(sealed);
@@ -262,6 +268,17 @@ export class Subscriptions implements Part {
     return this.changes.watch(kinds, on);
   }
 
+  async #requireRoomOfOwner(record: Subscription, limit: number): Promise<void> {
+    if (limit === 0) return;
+    const { ids } = await this.#options.index.list({
+      namespace: record.namespace as Namespace,
+      owner: record.authority?.subject,
+      kind: kindOf(record),
+      ...{ filter: undefined, state: undefined, after: '', limit },
+    });
+    if (ids.length >= limit) throw fullOfOwner(limit);
+  }
+
   /** Where no start is named it is the log's head. */
   async #begin(record: Subscription): Promise<Subscription> {
     if (record.startCursor !== '') return record;
@@ -273,6 +290,13 @@ export class Subscriptions implements Part {
     return withSecrets ? this.#options.sealing.open(record) : withoutSecrets(record);
   }
 }
+
+const fullOfOwner = (limit: number): PushfleetError =>
+  new PushfleetError(
+    'quota_subscriptions',
+    `Its owner has ${limit} subscriptions of this kind, which is the most it may have; end some.`,
+    { detail: { limit } },
+  );
 
 function checkName(namespace: string, id: string): void {
   checkId('namespace', namespace);

@@ -49,6 +49,7 @@ export const websub = (): Subscription['target'] => ({
     secret: Buffer.from('hub.secret in clear'),
     signatureMethod: 'sha256',
     leaseSeconds: 864_000,
+    requests: [],
     version: WebSubVersion.WEB_SUB_VERSION_W3C,
   },
 });
