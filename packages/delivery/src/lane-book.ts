@@ -9,6 +9,7 @@ import { type Delivery, Lane } from './lane.ts';
 import type { OwedShelf } from './owed-shelf.ts';
 import type { Patiently } from './patience.ts';
 import { deliveryId, keyOf, laneKey, refOfLane, type SubscriptionRef } from './place.ts';
+import { receiverOf } from './receiver.ts';
 import type { Subscribers } from './subscribers.ts';
 
 export interface LaneBookOptions {
@@ -18,6 +19,8 @@ export interface LaneBookOptions {
   readonly books: Books;
   readonly subscribers: Subscribers;
   readonly revocations: RevocationList;
+  /** Why a subscription must not be delivered to any more; undefined where it may. */
+  readonly objection: ((subscription: Subscription) => string | undefined) | undefined;
   readonly limits: GateLimits & {
     readonly endpointConcurrency: number;
     readonly endpointRate: number;
@@ -166,7 +169,8 @@ export class LaneBook {
   }
 
   /** Whether whoever made the subscription still has the right to it. */
-  #right(lane: Lane, { authority, namespace }: Subscription): Standing {
+  #right(lane: Lane, subscription: Subscription): Standing {
+    const { authority, namespace } = subscription;
     const { subject = '', tokenId, issuedAt } = authority ?? {};
     const facts = {
       ...{ subject, namespace: namespace as Namespace, expiresAt: 0, tokenDigest: '' },
@@ -174,13 +178,17 @@ export class LaneBook {
       ...(issuedAt !== undefined && { issuedAt: issuedAt.getTime() }),
     };
     try {
-      if (!this.#o.revocations.revoked(facts)) return 'open';
+      const revoked = this.#o.revocations.revoked(facts);
+      const reason = revoked
+        ? 'The right of whoever created it was revoked.'
+        : this.#o.objection?.(subscription);
+      if (reason === undefined) return 'open';
+      this.#o.onStop(lane, reason);
+      return 'held';
     } catch {
       this.wakeIn(lane, askAgainMs);
       return 'unknown';
     }
-    this.#o.onStop(lane, 'The right of whoever created it was revoked.');
-    return 'held';
   }
 
   /** Removes what is kept of a subscription that has ended. */
@@ -287,17 +295,13 @@ export class LaneBook {
     if (subscription === undefined) return;
     lane.terms = this.#terms(subscription);
     // Another address is another receiver; and whoever resumes a subscription wants it tried, whatever was before.
-    lane.meet(`${addressOf(subscription)} ${subscription.stateSince?.getTime()}`, this.#o.limits);
+    lane.meet(`${receiverOf(subscription).address} ${subscription.stateSince?.getTime()}`, this.#o.limits);
   }
 
-  #terms({ target }: Subscription): Terms {
+  #terms(subscription: Subscription): Terms {
     const { endpointConcurrency, endpointRate } = this.#o.limits;
-    const asked = target?.$case === 'webhook' ? target.webhook : undefined;
-    return {
-      ordered: asked?.ordered ?? false,
-      concurrency: asked?.concurrency || endpointConcurrency,
-      rate: asked?.ratePerSecond || endpointRate,
-    };
+    const { ordered, concurrency, rate } = receiverOf(subscription);
+    return { ordered, concurrency: concurrency || endpointConcurrency, rate: rate || endpointRate };
   }
 
   #changed(ref: SubscriptionRef | undefined): void {
@@ -309,6 +313,7 @@ export class LaneBook {
       // What was created anew under an old name is another subscription.
       lane.ended = false;
       lane.cleared = false;
+      lane.stopping = false;
       this.#onReady(lane);
     }
   }
@@ -321,6 +326,3 @@ export class LaneBook {
     }
   }
 }
-
-const addressOf = ({ target }: Subscription): string =>
-  target?.$case === 'webhook' ? target.webhook.url : '';

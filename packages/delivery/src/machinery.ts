@@ -1,11 +1,13 @@
 import type { Queue } from '@pushfleet/bus';
 import { Books } from './books.ts';
 import { Calls } from './calls.ts';
+import { firstWord } from './consent.ts';
 import { Deletions } from './deletions.ts';
 import { deliveryStores } from './delivery-stores.ts';
 import { Dispatch } from './dispatch.ts';
 import { EntriesInHand } from './entry.ts';
 import { Expander } from './expander.ts';
+import { Farewells } from './farewells.ts';
 import { createHookNews } from './hooks.ts';
 import { LaneBook } from './lane-book.ts';
 import type { DeliveryOptions } from './options.ts';
@@ -39,7 +41,8 @@ export function wireMachinery(o: DeliveryOptions, patiently: Patiently, closing:
   const stores = deliveryStores(kind, backbone);
   const longestMs = limits.queueMs + horizonMs(limits.retryMs) + limits.deadLettersMs;
   const owed = new OwedShelf(backbone.shelf('owed'), longestMs);
-  const news = createHookNews(backbone, o.service, log);
+  // Whoever has no owner to be told has a receiver that is.
+  const news = o.farewell ? () => {} : createHookNews(backbone, o.service, log);
   const books = new Books({ ...stores, owed, limits, patiently, log });
   const subscribers = new Subscribers(registry, subscriptionKind);
   const deletions = new Deletions(backbone.ledger('deletions'), log);
@@ -49,9 +52,17 @@ export function wireMachinery(o: DeliveryOptions, patiently: Patiently, closing:
     ...{ backbone, courier, patiently, log },
     selections,
   };
-  const settling = new Settling({ ...common, limits });
+  const farewells = o.farewell ? new Farewells({ ...stores, patiently }) : undefined;
+  const settling = new Settling({ ...common, limits, farewells });
   const onStop = settling.stop.bind(settling);
-  const lanes = new LaneBook({ ...common, shelf: stores.lanes, revocations, limits, onStop });
+  const lanes = new LaneBook({
+    ...common,
+    shelf: stores.lanes,
+    revocations,
+    objection: o.objection,
+    limits,
+    onStop,
+  });
   const expansion = { subscriptionKind, registry, queueMs: limits.queueMs };
   const entries = new EntriesInHand();
   return {
@@ -59,7 +70,7 @@ export function wireMachinery(o: DeliveryOptions, patiently: Patiently, closing:
     entries,
     dispatch: new Dispatch({ ...common, entries, lanes, settling, limits }),
     expander: new Expander({ ...common, ...expansion }),
-    calls: new Calls({ ...common, signals: backbone.signals, limits }),
+    calls: new Calls({ ...common, signals: backbone.signals, consent: o.consent ?? firstWord, limits }),
     replays: new Replays({ ...common, limits, closing }),
   };
 }

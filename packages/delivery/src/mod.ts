@@ -1,10 +1,14 @@
 export * from './attempt.ts';
+export type { Consent, Consequence } from './consent.ts';
 export * from './control.ts';
 export * from './courier.ts';
+export * from './http/tracking.ts';
+export * from './http/verdict.ts';
 export type { DeliveryLimits, DeliveryOptions } from './options.ts';
-export type { SubscriptionRef } from './place.ts';
+export { type SubscriptionRef, shortHash } from './place.ts';
 export { callRegistry } from './registry-calls.ts';
-export { longestWishMs } from './retry.ts';
 export { compileSelection, expressionLength, selectionTypes } from './selection.ts';
-export type { SubscriptionCalls } from './subscribers.ts';
+export { deliveryFields, parseRetries, retryRule } from './service/fields.ts';
+export * from './service/wire.ts';
+export { isOverrun, type SubscriptionCalls } from './subscribers.ts';
 export { createDeliveryWorker } from './worker.ts';

@@ -1,7 +1,8 @@
 import type { Stores } from '@pushfleet/bus';
 import type { Backbone } from '@pushfleet/core';
-import type { SubscriptionKind } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
+import type { Subscription, SubscriptionKind } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import type { Fleet, Log, Metrics, RevocationList } from '@pushfleet/runtime';
+import type { Consent } from './consent.ts';
 import type { Courier } from './courier.ts';
 import type { SubscriptionCalls } from './subscribers.ts';
 
@@ -9,6 +10,8 @@ import type { SubscriptionCalls } from './subscribers.ts';
 export interface DeliveryLimits {
   /** After the first attempt the second comes so much later, and so on; behind the last is a dead letter. */
   readonly retryMs: readonly number[];
+  /** The same of questions and farewells; behind the last the answer is no. */
+  readonly questionRetryMs: readonly number[];
   /** Most deliveries on their way at once that answer in time. */
   readonly concurrency: number;
   /** Most deliveries on their way at once that do not. */
@@ -23,7 +26,7 @@ export interface DeliveryLimits {
   readonly breakerFailures: number;
   /** For how long, at first; doubles up to sixteen times as long. */
   readonly breakerMs: number;
-  /** A subscription that has failed for so long is suspended. */
+  /** A subscription that has failed for so long is suspended; Infinity: never. */
   readonly suspendAfterMs: number;
   /** Most deliveries that wait for one receiver; beyond, its subscription is suspended. */
   readonly queue: number;
@@ -44,6 +47,12 @@ export interface DeliveryOptions {
   readonly registry: SubscriptionCalls;
   readonly revocations: RevocationList;
   readonly courier: Courier;
+  /** What a receiver's word means; absent: it makes a subscription that waits for it active. */
+  readonly consent?: Consent;
+  /** Whether a subscription that is stopped ends, and its receiver is told so; absent: it is suspended, for its owner to resume. */
+  readonly farewell?: boolean;
+  /** Why the subscription must not be delivered to any more, beyond revoked rights; undefined where it may. */
+  readonly objection?: (subscription: Subscription) => string | undefined;
   readonly limits: DeliveryLimits;
   readonly log: Log;
   readonly metrics: Metrics;

@@ -58,6 +58,12 @@ export function callRegistry(client: InternalClient, log: Log): SubscriptionCall
         ),
       };
     },
+    async create(subscription, ownerLimit) {
+      const answer = await ask<{ subscription: Subscription | undefined }>((options, on) =>
+        service.createSubscription({ subscription, ownerLimit }, none, options, on),
+      );
+      return answer.subscription as Subscription;
+    },
     async change(subscription, fields) {
       const request = { subscription, updateMask: [...fields] };
       const answer = await ask<{ subscription: Subscription | undefined }>((options, on) =>
@@ -65,9 +71,9 @@ export function callRegistry(client: InternalClient, log: Log): SubscriptionCall
       );
       return answer.subscription as Subscription;
     },
-    async end({ namespace, id }, reason) {
+    async end({ namespace, id }, reason, ifRevision) {
       await ask((options, on) =>
-        service.deleteSubscription({ namespace, id, ifRevision: undefined, reason }, none, options, on),
+        service.deleteSubscription({ namespace, id, ifRevision, reason }, none, options, on),
       );
     },
     watch: (kind, onChange, onLost) => watch(service, kind, onChange, onLost, log),

@@ -13,9 +13,16 @@ export interface SubscriptionCalls {
   match(kind: SubscriptionKind, questions: readonly MatchQuestion[]): Promise<readonly MatchAnswer[]>;
   /** With their secrets; those that do not exist are left out, those that cannot be opened now are told apart. */
   read(refs: readonly SubscriptionRef[]): Promise<ReadSubscriptions>;
+  /**
+   * Stores a new one.
+   *
+   * @param ownerLimit most that its owner may have; 0: as many as the namespace
+   */
+  create(subscription: Subscription, ownerLimit: number): Promise<Subscription>;
   /** Changes the named fields, if the revision is still the record's. */
   change(subscription: Subscription, fields: readonly string[]): Promise<Subscription>;
-  end(ref: SubscriptionRef, reason: string): Promise<void>;
+  /** @param revision it ends only where that is still the record's */
+  end(ref: SubscriptionRef, reason: string, revision?: bigint): Promise<void>;
   /**
    * Follows the changes of a kind, over all losses of the connection. `onChange` hears each; `onLost` whenever
    * changes may have been missed.
@@ -89,14 +96,20 @@ export class Subscribers {
     return asked.answer.promise;
   }
 
+  /** As `get`, as it is now: for who has heard of a change before this worker may have. */
+  async fresh(ref: SubscriptionRef): Promise<Subscription | undefined> {
+    this.#forget(ref);
+    return this.get(ref);
+  }
+
   /** Changes a subscription; what came of it is read again. @throws PushfleetError `conflict` where somebody was first */
   async change(subscription: Subscription, fields: readonly string[]): Promise<void> {
     await this.#calls.change(subscription, fields).finally(() => this.#forget(refOf(subscription)));
   }
 
-  async end(ref: SubscriptionRef, reason: string): Promise<void> {
-    await this.#calls.end(ref, reason);
-    this.#forget(ref);
+  /** @throws PushfleetError `conflict` where somebody was first, if a revision is given */
+  async end(ref: SubscriptionRef, reason: string, revision?: bigint): Promise<void> {
+    await this.#calls.end(ref, reason, revision).finally(() => this.#forget(ref));
   }
 
   #forget(ref: SubscriptionRef | undefined): void {

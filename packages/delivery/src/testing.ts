@@ -98,10 +98,19 @@ export class TestRegistry implements SubscriptionCalls {
     ) as Subscription;
   }
 
-  async end(ref: SubscriptionRef, reason: string): Promise<void> {
+  async create(subscription: Subscription): Promise<Subscription> {
+    this.#here();
+    const { id } = subscription;
+    if (this.records.has(keyOf(refOf(subscription)))) throw new PushfleetError('conflict', 'there is one');
+    return this.records.get(keyOf(this.put(id, subscription))) as Subscription;
+  }
+
+  async end(ref: SubscriptionRef, reason: string, revision?: bigint): Promise<void> {
     this.#here();
     const held = this.records.get(keyOf(ref));
     if (held === undefined) return;
+    if (revision !== undefined && held.revision !== revision)
+      throw new PushfleetError('conflict', 'somebody was first');
     this.records.delete(keyOf(ref));
     this.ended.push(`${ref.id}: ${reason}`);
     this.#tell(held, true);
@@ -159,7 +168,14 @@ export const delivered: Outcome = { verdict: 'delivered', status: 204, durationM
 export const failed: Outcome = { verdict: 'failed', status: 500, durationMs: 1, error: 'It answered 500.' };
 
 const testLimits: DeliveryLimits = {
-  ...{ retryMs: [50, 50, 50], concurrency: 100, slow: 1_000, endpointConcurrency: 10, endpointRate: 10_000 },
+  ...{
+    retryMs: [50, 50, 50],
+    questionRetryMs: [50, 50, 50],
+    concurrency: 100,
+    slow: 1_000,
+    endpointConcurrency: 10,
+    endpointRate: 10_000,
+  },
   ...{ timeoutMs: 2_000, breakerFailures: 5, breakerMs: 200, suspendAfterMs: 60_000, queue: 1_000 },
   ...{ queueMs: 3_600_000, attemptsMs: 3_600_000, deadLettersMs: 3_600_000 },
 };

@@ -1,5 +1,14 @@
 import { PushfleetError } from '@pushfleet/core';
-import type { Courier, Errand, Outcome, SubscriptionCalls } from '@pushfleet/delivery';
+import {
+  type Courier,
+  type Errand,
+  type Judgement,
+  judge,
+  judgeFailure,
+  type Outcome,
+  type SubscriptionCalls,
+  type Tracking,
+} from '@pushfleet/delivery';
 import { CallError, type Caller, type OutboundAnswer, type OutboundRequest } from '@pushfleet/outbound';
 import {
   type Subscription,
@@ -10,8 +19,6 @@ import {
 import type { Log, TraceSpan } from '@pushfleet/runtime';
 import { type Content, contentOf, headersOf } from './codec.ts';
 import { type Consent, questionOf } from './handshake.ts';
-import type { Tracking } from './tracking.ts';
-import { type Judgement, judge, judgeFailure } from './verdict.ts';
 
 export interface WebhookCourierOptions {
   readonly caller: Pick<Caller, 'call'>;

@@ -11,7 +11,7 @@ import {
   PushfleetError,
   parseTopic,
 } from '@pushfleet/core';
-import type { Errand } from '@pushfleet/delivery';
+import { type Errand, Tracking } from '@pushfleet/delivery';
 import { createCaller } from '@pushfleet/outbound';
 import {
   SigningScheme,
@@ -24,7 +24,6 @@ import {
 import { createLog, createMetrics, noTraces, readConfig, type Traces } from '@pushfleet/runtime';
 import { fields } from './config.ts';
 import { WebhookCourier } from './courier.ts';
-import { Tracking } from './tracking.ts';
 
 export const cursor: Cursor = formatCursor({ generation: 'g', time: 36, positions: [71] });
 
@@ -149,7 +148,7 @@ export function courier(o: CourierUnderTest = {}) {
       return subscription;
     },
   };
-  const tracking = new Tracking({ metrics, traces: o.traces ?? noTraces });
+  const tracking = new Tracking({ kind: 'webhook', metrics, traces: o.traces ?? noTraces });
   const { timeoutMs, endpointRate, bodyBytes, origin } = config;
   const options = { caller, registry, tracking, log, origin, timeoutMs, endpointRate, bodyBytes };
   return { courier: new WebhookCourier(options), caller, changes, metrics };
