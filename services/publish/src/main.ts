@@ -80,6 +80,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
       routes: readRoutes(),
       publicUrl: config.publicUrl,
       grpcUrl: config.grpcPublicUrl,
+      publicIn: (topic) => policies.publicIn(topic),
     }),
     payloadBytes: config.payloadBytes,
     batchBytes: config.batchBytes,

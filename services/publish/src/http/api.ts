@@ -8,8 +8,10 @@ import {
   HttpServer,
   type Log,
   pageAccess,
+  parseTarget,
   type TokenCheck,
   type TraceHeaders,
+  topicOf,
 } from '@pushfleet/runtime';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import type { Archive } from '../archive/archive.ts';
@@ -27,7 +29,6 @@ import {
 } from './publication.ts';
 import { accepted, Publishing, type PublishingOptions } from './publish.ts';
 import { readQuery } from './query.ts';
-import { parseTarget, topicOf } from './target.ts';
 import { answerDelete, answerTopic } from './topic.ts';
 
 export interface HttpOptions extends Omit<PublishingOptions, 'intake'>, PublicationOptions {
