@@ -39,7 +39,7 @@ export interface Machinery {
 export function wireMachinery(o: DeliveryOptions, patiently: Patiently, closing: AbortSignal): Machinery {
   const { backbone, kind, subscriptionKind, registry, revocations, courier, limits, log } = o;
   const stores = deliveryStores(kind, backbone);
-  const longestMs = limits.queueMs + horizonMs(limits.retryMs) + limits.deadLettersMs;
+  const longestMs = limits.queueMs + (limits.horizonMs ?? horizonMs(limits.retryMs)) + limits.deadLettersMs;
   const owed = new OwedShelf(backbone.shelf('owed'), longestMs);
   // Whoever has no owner to be told has a receiver that is.
   const news = o.farewell ? () => {} : createHookNews(backbone, o.service, log);

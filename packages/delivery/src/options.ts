@@ -10,6 +10,8 @@ import type { SubscriptionCalls } from './subscribers.ts';
 export interface DeliveryLimits {
   /** After the first attempt the second comes so much later, and so on; behind the last is a dead letter. */
   readonly retryMs: readonly number[];
+  /** No delivery is tried for longer after its first attempt; absent: for as long as the table can take. */
+  readonly horizonMs?: number;
   /** The same of questions and farewells; behind the last the answer is no. */
   readonly questionRetryMs: readonly number[];
   /** Most deliveries on their way at once that answer in time. */

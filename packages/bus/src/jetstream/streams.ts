@@ -35,7 +35,7 @@ export const ledgerNames = [
 export const shelfNames = ['lanes', 'dead', 'attempts', 'owed'] as const;
 
 /** The queues there are; a new one is a new line here too. */
-export const queueNames = ['webhook'] as const;
+export const queueNames = ['webhook', 'websub'] as const;
 
 export const logStream = (generation: string, shard: number): string =>
   `pushfleet_log_${generation}_${shard}`;

@@ -1,0 +1,101 @@
+import { PushfleetError, quote } from '@pushfleet/core';
+
+/** A request to the hub, as far as its text tells. */
+export interface HubRequest {
+  readonly mode: 'subscribe' | 'unsubscribe';
+  /** As it was given. */
+  readonly callback: string;
+  /** As it was given. */
+  readonly topicUrl: string;
+  /** What was asked for, in seconds; undefined: nothing. */
+  readonly leaseSeconds: number | undefined;
+  /** Empty: nothing is signed. */
+  readonly secret: Buffer;
+  /** Which algorithm was asked for. */
+  readonly method: string | undefined;
+  /** How it is verified, where the subscriber speaks PubSubHubbub 0.3. */
+  readonly verify: 'sync' | 'async' | undefined;
+  /** `hub.verify_token`; empty: none. */
+  readonly verifyToken: Buffer;
+}
+
+/** Algorithms that WebSub, section 7.1, knows. */
+const methods = ['sha1', 'sha256', 'sha384', 'sha512'];
+/** WebSub, section 5.1: less than 200 bytes. */
+const secretBytes = 199;
+const tokenBytes = 256;
+/** Whoever asks for more gets the longest lease, too. */
+const leaseDigits = 15;
+
+/**
+ * The request of a form. Parameters that the hub does not know are passed over (WebSub, section 5.1).
+ *
+ * @throws PushfleetError `request_invalid`
+ */
+export function readForm(body: Buffer): HubRequest {
+  const form = new URLSearchParams(decode(body));
+  const mode = required(form, 'hub.mode');
+  if (mode !== 'subscribe' && mode !== 'unsubscribe') throw invalid(noMode(mode));
+  const method = single(form, 'hub.signature_method');
+  if (method !== undefined && !methods.includes(method)) {
+    throw invalid(`hub.signature_method is one of ${methods.join(', ')}, not ${quote(method)}.`);
+  }
+  return {
+    mode,
+    callback: required(form, 'hub.callback'),
+    topicUrl: required(form, 'hub.topic'),
+    leaseSeconds: mode === 'subscribe' ? readLease(single(form, 'hub.lease_seconds')) : undefined,
+    secret: readBytes(form, 'hub.secret', secretBytes),
+    method,
+    verify: readVerify(form.getAll('hub.verify')),
+    verifyToken: readBytes(form, 'hub.verify_token', tokenBytes),
+  };
+}
+
+function decode(body: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(body);
+  } catch {
+    throw invalid('The form is not UTF-8.');
+  }
+}
+
+function noMode(mode: string): string {
+  if (mode === 'publish') {
+    return 'This hub takes no hub.mode=publish: what is published to a topic of the fleet reaches its subscribers by itself.';
+  }
+  return `hub.mode is "subscribe" or "unsubscribe", not ${quote(mode)}.`;
+}
+
+/** An empty one counts as absent. */
+function single(form: URLSearchParams, name: string): string | undefined {
+  const values = form.getAll(name);
+  if (values.length > 1) throw invalid(`${name} is given ${values.length} times; give it once.`);
+  return values[0] || undefined;
+}
+
+function required(form: URLSearchParams, name: string): string {
+  const value = single(form, name);
+  if (value === undefined) throw invalid(`${name} is missing.`);
+  return value;
+}
+
+function readLease(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^\d+$/.test(text) && text.length <= leaseDigits) return Number(text);
+  throw invalid(`hub.lease_seconds is a positive whole number, not ${quote(text)}.`);
+}
+
+function readBytes(form: URLSearchParams, name: string, most: number): Buffer {
+  const value = Buffer.from(single(form, name) ?? '');
+  if (value.length <= most) return value;
+  throw invalid(`${name} has ${value.length} bytes; it has ${most} at most.`);
+}
+
+/** PubSubHubbub 0.3, section 6.1: in the order of preference; words that are not known are passed over. */
+function readVerify(words: readonly string[]): HubRequest['verify'] {
+  if (words.length === 0) return undefined;
+  return words.find((word) => word === 'sync' || word === 'async') ?? 'async';
+}
+
+const invalid = (message: string): PushfleetError => new PushfleetError('request_invalid', message);
