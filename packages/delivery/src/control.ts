@@ -58,9 +58,18 @@ export interface DeliveryControl {
   forget(of: SubscriptionRef): Promise<void>;
 }
 
-/** The deliveries of one kind of receiver, such as `webhook`, as managers see them. */
-export function createDeliveryControl(kind: string, stores: Stores, signals: Signals): DeliveryControl {
-  return new Control(deliveryStores(kind, stores), signals);
+/**
+ * The deliveries of one kind of receiver, such as `webhook`, as managers see them.
+ *
+ * @param ownerless as in `DeliveryOptions`
+ */
+export function createDeliveryControl(
+  kind: string,
+  stores: Stores,
+  signals: Signals,
+  ownerless = false,
+): DeliveryControl {
+  return new Control(deliveryStores(kind, stores, ownerless), signals);
 }
 
 class Control implements DeliveryControl {

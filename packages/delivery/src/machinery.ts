@@ -38,11 +38,11 @@ export interface Machinery {
 /** Puts the parts together. @param closing aborts when the worker closes: nothing is waited for any more */
 export function wireMachinery(o: DeliveryOptions, patiently: Patiently, closing: AbortSignal): Machinery {
   const { backbone, kind, subscriptionKind, registry, revocations, courier, limits, log } = o;
-  const stores = deliveryStores(kind, backbone);
+  const { ownerless = false } = o;
+  const stores = deliveryStores(kind, backbone, ownerless);
   const longestMs = limits.queueMs + (limits.horizonMs ?? horizonMs(limits.retryMs)) + limits.deadLettersMs;
-  const owed = new OwedShelf(backbone.shelf('owed'), longestMs);
-  // Whoever has no owner to be told has a receiver that is.
-  const news = o.farewell ? () => {} : createHookNews(backbone, o.service, log);
+  const owed = new OwedShelf(stores.owedOn, longestMs);
+  const news = ownerless ? () => {} : createHookNews(backbone, o.service, log);
   const books = new Books({ ...stores, owed, limits, patiently, log });
   const subscribers = new Subscribers(registry, subscriptionKind);
   const deletions = new Deletions(backbone.ledger('deletions'), log);
@@ -52,7 +52,7 @@ export function wireMachinery(o: DeliveryOptions, patiently: Patiently, closing:
     ...{ backbone, courier, patiently, log },
     selections,
   };
-  const farewells = o.farewell ? new Farewells({ ...stores, patiently }) : undefined;
+  const farewells = ownerless ? new Farewells({ ...stores, patiently }) : undefined;
   const settling = new Settling({ ...common, limits, farewells });
   const onStop = settling.stop.bind(settling);
   const lanes = new LaneBook({

@@ -51,8 +51,11 @@ export interface DeliveryOptions {
   readonly courier: Courier;
   /** What a receiver's word means; absent: it makes a subscription that waits for it active. */
   readonly consent?: Consent;
-  /** Whether a subscription that is stopped ends, and its receiver is told so; absent: it is suspended, for its owner to resume. */
-  readonly farewell?: boolean;
+  /**
+   * Nobody looks after its subscriptions: one that is stopped ends, and its receiver is told so; no news is published,
+   * and neither attempts nor dead letters are kept. Absent: one that is stopped is suspended, for its owner to resume.
+   */
+  readonly ownerless?: boolean;
   /** Why the subscription must not be delivered to any more, beyond revoked rights; undefined where it may. */
   readonly objection?: (subscription: Subscription) => string | undefined;
   readonly limits: DeliveryLimits;

@@ -22,7 +22,7 @@ import {
 import { createLog, createMetrics, type Part } from '@pushfleet/runtime';
 import type { Outcome } from './attempt.ts';
 import type { Courier, Errand } from './courier.ts';
-import type { DeliveryLimits } from './options.ts';
+import type { DeliveryLimits, DeliveryOptions } from './options.ts';
 import { keyOf, type SubscriptionRef } from './place.ts';
 import { type ReadSubscriptions, refOf, type SubscriptionCalls } from './subscribers.ts';
 import { createDeliveryWorker } from './worker.ts';
@@ -186,7 +186,7 @@ export interface TestFleet {
   readonly courier: TestCourier;
   publish(id: string, topic?: string): Promise<Stored>;
   /** Another worker, with the same receivers. */
-  worker(limits?: Partial<DeliveryLimits>): Promise<Part>;
+  worker(limits?: Partial<DeliveryLimits>, more?: Partial<DeliveryOptions>): Promise<Part>;
   close(): Promise<void>;
 }
 
@@ -205,7 +205,7 @@ export function testFleet(backbone: Backbone & Stores = createMemoryBackbone()):
       if (answer instanceof PushfleetError) throw answer;
       return answer as Stored;
     },
-    worker: async (limits = {}) => {
+    worker: async (limits = {}, more = {}) => {
       const self = { instance: `worker-${instances.length}`, service: 'delivery-test' };
       instances.push(self);
       const worker = createDeliveryWorker({
@@ -219,6 +219,7 @@ export function testFleet(backbone: Backbone & Stores = createMemoryBackbone()):
         revocations: { revoked: () => false, onRevoked: () => () => {} },
         log: createLog({ name: 'test', level: process.env.TEST_LOG ?? 'silent' }),
         metrics: createMetrics(),
+        ...more,
       });
       await worker.start();
       workers.push(worker);

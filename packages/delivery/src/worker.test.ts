@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connectJetStream, migrate } from '@pushfleet/bus';
 import { startNats, until } from '@pushfleet/contract';
 import { Subscription, SubscriptionState } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
+import type { Consent } from './consent.ts';
 import { createDeliveryControl } from './control.ts';
 import { type SubscriptionRef, slotOf } from './place.ts';
 import { delivered, failed, namespace, type TestFleet, testFleet } from './testing.ts';
@@ -306,6 +307,85 @@ for (const [log, open] of Object.entries(logs))
       const tested = await control().call(ref, 'test', 5_000);
       assert.equal(tested?.status, 204);
       assert.equal(fleet.courier.errands.at(-1)?.publication?.type, 'pushfleet.hook.test');
+    });
+
+    describe('of receivers without an owner', () => {
+      const { SUBSCRIPTION_STATE_ACTIVE: active, SUBSCRIPTION_STATE_PENDING: pending } = SubscriptionState;
+      const kind = { kind: 'websub', ownerless: true };
+      const asked = (why: string) => fleet.courier.errands.filter((errand) => errand.why === why);
+
+      it('tells the receiver why its subscription was stopped, until it has heard it, and ends it', async () => {
+        fleet.registry.put('s');
+        let objection: string | undefined;
+        await fleet.worker({}, { ...kind, objection: () => objection });
+        await fleet.publish('p0');
+        await until(() => fleet.courier.seen('s').length === 1, 'the delivery');
+        fleet.courier.answer = () => (asked('farewell').length < 3 ? failed : delivered);
+        objection = 'It is over.';
+        for (const id of ids(5, 1)) await fleet.publish(id);
+        await until(() => fleet.registry.ended.length > 0, 'the end');
+        assert.deepEqual(fleet.registry.ended, ['s: denied']);
+        const reasons = asked('farewell').map(({ reason }) => reason);
+        assert.deepEqual(reasons, ['It is over.', 'It is over.', 'It is over.']);
+        assert.equal(asked('publication').length, 1);
+      });
+
+      it('ends it also where the receiver does not hear of it', async () => {
+        fleet.registry.put('s');
+        fleet.courier.answer = () => failed;
+        await fleet.worker({}, { ...kind, objection: () => 'It is over.' });
+        await fleet.publish('p0');
+        await until(() => fleet.registry.ended.length > 0, 'the end');
+        assert.equal(asked('farewell').length, 4);
+      });
+
+      it('publishes nothing of them, and keeps neither attempts nor dead letters', async () => {
+        const ref = fleet.registry.put('s');
+        fleet.courier.answer = () => ({ ...failed, verdict: 'rejected' });
+        const before = await fleet.backbone.bus(namespace).head();
+        const worker = await fleet.worker({}, kind);
+        await fleet.publish('p0');
+        await until(() => fleet.courier.seen('s').length === 1, 'the delivery');
+        await worker.drain(AbortSignal.timeout(10_000));
+        assert.equal((await control().backlog(ref)).dead, 0);
+        assert.deepEqual((await control().attempts(ref, undefined, 10)).items, []);
+        const [bus, signal] = [fleet.backbone.bus(namespace), AbortSignal.timeout(10_000)];
+        const told: string[] = [];
+        for await (const page of bus.replay(['#', '$hooks/#'] as never[], before, await bus.head(), signal))
+          for (const item of page) if (item.kind === 'publication') told.push(item.value.topic);
+        assert.deepEqual(told, ['a/b']);
+      });
+
+      it('goes by what the kind makes of an answer, and asks again where somebody changes the record meanwhile', async () => {
+        const ref = fleet.registry.put('s', { state: pending });
+        const answers: string[] = [];
+        const consent: Consent = {
+          isOpen: ({ description }, question) => !description.includes(question),
+          agreed: (held, question) => ({
+            wanted: { ...held, state: active, description: `${held.description}+${question}` },
+            fields: ['state', 'description'],
+          }),
+          refused: (held, question) => ({
+            wanted: { ...held, description: `${held.description}-${question}` },
+            fields: ['description'],
+          }),
+        };
+        fleet.courier.answer = ({ id, subscription }) => {
+          answers.push(id);
+          fleet.registry.put('s', { ...subscription, description: `${subscription.description}!` });
+          return id === 'no' ? { ...failed, verdict: 'gone' } : delivered;
+        };
+        await fleet.worker({}, { ...kind, consent });
+        const questions = createDeliveryControl('websub', fleet.backbone, fleet.backbone.signals, true);
+        const held = () => fleet.registry.records.get('ns/s') as Subscription;
+        await questions.ask(ref, 'no');
+        await until(() => held().description.includes('-no'), 'the first answer');
+        assert.equal(held().state, pending);
+        assert.equal((await questions.call(ref, 'handshake', 5_000, 'yes'))?.verdict, 'delivered');
+        assert.deepEqual([held().description, held().state], ['!-no!+yes', active]);
+        assert.equal(await questions.call(ref, 'handshake', 300, 'yes'), undefined, 'it is open no more');
+        assert.deepEqual(answers, ['no', 'yes']);
+      });
     });
 
     it('waits for a subscription that cannot be opened now, without holding up the others', async () => {

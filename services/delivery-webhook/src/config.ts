@@ -50,6 +50,13 @@ const own = {
     min: 1,
     max: 10_000_000,
   }),
+  attemptsMs: field.duration({
+    env: 'PUSHFLEET_WEBHOOK_ATTEMPTS_RETENTION',
+    doc: 'How long attempts can be listed.',
+    fallback: '3d',
+    min: 60,
+    max: 366 * 86_400,
+  }),
   deadLettersMs: field.duration({
     env: 'PUSHFLEET_WEBHOOK_DEAD_LETTER_RETENTION',
     doc: 'How long a delivery that was given up can be listed and delivered again.',

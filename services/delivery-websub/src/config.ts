@@ -76,7 +76,7 @@ const own = {
   queue: field.integer({
     env: 'PUSHFLEET_WEBSUB_QUEUE',
     doc: 'Most deliveries that wait for one subscription. One more, and it is denied.',
-    fallback: 10_000,
+    fallback: 1_000,
     min: 1,
     max: 10_000_000,
   }),

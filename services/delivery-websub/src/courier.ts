@@ -36,6 +36,8 @@ export interface WebSubCourierOptions {
 
 const headers = { 'user-agent': 'Pushfleet-WebSub/1.0' };
 const challengeBytes = 32;
+/** Longest time of a question or a denial, in milliseconds: strangers can have anybody asked. */
+const questionMs = 10_000;
 
 /** Calls the subscribers of the hub. */
 export class WebSubCourier implements Courier {
@@ -107,15 +109,15 @@ export class WebSubCourier implements Courier {
   /** What the fleet's own rules forbid now, they will forbid at the next attempt. */
   async #ask(url: string): Promise<OutboundAnswer | Judgement> {
     try {
-      return await this.#call({ url, method: 'GET', headers });
+      return await this.#call({ url, method: 'GET', headers }, questionMs);
     } catch (error) {
       if (!(error instanceof CallError) || error.failure !== 'refused') throw error;
       return { verdict: 'gone', error: error.message };
     }
   }
 
-  #call(request: Omit<OutboundRequest, 'timeoutMs'>): Promise<OutboundAnswer> {
-    return this.#o.caller.call({ ...request, timeoutMs: this.#o.timeoutMs });
+  #call(request: Omit<OutboundRequest, 'timeoutMs'>, mostMs = Infinity): Promise<OutboundAnswer> {
+    return this.#o.caller.call({ ...request, timeoutMs: Math.min(mostMs, this.#o.timeoutMs) });
   }
 }
 

@@ -21,8 +21,6 @@ import { Subscribing } from './hub/subscribing.ts';
 export const name = 'delivery-websub';
 
 const kind = 'websub';
-/** Nobody can list them: who subscribed here has no token. */
-const deadLettersMs = 3_600_000;
 /** What a question takes beside the waits between its attempts, in milliseconds. */
 const questionMs = 60_000;
 const headerBytes = 16_384;
@@ -46,7 +44,7 @@ export function wireDeliveryWebSub(
   const pendingMs = config.questionRetryMs.reduce((sum, ms) => sum + ms * 2, questionMs);
   const consent = createConsent(pendingMs);
   const service = wireDelivery(config, context, backbone, {
-    ...{ kind, name, consent, objection, farewell: true },
+    ...{ kind, name, consent, objection, ownerless: true },
     subscriptionKind: SubscriptionKind.SUBSCRIPTION_KIND_WEBSUB,
     limits: {
       ...config,
@@ -54,7 +52,8 @@ export function wireDeliveryWebSub(
       horizonMs: config.leaseMostMs,
       // WebSub, section 7: a subscription stays until its lease ends, whatever its deliveries come to.
       suspendAfterMs: Number.POSITIVE_INFINITY,
-      deadLettersMs,
+      // None are kept.
+      ...{ attemptsMs: 0, deadLettersMs: 0 },
     },
     courier: ({ caller, tracking }) =>
       new WebSubCourier({
@@ -65,7 +64,7 @@ export function wireDeliveryWebSub(
   });
   const subscribing = new Subscribing({
     registry: service.registry,
-    control: createDeliveryControl(kind, backbone, backbone.signals),
+    control: createDeliveryControl(kind, backbone, backbone.signals, true),
     ...{ consent, origin, pendingMs },
     publicIn: (topic) => policies.publicIn(topic),
     checkUrl: (url) => service.caller.check(url),

@@ -31,8 +31,13 @@ export const ledgerNames = [
   'sessions',
 ] as const;
 
+/**
+ * The shelves of publications that are owed: what strangers are owed fills one of its own, and leaves others theirs.
+ */
+export const owedShelfNames = ['owed', 'websub_owed'] as const;
+
 /** The shelves there are; a new one is a new line here too. */
-export const shelfNames = ['lanes', 'dead', 'attempts', 'owed'] as const;
+export const shelfNames = ['lanes', 'websub_lanes', 'dead', 'attempts', ...owedShelfNames] as const;
 
 /** The queues there are; a new one is a new line here too. */
 export const queueNames = ['webhook', 'websub'] as const;

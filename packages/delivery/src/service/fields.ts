@@ -79,11 +79,4 @@ export const deliveryFields = (prefix: string) => ({
     min: 60,
     max: 366 * 86_400,
   }),
-  attemptsMs: field.duration({
-    env: `${prefix}_ATTEMPTS_RETENTION`,
-    doc: 'How long attempts can be listed.',
-    fallback: '3d',
-    min: 60,
-    max: 366 * 86_400,
-  }),
 });

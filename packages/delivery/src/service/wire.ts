@@ -36,7 +36,7 @@ export interface CourierTools {
   readonly tracking: Tracking;
 }
 
-export interface DeliveryServiceOptions extends Pick<DeliveryOptions, 'consent' | 'farewell' | 'objection'> {
+export interface DeliveryServiceOptions extends Pick<DeliveryOptions, 'consent' | 'ownerless' | 'objection'> {
   /** Names the queue, the tail and the series of metrics: `webhook`. */
   readonly kind: string;
   readonly subscriptionKind: SubscriptionKind;

@@ -22,7 +22,7 @@ import { topicOfUrl } from './topic-url.ts';
 
 export interface SubscribingOptions {
   readonly registry: Pick<SubscriptionCalls, 'read' | 'create' | 'change' | 'end'>;
-  readonly control: Pick<DeliveryControl, 'ask' | 'call'>;
+  readonly control: Pick<DeliveryControl, 'ask' | 'call' | 'forget'>;
   readonly consent: Consent;
   /** The fleet's public origin. */
   readonly origin: string;
@@ -78,7 +78,9 @@ export class Subscribing {
     try {
       const attempt = await this.#o.control.call(ref, 'handshake', this.#o.syncMs, question);
       if (attempt?.verdict === 'delivered') return 'verified';
-      await this.#withdraw(ref, question);
+      const withdrawn = await this.#withdraw(ref, question);
+      // News of an attempt can be lost; what it led to stands in the record.
+      if (attempt === undefined && !withdrawn && (await this.#isDone(ref, wanted))) return 'verified';
       throw unverified(attempt);
     } finally {
       this.#waiting--;
@@ -156,8 +158,11 @@ export class Subscribing {
     for (let left = mostTries; ; left--) {
       const held = await this.#read(ref);
       try {
-        if (held === undefined) await this.#o.registry.create(draft, this.#o.hostLimit);
-        else await this.#o.registry.change(...this.#amended(held, added));
+        if (held === undefined) {
+          // One of this name may have ended by itself: what was queued for it is nothing for who subscribes now.
+          await this.#o.control.forget(ref);
+          await this.#o.registry.create(draft, this.#o.hostLimit);
+        } else await this.#o.registry.change(...this.#amended(held, added));
         return;
       } catch (error) {
         if (!isOverrun(error) || left <= 1) throw error;
@@ -177,16 +182,21 @@ export class Subscribing {
     return [{ ...wanted, expiresAt }, ['websub.requests', 'expires_at']];
   }
 
-  /** Whoever waited for it has its answer: it is asked about no more. */
-  async #withdraw(ref: SubscriptionRef, question: string): Promise<void> {
+  async #isDone(ref: SubscriptionRef, { mode }: HubRequest): Promise<boolean> {
+    const held = await this.#read(ref);
+    return (held?.state === SubscriptionState.SUBSCRIPTION_STATE_ACTIVE) === (mode === 'subscribe');
+  }
+
+  /** Whoever waited for it has its answer: it is asked about no more. Says whether it was still open. */
+  async #withdraw(ref: SubscriptionRef, question: string): Promise<boolean> {
     for (let left = mostTries; ; left--) {
       const held = await this.#read(ref);
-      if (held === undefined || requestOf(held, question) === undefined) return;
+      if (held === undefined || requestOf(held, question) === undefined) return false;
       const consequence = this.#o.consent.refused(held, question, Date.now());
       try {
         if (consequence === 'end') await this.#o.registry.end(ref, 'handshake_failed', held.revision);
         else await this.#o.registry.change(consequence.wanted, consequence.fields);
-        return;
+        return true;
       } catch (error) {
         if (!isOverrun(error) || left <= 1) throw error;
       }

@@ -5,6 +5,8 @@ import {
   SigningScheme,
   type Subscription,
   type WebhookTarget,
+  type WebSubMode,
+  type WebSubRequest,
 } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import { checkEnd, checkRecord, checkSize } from './check-record.ts';
 import { requireSecrets } from './check-target.ts';
@@ -42,6 +44,13 @@ const authority = (grants: number, over = {}) => ({
 });
 
 // What each rule lets pass at its border, and what is the first beyond it.
+const request = (over: Partial<WebSubRequest> = {}): WebSubRequest => {
+  const target = websub();
+  const [held] = target?.$case === 'websub' ? target.websub.requests : [];
+  return { ...(held as WebSubRequest), ...over };
+};
+const asks = (over: Partial<WebSubRequest>): Subscription => of(websub(), { requests: [request(over)] });
+
 const borders: readonly [string, Subscription, Subscription][] = [
   ['filter', draft({ filter: 'x'.repeat(1_024) }), draft({ filter: 'x'.repeat(1_025) })],
   ['a filter’s wildcard', draft({ filter: 'a/#' }), draft({ filter: 'a/#/b' })],
@@ -156,6 +165,16 @@ const borders: readonly [string, Subscription, Subscription][] = [
     of(websub(), { signatureMethod: '', secret: Buffer.alloc(0) }),
     of(websub(), { signatureMethod: '' }),
   ],
+  [
+    'requests',
+    of(websub(), { requests: Array.from({ length: 8 }, (_, i) => request({ id: `r${i}` })) }),
+    of(websub(), { requests: Array.from({ length: 9 }, (_, i) => request({ id: `r${i}` })) }),
+  ],
+  ['ids of requests', asks({}), of(websub(), { requests: [request(), request()] })],
+  ['mode', asks({ mode: 2 }), asks({ mode: 3 as WebSubMode })],
+  ['secret of a request', asks({ secret: Buffer.alloc(199, 1) }), asks({ secret: Buffer.alloc(200, 1) })],
+  ['method of a request', asks({ signatureMethod: 'sha1' }), asks({ signatureMethod: 'md5' })],
+  ['verify_token', asks({ verifyToken: Buffer.alloc(256, 1) }), asks({ verifyToken: Buffer.alloc(257, 1) })],
   ['version', of(websub(), { version: 3 }), of(websub(), { version: 0 })],
   ['endpoint', of(webpush(), { endpoint: url(2_048) }), of(webpush(), { endpoint: url(2_049) })],
   ['p256dh', of(webpush(), {}), of(webpush(), { p256dh: Buffer.alloc(65) })],
@@ -188,6 +207,7 @@ describe('a record', () => {
       hook({ secrets: [secret(0)] }),
       hook({ headers: [{ name: 'x', value: '' }] }),
       of(websub(), { secret: Buffer.alloc(0) }),
+      asks({ secret: Buffer.alloc(0) }),
       of(webpush(), { endpoint: '' }),
       of(webpush(), { auth: Buffer.alloc(0) }),
     ]) {
@@ -196,6 +216,7 @@ describe('a record', () => {
     }
     for (const target of [webhook(), websub(), webpush(), notify()]) requireSecrets(draft({ target }));
     requireSecrets(of(websub(), { signatureMethod: '', secret: Buffer.alloc(0) }));
+    requireSecrets(asks({ signatureMethod: '', secret: Buffer.alloc(0), verifyToken: Buffer.alloc(0) }));
   });
 
   it('ends ahead, and within ten years', () => {

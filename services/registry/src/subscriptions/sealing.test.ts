@@ -121,6 +121,11 @@ describe('a record without secrets', () => {
     const kept = keepSecrets({ ...held, target: { $case: 'websub', websub: target } }, held);
     assert.ok(kept.target?.$case === 'websub');
     assert.equal(kept.target.websub.secret.length, 0);
+    assert.deepEqual(
+      kept.target.websub.requests,
+      held.target.websub.requests,
+      'what was asked for keeps its own',
+    );
   });
 });
 

@@ -77,6 +77,9 @@ export interface ReadOptions {
   readonly withSecrets?: boolean;
 }
 
+/** Strangers, whose number somebody has to bound, leave at least so much of a namespace's room to those with a token. */
+const strangersShare = 0.5;
+
 /** The subscriptions of the fleet: the log is the truth, and the index in Redis follows it by itself. */
 export class Subscriptions implements Part {
   readonly name = 'subscriptions';
@@ -135,7 +138,7 @@ export class Subscriptions implements Part {
     requireSecrets(record);
     const sealed = await this.#begin(this.#options.sealing.seal(record));
     await this.#requireRoomOfOwner(sealed, ownerLimit);
-    const leave = await this.#room.take(sealed.namespace as Namespace);
+    const leave = await this.#room.take(sealed.namespace as Namespace, ownerLimit > 0 ? strangersShare : 1);
     try {
       const stored = await this.#records.create(sealed);
       this.tally.changed(kindOf(stored), 'created');

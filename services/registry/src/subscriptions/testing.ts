@@ -9,6 +9,7 @@ import {
   WebhookFormat,
   WebhookHandshake,
   type WebhookTarget,
+  WebSubMode,
   WebSubVersion,
 } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import { indexChangeOf } from './record.ts';
@@ -49,7 +50,18 @@ export const websub = (): Subscription['target'] => ({
     secret: Buffer.from('hub.secret in clear'),
     signatureMethod: 'sha256',
     leaseSeconds: 864_000,
-    requests: [],
+    requests: [
+      {
+        id: 'ask_1',
+        mode: WebSubMode.WEB_SUB_MODE_SUBSCRIBE,
+        secret: Buffer.from('the next hub.secret in clear'),
+        signatureMethod: 'sha512',
+        leaseSeconds: 100,
+        version: WebSubVersion.WEB_SUB_VERSION_PUBSUBHUBBUB_0_3,
+        verifyToken: Buffer.from('hub.verify_token in clear'),
+        askedAt: new Date(1_000),
+      },
+    ],
     version: WebSubVersion.WEB_SUB_VERSION_W3C,
   },
 });

@@ -424,8 +424,9 @@ export interface CreateSubscriptionRequest {
     | Subscription
     | undefined;
   /**
-   * Most subscriptions of its kind that its owner may have in the namespace; 0: as many as the namespace. What several
-   * instances create at the same moment can pass it by that.
+   * Most subscriptions of its kind that its owner may have in the namespace; 0: as many as the namespace. Where there is
+   * a limit, the namespace must not be more than half full. What several instances create at the same moment can pass
+   * it by that.
    */
   ownerLimit: number;
 }
