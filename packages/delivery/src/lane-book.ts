@@ -1,7 +1,6 @@
 import type { Shelf } from '@pushfleet/bus';
-import type { Namespace } from '@pushfleet/core';
 import { type Subscription, SubscriptionState } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
-import { type Log, type RevocationList, TimerWheel } from '@pushfleet/runtime';
+import { type Log, TimerWheel } from '@pushfleet/runtime';
 import type { Books } from './books.ts';
 import type { GateLimits, Terms } from './gate.ts';
 import { decodeJson, type Reference } from './job.ts';
@@ -10,17 +9,15 @@ import type { OwedShelf } from './owed-shelf.ts';
 import type { Patiently } from './patience.ts';
 import { deliveryId, keyOf, laneKey, refOfLane, type SubscriptionRef } from './place.ts';
 import { receiverOf } from './receiver.ts';
+import { type RightOptions, wrongWith } from './right.ts';
 import type { Subscribers } from './subscribers.ts';
 
-export interface LaneBookOptions {
+export interface LaneBookOptions extends RightOptions {
   readonly kind: string;
   readonly shelf: Shelf;
   readonly owed: OwedShelf;
   readonly books: Books;
   readonly subscribers: Subscribers;
-  readonly revocations: RevocationList;
-  /** Why a subscription must not be delivered to any more; undefined where it may. */
-  readonly objection: ((subscription: Subscription) => string | undefined) | undefined;
   readonly limits: GateLimits & {
     readonly endpointConcurrency: number;
     readonly endpointRate: number;
@@ -170,18 +167,8 @@ export class LaneBook {
 
   /** Whether whoever made the subscription still has the right to it. */
   #right(lane: Lane, subscription: Subscription): Standing {
-    const { authority, namespace } = subscription;
-    const { subject = '', tokenId, issuedAt } = authority ?? {};
-    const facts = {
-      ...{ subject, namespace: namespace as Namespace, expiresAt: 0, tokenDigest: '' },
-      ...(tokenId !== undefined && tokenId !== '' && { tokenId }),
-      ...(issuedAt !== undefined && { issuedAt: issuedAt.getTime() }),
-    };
     try {
-      const revoked = this.#o.revocations.revoked(facts);
-      const reason = revoked
-        ? 'The right of whoever created it was revoked.'
-        : this.#o.objection?.(subscription);
+      const reason = wrongWith(subscription, this.#o);
       if (reason === undefined) return 'open';
       this.#o.onStop(lane, reason);
       return 'held';

@@ -1,4 +1,5 @@
 import type { Queue } from '@pushfleet/bus';
+import { Audit } from './audit.ts';
 import { Books } from './books.ts';
 import { Calls } from './calls.ts';
 import { firstWord } from './consent.ts';
@@ -33,6 +34,7 @@ export interface Machinery {
   readonly calls: Calls;
   readonly replays: Replays;
   readonly selections: Selections;
+  readonly audit: Audit | undefined;
 }
 
 /** Puts the parts together. @param closing aborts when the worker closes: nothing is waited for any more */
@@ -54,19 +56,23 @@ export function wireMachinery(o: DeliveryOptions, patiently: Patiently, closing:
   };
   const farewells = ownerless ? new Farewells({ ...stores, patiently }) : undefined;
   const settling = new Settling({ ...common, limits, farewells });
+  const right = { revocations, objection: o.objection };
+  const audit =
+    farewells === undefined || o.standing === undefined
+      ? undefined
+      : new Audit({ ...right, kind: subscriptionKind, registry, standing: o.standing, farewells, patiently });
   const onStop = settling.stop.bind(settling);
   const lanes = new LaneBook({
     ...common,
     shelf: stores.lanes,
-    revocations,
-    objection: o.objection,
+    ...right,
     limits,
     onStop,
   });
   const expansion = { subscriptionKind, registry, queueMs: limits.queueMs };
   const entries = new EntriesInHand();
   return {
-    ...{ queue: stores.queue, owed, books, subscribers, deletions, lanes, selections },
+    ...{ queue: stores.queue, owed, books, subscribers, deletions, lanes, selections, audit },
     entries,
     dispatch: new Dispatch({ ...common, entries, lanes, settling, limits }),
     expander: new Expander({ ...common, ...expansion }),

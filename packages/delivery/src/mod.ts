@@ -7,6 +7,7 @@ export * from './http/verdict.ts';
 export type { DeliveryLimits, DeliveryOptions } from './options.ts';
 export { type SubscriptionRef, shortHash } from './place.ts';
 export { callRegistry } from './registry-calls.ts';
+export { wrongWith } from './right.ts';
 export { compileSelection, expressionLength, selectionTypes } from './selection.ts';
 export { deliveryFields, parseRetries, retryRule } from './service/fields.ts';
 export * from './service/wire.ts';

@@ -2,6 +2,7 @@ import type { Stores } from '@pushfleet/bus';
 import type { Backbone } from '@pushfleet/core';
 import type { Subscription, SubscriptionKind } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import type { Fleet, Log, Metrics, RevocationList } from '@pushfleet/runtime';
+import type { Standing } from './audit.ts';
 import type { Consent } from './consent.ts';
 import type { Courier } from './courier.ts';
 import type { SubscriptionCalls } from './subscribers.ts';
@@ -58,6 +59,8 @@ export interface DeliveryOptions {
   readonly ownerless?: boolean;
   /** Why the subscription must not be delivered to any more, beyond revoked rights; undefined where it may. */
   readonly objection?: (subscription: Subscription) => string | undefined;
+  /** Of receivers without an owner: when to look for those that are objected to, to whom nothing is published. */
+  readonly standing?: Standing;
   readonly limits: DeliveryLimits;
   readonly log: Log;
   readonly metrics: Metrics;

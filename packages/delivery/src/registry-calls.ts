@@ -3,9 +3,11 @@ import { Metadata } from '@grpc/grpc-js';
 import type { Namespace } from '@pushfleet/core';
 import {
   type BatchGetSubscriptionsResponse,
+  type ListSubscriptionsResponse,
   type Subscription,
   type SubscriptionKind,
   SubscriptionServiceClient,
+  SubscriptionState,
   type WatchSubscriptionsResponse,
 } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import { fromGrpc, type InternalClient, type Log, watchStream } from '@pushfleet/runtime';
@@ -15,6 +17,7 @@ import type { SubscriptionCalls } from './subscribers.ts';
 /** A call without an answer by then has failed, in milliseconds. */
 const deadlineMs = 10_000;
 const pageSize = 1_000;
+const listSize = 500;
 
 type Callback<T> = (error: ServiceError | null, response: T) => void;
 
@@ -40,6 +43,16 @@ export function callRegistry(client: InternalClient, log: Log): SubscriptionCall
         service.matchSubscriptions(request, none, options, on as Callback<unknown>),
       );
       return answers;
+    },
+    async list(kind, namespace, pageToken) {
+      const request = {
+        ...{ namespace, kind, pageToken, pageSize: listSize, owner: '', filter: '' },
+        state: SubscriptionState.SUBSCRIPTION_STATE_UNSPECIFIED,
+      };
+      const { subscriptions, nextPageToken } = await ask<ListSubscriptionsResponse>((options, on) =>
+        service.listSubscriptions(request, none, options, on),
+      );
+      return { found: subscriptions, next: nextPageToken === '' ? undefined : nextPageToken };
     },
     async read(refs) {
       const pages = await Promise.all(

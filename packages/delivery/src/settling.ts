@@ -69,7 +69,7 @@ export class Settling {
     lane.stopping = true;
     if (this.#o.farewells !== undefined) {
       // The lane is held until the registry says that it has stopped.
-      this.#forgive(lane.note(this.#o.farewells.bid(lane, reason)));
+      this.#forgive(lane.note(this.#o.farewells.bid(lane.ref, subscription.revision, reason)));
       return;
     }
     const state = SubscriptionState.SUBSCRIPTION_STATE_SUSPENDED;

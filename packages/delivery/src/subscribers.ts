@@ -1,4 +1,4 @@
-import { PushfleetError } from '@pushfleet/core';
+import { type Namespace, PushfleetError } from '@pushfleet/core';
 import type {
   MatchAnswer,
   MatchQuestion,
@@ -11,6 +11,8 @@ import { keyOf, type SubscriptionRef } from './place.ts';
 /** What a worker asks of the registry. All reject with PushfleetError. */
 export interface SubscriptionCalls {
   match(kind: SubscriptionKind, questions: readonly MatchQuestion[]): Promise<readonly MatchAnswer[]>;
+  /** A page of those of a kind, without their secrets. @param pageToken of the page before; empty: from the beginning */
+  list(kind: SubscriptionKind, namespace: Namespace, pageToken: string): Promise<ListedSubscriptions>;
   /** With their secrets; those that do not exist are left out, those that cannot be opened now are told apart. */
   read(refs: readonly SubscriptionRef[]): Promise<ReadSubscriptions>;
   /**
@@ -32,6 +34,12 @@ export interface SubscriptionCalls {
     onChange: (change: SubscriptionChange) => void,
     onLost: () => void,
   ): { stop(): void };
+}
+
+export interface ListedSubscriptions {
+  readonly found: readonly Subscription[];
+  /** Undefined: that was the last page. */
+  readonly next: string | undefined;
 }
 
 export interface ReadSubscriptions {

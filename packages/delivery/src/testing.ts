@@ -24,7 +24,12 @@ import type { Outcome } from './attempt.ts';
 import type { Courier, Errand } from './courier.ts';
 import type { DeliveryLimits, DeliveryOptions } from './options.ts';
 import { keyOf, type SubscriptionRef } from './place.ts';
-import { type ReadSubscriptions, refOf, type SubscriptionCalls } from './subscribers.ts';
+import {
+  type ListedSubscriptions,
+  type ReadSubscriptions,
+  refOf,
+  type SubscriptionCalls,
+} from './subscribers.ts';
 import { createDeliveryWorker } from './worker.ts';
 
 export const namespace = 'ns' as Namespace;
@@ -77,6 +82,14 @@ export class TestRegistry implements SubscriptionCalls {
         nextPageToken: more ? String(from + this.pageSize) : '',
       };
     });
+  }
+
+  async list(_: SubscriptionKind, ns: Namespace, pageToken: string): Promise<ListedSubscriptions> {
+    this.#here();
+    const all = [...this.records.values()].filter((record) => record.namespace === ns);
+    const from = Number(pageToken);
+    const next = from + this.pageSize < all.length ? String(from + this.pageSize) : undefined;
+    return { found: all.slice(from, from + this.pageSize), next };
   }
 
   async read(refs: readonly SubscriptionRef[]): Promise<ReadSubscriptions> {

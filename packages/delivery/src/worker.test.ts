@@ -312,6 +312,7 @@ for (const [log, open] of Object.entries(logs))
     describe('of receivers without an owner', () => {
       const { SUBSCRIPTION_STATE_ACTIVE: active, SUBSCRIPTION_STATE_PENDING: pending } = SubscriptionState;
       const kind = { kind: 'websub', ownerless: true };
+      const owner = { subject: 'owner', tokenId: '', issuedAt: undefined, subscribeGrants: [] };
       const asked = (why: string) => fleet.courier.errands.filter((errand) => errand.why === why);
 
       it('tells the receiver why its subscription was stopped, until it has heard it, and ends it', async () => {
@@ -328,6 +329,40 @@ for (const [log, open] of Object.entries(logs))
         const reasons = asked('farewell').map(({ reason }) => reason);
         assert.deepEqual(reasons, ['It is over.', 'It is over.', 'It is over.']);
         assert.equal(asked('publication').length, 1);
+      });
+
+      it('looks through all of them after a revocation, or when what is objected to has changed', async () => {
+        fleet.registry.pageSize = 3;
+        for (let i = 0; i < 10; i++)
+          fleet.registry.put(`s${i}`, { authority: { ...owner, subject: `o${i}` } });
+        const changed: (() => void)[] = [];
+        const onChange = (on: () => void): void => void changed.push(on);
+        const revoked = new Set<string>();
+        let objected = '';
+        await fleet.worker(
+          {},
+          {
+            ...kind,
+            standing: { namespaces: () => [namespace], onChange },
+            objection: ({ id }) => (id === objected ? 'It is over.' : undefined),
+            revocations: {
+              revoked: ({ subject }) => revoked.has(subject),
+              onRevoked: (on) => {
+                changed.push(on);
+                return () => {};
+              },
+            },
+          },
+        );
+        revoked.add('o1').add('o8');
+        changed[0]?.();
+        await until(() => fleet.registry.ended.length === 2, 'the end of two');
+        objected = 's5';
+        changed[1]?.();
+        await until(() => fleet.registry.ended.length === 3, 'the end of another');
+        assert.deepEqual(fleet.registry.ended.toSorted(), ['s1: denied', 's5: denied', 's8: denied']);
+        assert.deepEqual(asked('publication'), []);
+        assert.equal(asked('farewell').length, 3);
       });
 
       it('ends it also where the receiver does not hear of it', async () => {

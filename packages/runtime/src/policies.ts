@@ -17,6 +17,10 @@ export interface Policies extends Part {
   of(namespace: Namespace, topic: Topic): TopicPolicy;
   /** In which namespace strangers, who have no token, find a topic; undefined where it is not public. */
   publicIn(topic: Topic): Namespace | undefined;
+  /** Namespaces in which something is public. */
+  publicNamespaces(): Iterable<Namespace>;
+  /** Calls `on` after the policies have changed. */
+  onChange(on: () => void): void;
   /** What a namespace may use, over all instances. */
   quota(namespace: Namespace): Quota;
   /** Whether some namespace may store only so much. */
@@ -58,6 +62,7 @@ class Watched implements Policies {
   #judged = '';
   #interval: NodeJS.Timeout | undefined;
   #reading = false;
+  readonly #listeners: (() => void)[] = [];
 
   constructor({ file, log, metrics }: PoliciesOptions) {
     this.#file = file;
@@ -84,6 +89,7 @@ class Watched implements Policies {
     this.#table = new PolicyTable(policies);
     const { topics, quotas } = policies;
     this.#log.info({ topics: topics.length, quotas: quotas.length }, 'the policies were read');
+    for (const on of this.#listeners) on();
   }
 
   of(namespace: Namespace, topic: Topic): TopicPolicy {
@@ -92,6 +98,14 @@ class Watched implements Policies {
 
   publicIn(topic: Topic): Namespace | undefined {
     return this.#table.publicIn(topic);
+  }
+
+  publicNamespaces(): Iterable<Namespace> {
+    return this.#table.publicNamespaces;
+  }
+
+  onChange(on: () => void): void {
+    this.#listeners.push(on);
   }
 
   quota(namespace: Namespace): Quota {

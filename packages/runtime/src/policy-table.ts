@@ -31,8 +31,8 @@ export class PolicyTable {
   /** Ranks of the rules of every namespace, and of those of one. */
   readonly #everywhere = new FilterIndex();
   readonly #within = new Map<Namespace, FilterIndex>();
-  /** Namespaces in which something is public. */
-  readonly #public: ReadonlySet<Namespace>;
+  /** Those in which something is public. */
+  readonly publicNamespaces: ReadonlySet<Namespace>;
   readonly #quotas = new Map<Namespace, Quota>();
   #quotaOfOthers: Quota = noQuota;
   /** Whether some namespace may store only so much. */
@@ -42,7 +42,7 @@ export class PolicyTable {
   constructor({ topics, quotas }: PolicyFile) {
     this.#topics = topics;
     this.limitsStorage = quotas.some(({ quota }) => quota.storedBytes !== undefined);
-    this.#public = new Set(topics.flatMap((rule) => (rule.public && rule.namespace) || []));
+    this.publicNamespaces = new Set(topics.flatMap((rule) => (rule.public && rule.namespace) || []));
     for (const [rank, rule] of topics.entries()) this.#index(rule.namespace).add(rule.filter, rank);
     for (const { namespace, quota } of quotas) {
       if (namespace === undefined) {
@@ -69,7 +69,7 @@ export class PolicyTable {
   publicIn(topic: Topic): Namespace | undefined {
     let found: TopicRule | undefined;
     let least = noRank;
-    for (const namespace of this.#public) {
+    for (const namespace of this.publicNamespaces) {
       const rank = this.#rank(namespace, topic);
       const rule = this.#topics[rank];
       if (rule?.public === true && rank < least) [found, least] = [rule, rank];

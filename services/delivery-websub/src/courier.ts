@@ -30,8 +30,8 @@ export interface WebSubCourierOptions {
   readonly timeoutMs: number;
   /** Largest payload that is sent. */
   readonly bodyBytes: number;
-  /** Why nobody may subscribe to what this record names; undefined where one may. */
-  readonly objection: (subscription: Subscription) => string | undefined;
+  /** Why this record has no right to deliveries; undefined where it has. @throws PushfleetError while that is not known */
+  readonly wrongWith: (subscription: Subscription) => string | undefined;
 }
 
 const headers = { 'user-agent': 'Pushfleet-WebSub/1.0' };
@@ -73,7 +73,7 @@ export class WebSubCourier implements Courier {
   async #verify({ id, subscription }: Errand, target: WebSubTarget): Promise<Judgement> {
     const request = requestOf(subscription, id);
     if (request === undefined) throw new TypeError('nothing to verify');
-    const objection = subscribes(request) ? this.#o.objection(subscription) : undefined;
+    const objection = subscribes(request) ? this.#o.wrongWith(subscription) : undefined;
     if (objection !== undefined) {
       await this.#deny(target, objection);
       return { verdict: 'gone', error: objection };

@@ -1,6 +1,6 @@
 import type { Stores } from '@pushfleet/bus';
 import { type Backbone, parseTopic } from '@pushfleet/core';
-import { createDeliveryControl, wireDelivery } from '@pushfleet/delivery';
+import { createDeliveryControl, wireDelivery, wrongWith } from '@pushfleet/delivery';
 import { type Subscription, SubscriptionKind } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import {
   type Config,
@@ -45,6 +45,10 @@ export function wireDeliveryWebSub(
   const consent = createConsent(pendingMs);
   const service = wireDelivery(config, context, backbone, {
     ...{ kind, name, consent, objection, ownerless: true },
+    standing: {
+      namespaces: () => policies.publicNamespaces(),
+      onChange: (on) => policies.onChange(on),
+    },
     subscriptionKind: SubscriptionKind.SUBSCRIPTION_KIND_WEBSUB,
     limits: {
       ...config,
@@ -55,9 +59,10 @@ export function wireDeliveryWebSub(
       // None are kept.
       ...{ attemptsMs: 0, deadLettersMs: 0 },
     },
-    courier: ({ caller, tracking }) =>
+    courier: ({ caller, revocations, tracking }) =>
       new WebSubCourier({
-        ...{ caller, tracking, log, objection, hubUrl: `${origin}/websub` },
+        ...{ caller, tracking, log, hubUrl: `${origin}/websub` },
+        wrongWith: (subscription) => wrongWith(subscription, { revocations, objection }),
         timeoutMs: config.timeoutMs,
         bodyBytes: config.bodyBytes,
       }),
@@ -68,6 +73,7 @@ export function wireDeliveryWebSub(
     ...{ consent, origin, pendingMs },
     publicIn: (topic) => policies.publicIn(topic),
     checkUrl: (url) => service.caller.check(url),
+    wrongWith: (subscription) => wrongWith(subscription, { revocations: service.revocations, objection }),
     lease: { usualMs: config.leaseMs, leastMs: config.leaseLeastMs, mostMs: config.leaseMostMs },
     signature: config.signature,
     hostLimit: config.hostSubscriptions,

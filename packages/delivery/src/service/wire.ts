@@ -36,7 +36,8 @@ export interface CourierTools {
   readonly tracking: Tracking;
 }
 
-export interface DeliveryServiceOptions extends Pick<DeliveryOptions, 'consent' | 'ownerless' | 'objection'> {
+export interface DeliveryServiceOptions
+  extends Pick<DeliveryOptions, 'consent' | 'ownerless' | 'objection' | 'standing'> {
   /** Names the queue, the tail and the series of metrics: `webhook`. */
   readonly kind: string;
   readonly subscriptionKind: SubscriptionKind;

@@ -62,6 +62,7 @@ async function hub(
     origin,
     publicIn: (topic) => (topic === 'news' ? ('default' as Namespace) : undefined),
     checkUrl: () => undefined,
+    wrongWith: () => undefined,
     lease: { usualMs: 100_000, leastMs: 10_000, mostMs: 200_000 },
     ...{ signature: 'sha256', hostLimit: 10, pendingMs: 60_000, syncMs: 1_000, syncMost: 1 },
   });

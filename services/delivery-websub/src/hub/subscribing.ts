@@ -30,6 +30,8 @@ export interface SubscribingOptions {
   readonly publicIn: (topic: Topic) => Namespace | undefined;
   /** @throws PushfleetError `target_refused` */
   readonly checkUrl: (url: string) => void;
+  /** Why such a record has no right to deliveries; undefined where it has. @throws PushfleetError `unavailable` */
+  readonly wrongWith: (subscription: Subscription) => string | undefined;
   readonly lease: { readonly usualMs: number; readonly leastMs: number; readonly mostMs: number };
   /** How deliveries are signed where the subscriber does not say. */
   readonly signature: string;
@@ -65,6 +67,7 @@ export class Subscribing {
   /** Says of a request whether it is verified already; otherwise it will be. */
   async take(wanted: HubRequest): Promise<'verified' | 'accepted'> {
     const draft = this.#draft(wanted);
+    if (this.#o.wrongWith(draft) !== undefined) throw notServed();
     const sync = wanted.verify === 'sync';
     if (sync && this.#waiting >= this.#o.syncMost) throw busy();
     const ref = { namespace: draft.namespace as Namespace, id: draft.id };
@@ -214,6 +217,9 @@ export class Subscribing {
 
 const notPublic = (): PushfleetError =>
   new PushfleetError('forbidden', 'hub.topic is no topic that can be subscribed to here.');
+
+const notServed = (): PushfleetError =>
+  new PushfleetError('forbidden', 'The host of hub.callback is not served here.');
 
 const busy = (): PushfleetError =>
   new PushfleetError('rate_limited', 'Too many requests wait for their verification; try again later.', {
