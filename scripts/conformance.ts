@@ -10,6 +10,7 @@ import { bringAutobahn, echoEnv, tryAutobahn } from './conformance/autobahn.ts';
 import { type Language, languages, Missing } from './conformance/languages.ts';
 import { Running } from './conformance/program.ts';
 import { bringWebsockets, tryWebsockets } from './conformance/websockets.ts';
+import { bringFlaskWebSub, tryWebSub } from './conformance/websub.ts';
 import { exportServers } from './servers.ts';
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
@@ -172,6 +173,12 @@ async function tryWebSocket(address: string, bearer: string): Promise<void> {
   );
 }
 
+/** The WebSub hub, by a subscriber that others wrote. */
+const tryHub = (): Promise<void> =>
+  ifHere('Flask-WebSub', bringFlaskWebSub, (python) =>
+    attempt('Flask-WebSub discovers, subscribes, verifies, renews and unsubscribes', () => tryWebSub(python)),
+  );
+
 /** Skips what cannot be had on this machine, and says so. */
 async function ifHere<T>(what: string, bring: () => T, check: (brought: T) => Promise<void>): Promise<void> {
   let brought: T;
@@ -203,6 +210,7 @@ try {
 } finally {
   await fleet.stop();
 }
+await tryHub();
 if (counts.passed === 0) counts.failed++;
 if (counts.skipped > 0) console.log(`${counts.skipped} skipped: these prove nothing on this machine`);
 console.log(`${counts.passed} passed, ${counts.failed} failed`);
