@@ -87,7 +87,10 @@ function readLease(text: string | undefined): number | undefined {
 }
 
 function readBytes(form: URLSearchParams, name: string, most: number): Buffer {
-  const value = Buffer.from(single(form, name) ?? '');
+  const text = single(form, name) ?? '';
+  // What its escapes were is lost: the subscriber would sign with other bytes.
+  if (text.includes('\ufffd')) throw invalid(`${name} is not UTF-8.`);
+  const value = Buffer.from(text);
   if (value.length <= most) return value;
   throw invalid(`${name} has ${value.length} bytes; it has ${most} at most.`);
 }
