@@ -36,8 +36,12 @@ export const ledgerNames = [
  */
 export const owedShelfNames = ['owed', 'websub_owed'] as const;
 
-/** The shelves there are; a new one is a new line here too. */
-export const shelfNames = ['lanes', 'websub_lanes', 'dead', 'attempts', ...owedShelfNames] as const;
+/** The shelves there are, with the part of the log's room that each has; a new one is a new line here too. */
+const shelfShares: Readonly<Record<string, number>> = {
+  ...{ lanes: 1 / 4, dead: 1 / 4, attempts: 1 / 4, owed: 1 / 4 },
+  ...{ websub_lanes: 1 / 8, websub_owed: 1 / 8 },
+};
+export const shelfNames: readonly string[] = Object.keys(shelfShares);
 
 /** The queues there are; a new one is a new line here too. */
 export const queueNames = ['webhook', 'websub'] as const;
@@ -112,7 +116,7 @@ export function ledgerConfig(name: string, options: StreamOptions): Config {
   };
 }
 
-/** The shelves together have as much room as the log. */
+/** The shelves together have as much room as the log, and those of strangers a quarter beside. */
 export function shelfConfig(name: string, options: StreamOptions): Config {
   return {
     ...common,
@@ -120,7 +124,7 @@ export function shelfConfig(name: string, options: StreamOptions): Config {
     description: `Pushfleet: shelf ${name}`,
     subjects: [`${shelfScope(name)}>`],
     num_replicas: options.replicas,
-    max_bytes: Math.floor(options.maxBytes / shelfNames.length),
+    max_bytes: Math.floor(options.maxBytes * (shelfShares[name] ?? 0)),
     duplicate_window: nanos(options.duplicateWindowMs),
     allow_direct: true,
     allow_atomic: true,
