@@ -45,7 +45,8 @@ export function readForm(body: Buffer): HubRequest {
     callback: required(form, 'hub.callback'),
     topicUrl: required(form, 'hub.topic'),
     leaseSeconds: mode === 'subscribe' ? readLease(single(form, 'hub.lease_seconds')) : undefined,
-    secret: readBytes(form, 'hub.secret', secretBytes),
+    // Nothing is signed for who leaves.
+    secret: mode === 'subscribe' ? readBytes(form, 'hub.secret', secretBytes) : Buffer.alloc(0),
     method,
     verify: readVerify(form.getAll('hub.verify')),
     verifyToken: readBytes(form, 'hub.verify_token', tokenBytes),

@@ -68,17 +68,18 @@ export class Subscribing {
   async take(wanted: HubRequest): Promise<'verified' | 'accepted'> {
     const draft = this.#draft(wanted);
     if (this.#o.wrongWith(draft) !== undefined) throw notServed();
-    const sync = wanted.verify === 'sync';
-    if (sync && this.#waiting >= this.#o.syncMost) throw busy();
-    const ref = { namespace: draft.namespace as Namespace, id: draft.id };
-    const [{ id: question }] = webSubOf(draft).requests as [WebSubRequest];
-    await this.#store(ref, draft);
-    if (!sync) {
-      await this.#o.control.ask(ref, question);
-      return 'accepted';
-    }
+    if (wanted.verify === 'sync') return this.#takeNow(draft, wanted);
+    await this.#store(draft);
+    await this.#o.control.ask(refOf(draft), questionOf(draft));
+    return 'accepted';
+  }
+
+  async #takeNow(draft: Subscription, wanted: HubRequest): Promise<'verified'> {
+    if (this.#waiting >= this.#o.syncMost) throw busy();
     this.#waiting++;
     try {
+      const [ref, question] = [refOf(draft), questionOf(draft)];
+      await this.#store(draft);
       const attempt = await this.#o.control.call(ref, 'handshake', this.#o.syncMs, question);
       if (attempt?.verdict === 'delivered') return 'verified';
       const withdrawn = await this.#withdraw(ref, question);
@@ -98,6 +99,7 @@ export class Subscribing {
     const namespace = this.#o.publicIn(topic);
     if (namespace === undefined) throw notPublic();
     const now = Date.now();
+    const request = this.#request(wanted, now);
     return Subscription.fromPartial({
       ...{ namespace, id: `ws_${shortHash(`${topicUrl}\0${callback}`)}`, filter: topic, state: pending },
       // Strangers show no token: what can be revoked, and counted, is the host they are called at.
@@ -108,8 +110,8 @@ export class Subscribing {
         websub: {
           callback,
           topicUrl,
-          version: this.#request(wanted, now).version,
-          requests: [this.#request(wanted, now)],
+          version: request.version,
+          requests: [request],
         },
       },
     });
@@ -156,7 +158,8 @@ export class Subscribing {
   }
 
   /** Writes the request of `draft` down: beside the record's others, or in a record of its own. */
-  async #store(ref: SubscriptionRef, draft: Subscription): Promise<void> {
+  async #store(draft: Subscription): Promise<void> {
+    const ref = refOf(draft);
     const { requests: added } = webSubOf(draft);
     for (let left = mostTries; ; left--) {
       const held = await this.#read(ref);
@@ -214,6 +217,14 @@ export class Subscribing {
     return found[0];
   }
 }
+
+const refOf = ({ namespace, id }: Subscription): SubscriptionRef => ({
+  namespace: namespace as Namespace,
+  id,
+});
+
+/** The one request of a draft. */
+const questionOf = (draft: Subscription): string => (webSubOf(draft).requests[0] as WebSubRequest).id;
 
 const notPublic = (): PushfleetError =>
   new PushfleetError('forbidden', 'hub.topic is no topic that can be subscribed to here.');
