@@ -2,8 +2,7 @@
 // With --check it writes nothing and fails where one of them is out of step.
 import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type ErrorCode, meanings } from '../packages/core/src/mod.ts';
-import type { CloseCode } from '../packages/edge/src/close-code.ts';
+import { type CloseCode, comeBackCodes, type ErrorCode, meanings } from '../packages/core/src/mod.ts';
 import { outboundFields } from '../packages/outbound/src/config.ts';
 import type { Field } from '../packages/runtime/src/field.ts';
 import { sharedFields as runtimeFields } from '../packages/runtime/src/shared-fields.ts';
@@ -113,8 +112,8 @@ end with
 | \`slow_consumer\` | RESOURCE_EXHAUSTED | The client took less than its filters bring, and its queue is full | Come back as told and resume from the last cursor; read faster, or follow less |
 | \`connection_age\` | – | The connection is old, and load spreads anew | Come back as told and resume |
 
-After these two, \`draining\`, \`unavailable\`, \`timeout\`, \`rate_limited\`, \`too_many_connections\`, \`quota_connections\`,
-\`quota_subscriptions\` and \`internal\` a client comes back by itself; after the others it would be refused again.
+After ${comeBackCodes.map((code) => `\`${code}\``).join(', ')}
+a client comes back by itself; after the others it would be refused again.
 \`EventSource\` does as \`retry:\` says.
 
 A WebSocket's close code (RFC 6455 section 7.4) says as much to a client that does not read \`closing\`:

@@ -3,6 +3,7 @@ import type { Load } from './load.ts';
 
 /** A client of npm's `eventsource`, left to its own reconnecting and resuming. */
 export class Listener {
+  readonly name: string = 'eventsource';
   readonly filters: readonly string[];
   readonly received: Load[] = [];
   /** What should never happen: a gap, or a refusal for good. */

@@ -3,26 +3,22 @@ import type { Load } from './load.ts';
 
 /** A client of a protocol that comes back from its cursor whenever its connection ends. */
 export class ProtocolListener {
+  readonly name: string;
   readonly filters: readonly string[];
   readonly #receiver: Receiver;
   readonly #loads: Load[] = [];
   readonly #refusals: string[] = [];
-  #stands = false;
 
   constructor(protocol: EdgeProtocol, address: string, token: string, filters: readonly string[]) {
+    this.name = protocol.name;
     this.filters = filters;
     this.#receiver = new Receiver(protocol, { token, filters });
-    void this.#run(address).catch((error) => this.#refusals.push(`${protocol.name} was refused: ${error}`));
-  }
-
-  async #run(address: string): Promise<void> {
-    await this.#receiver.connect(address);
-    this.#stands = true;
-    await this.#receiver.stay(() => address);
+    const refused = (error: unknown) => this.#refusals.push(`${protocol.name} was refused: ${error}`);
+    void this.#receiver.stay(() => address).catch(refused);
   }
 
   get open(): boolean {
-    return this.#stands && this.#receiver.end === undefined;
+    return this.#receiver.connected;
   }
 
   get received(): readonly Load[] {

@@ -43,7 +43,7 @@ export async function trial(fleet: Fleet, o: TrialOptions): Promise<void> {
   const all = await token({ publish: ['load/#'], subscribe: ['#'] });
   const listeners = Array.from({ length: o.clients }, (_, i) => listener(fleet, all, i));
   try {
-    await until(() => listeners.every((listener) => listener.open), 'every client to be connected', 30_000);
+    await connected(listeners);
     const run = randomUUID();
     const publishers = Array.from({ length: o.publishers }, (_, publisher) => {
       const count = Math.floor(o.publications / o.publishers);
@@ -72,7 +72,7 @@ export async function trial(fleet: Fleet, o: TrialOptions): Promise<void> {
 }
 
 /** What the trial looks at, whichever client it is. */
-type Client = Pick<Listener, 'filters' | 'open' | 'close'> & {
+type Client = Pick<Listener, 'name' | 'filters' | 'open' | 'close'> & {
   readonly received: readonly Load[];
   readonly troubles: readonly string[];
 };
@@ -96,24 +96,53 @@ function listener(fleet: Fleet, token: string, index: number): Client {
 
 const identity = ({ publisher, number }: Load): string => `${publisher}-${number}`;
 
+async function connected(listeners: readonly Client[]): Promise<void> {
+  const all = () => listeners.every((listener) => listener.open);
+  await until(all, 'every client to be connected', 30_000).catch((cause) => {
+    const away = listeners.filter((listener) => !listener.open);
+    const told = away.map(({ name, troubles }) => `${name} ${troubles.join('; ')}`);
+    throw new Error(`${away.length} of ${listeners.length} clients are not connected: ${told}`, { cause });
+  });
+}
+
 async function arrived(listeners: readonly Client[], acknowledged: readonly Load[]): Promise<void> {
-  const missing = () =>
-    listeners.flatMap((listener) => {
-      const got = new Set(listener.received.map(identity));
-      return acknowledged
-        .filter(({ topic }) =>
-          listener.filters.some((filter) => matches(filter as TopicFilter, topic as Topic)),
-        )
-        .filter((load) => !got.has(identity(load)))
-        .map((load) => `${identity(load)} on ${load.topic} for ${listener.filters.join(' ')}`);
-    });
-  let left: string[] = [];
-  const complete = () => {
-    left = missing();
-    return left.length === 0;
-  };
+  const debts = listeners.map((listener) => new Debt(listener, acknowledged));
+  const complete = () => debts.filter((debt) => debt.isPaid()).length === debts.length;
   await until(complete, 'every acknowledged publication to arrive', 90_000).catch(() => {});
+  const left = debts.flatMap((debt) => debt.left);
   assert.deepEqual(left.slice(0, 10), [], `${left.length} acknowledged publications did not arrive`);
+}
+
+/** What a client is owed; counted on from where it was, since the clients share the process with whoever counts. */
+class Debt {
+  readonly #client: Client;
+  readonly #seen = new Set<string>();
+  #heard = 0;
+  #owed: Load[];
+
+  constructor(client: Client, acknowledged: readonly Load[]) {
+    this.#client = client;
+    const matching = new Set(
+      topics.filter((topic) =>
+        client.filters.some((filter) => matches(filter as TopicFilter, topic as Topic)),
+      ),
+    );
+    this.#owed = acknowledged.filter(({ topic }) => matching.has(topic));
+  }
+
+  isPaid(): boolean {
+    const { received } = this.#client;
+    for (; this.#heard < received.length; this.#heard++)
+      this.#seen.add(identity(received[this.#heard] as Load));
+    this.#owed = this.#owed.filter((load) => !this.#seen.has(identity(load)));
+    return this.#owed.length === 0;
+  }
+
+  get left(): string[] {
+    return this.#owed.map(
+      (load) => `${identity(load)} on ${load.topic} for ${this.#client.filters.join(' ')}`,
+    );
+  }
 }
 
 function assertPromises(listener: Client): void {
@@ -124,7 +153,9 @@ function assertPromises(listener: Client): void {
     if (seen.has(identity(load))) continue; // at least once: a duplicate has the id of the first
     seen.add(identity(load));
     const lane = `${load.publisher} ${load.topic}`;
-    assert.ok(load.number > (newest.get(lane) ?? 0), `${identity(load)} on ${load.topic} came out of order`);
+    const last = newest.get(lane) ?? 0;
+    const told = `${listener.name} on ${listener.filters.join(' ')}`;
+    assert.ok(load.number > last, `${told}: ${identity(load)} on ${load.topic} came behind ${last}`);
     newest.set(lane, load.number);
   }
 }

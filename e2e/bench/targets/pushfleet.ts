@@ -49,6 +49,8 @@ async function start(name: keyof typeof edges, nodeOptions: string | undefined):
       PUSHFLEET_DRAIN_SECONDS: '1',
       PUSHFLEET_PUBLISH_RATE: '1000000',
       PUSHFLEET_PUBLISH_BURST: '1000000',
+      // One stream publishes for as long as a scenario takes.
+      PUSHFLEET_PUBLISH_GRPC_CONNECTION_AGE_SECONDS: '86400',
       ...(nodeOptions === undefined ? {} : { NODE_OPTIONS: nodeOptions }),
     };
     const startEdge = async () => {

@@ -106,8 +106,11 @@ function endOf(message: Message): { code: string; reconnect: boolean } | undefin
 function accepted(answer: Message): void {
   if (answer.successful === true) return;
   const { code = 'cut', detail = answer.error ?? 'the connection broke' } = ownExt(answer) ?? {};
-  throw new Refused(code, detail);
+  throw new Refused(sessionGone.test(code) ? 'cut' : code, detail);
 }
+
+// The session ended or has just moved: no fault of the request, another handshake helps.
+const sessionGone = /^(not_found|conflict)$/;
 
 /** What CometD's long-polling transport hands to whoever sends its requests. */
 interface Packet {

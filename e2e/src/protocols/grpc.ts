@@ -1,5 +1,5 @@
 import type { ServiceError } from '@grpc/grpc-js';
-import { type EdgeProtocol, type Line, Refused } from '@pushfleet/contract/edge-suite';
+import { comesBack, type EdgeProtocol, type Line, Refused } from '@pushfleet/contract/edge-suite';
 import { bearer, publishClient } from '../grpc.ts';
 
 interface Response {
@@ -16,9 +16,6 @@ interface Response {
   };
   readonly gap?: { readonly from: string; readonly to: string };
 }
-
-// docs/errors.md: after these a client comes back by itself.
-const comeBack = ['draining', 'slow_consumer', 'unavailable', 'timeout', 'rate_limited', 'cut', 'internal'];
 
 /** gRPC Subscribe by `@grpc/grpc-js`, its methods from the .proto file. */
 export const grpc: EdgeProtocol = {
@@ -42,7 +39,7 @@ export const grpc: EdgeProtocol = {
     call.on('error', (error: ServiceError) => {
       const code = String(error.metadata?.get('pushfleet-code')[0] ?? 'cut');
       reject(new Refused(code, error.details));
-      on({ kind: 'end', code, reconnect: comeBack.includes(code) });
+      on({ kind: 'end', code, reconnect: comesBack(code) });
       client.close();
     });
     await stands;

@@ -1,5 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Arrival, Ask, EdgeProtocol, Line } from '@pushfleet/contract/edge-suite';
+import {
+  type Arrival,
+  type Ask,
+  comesBack,
+  type EdgeProtocol,
+  type Line,
+  Refused,
+} from '@pushfleet/contract/edge-suite';
 import { arrivalOf } from './event.ts';
 import { authorized, Gate, refusalOf, targetOf } from './http.ts';
 
@@ -32,8 +39,8 @@ export const longPoll: EdgeProtocol = {
     };
     void go().catch((error) => {
       if (leaving.signal.aborted) return;
-      const { code = 'cut' } = error as { code?: string };
-      on({ kind: 'end', code: codes.test(code) ? code : 'cut', reconnect: !final.test(code) });
+      const code = error instanceof Refused ? error.code : 'cut';
+      on({ kind: 'end', code, reconnect: comesBack(code) });
     });
     return {
       close: () => leaving.abort(),
@@ -42,9 +49,6 @@ export const longPoll: EdgeProtocol = {
     };
   },
 };
-
-const codes = /^[a-z_]+$/;
-const final = /^(token_|unauthenticated|forbidden)/;
 
 /** One request; answers with the place behind what it brought. @throws Refused */
 async function poll(

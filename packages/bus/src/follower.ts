@@ -12,7 +12,6 @@ import {
   type TopicFilter,
 } from '@pushfleet/core';
 import type { Clock } from './clock.ts';
-import { isTrusted } from './gap.ts';
 import { type Interest, Interests } from './interests.ts';
 import type { LiveMessage, Source } from './source.ts';
 
@@ -102,10 +101,6 @@ export class Follower implements Following {
 
   get place(): Place {
     return { generation: this.#source.generation, positions: this.#positions, time: this.#time };
-  }
-
-  isTrusted(place: Place): boolean {
-    return isTrusted(place, this.#source.leaderSince);
   }
 
   async add(filter: TopicFilter): Promise<Place> {

@@ -92,7 +92,9 @@ function timeBehindGap(start: Start, until: readonly number[], keptSince: number
     const hole = Math.min(shelf.firstSequence - 1, until[shard] ?? 0) > position;
     return hole && mayHaveAged(place.time, shelf);
   });
-  const outlived = place.time < keptSince && until.some((end, shard) => end > (positions[shard] ?? 0));
+  // A reader that the log sends back behind its place has had what lies between.
+  const behind = (shard: number) => Math.max(positions[shard] ?? 0, lost ? 0 : (place.positions[shard] ?? 0));
+  const outlived = place.time < keptSince && until.some((end, shard) => end > behind(shard));
   // Whoever comes back right from there has heard of what went meanwhile.
   if (outlived) return Math.max(place.time, Math.min(now, keptSince + toleranceMs));
   return lost || aged ? place.time : undefined;

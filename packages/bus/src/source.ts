@@ -35,8 +35,6 @@ export type Suspicion =
 export interface Source {
   readonly generation: string;
   readonly shards: number;
-  /** When the newest leader of a shard took over, as far as that is known: Unix milliseconds. */
-  readonly leaderSince: number | undefined;
   /** Registers live interest; messages may come before the next `heads` answers. */
   attach(namespace: Namespace, filter: TopicFilter, on: (message: LiveMessage) => void): { detach(): void };
   /**

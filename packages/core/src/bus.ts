@@ -52,11 +52,6 @@ export interface Following {
    * inside is reused: read it before the next publication, or copy it.
    */
   readonly place: Place;
-  /**
-   * Whether a live reader that was told this place, by whatever instance, can have missed nothing before it: around
-   * a change of leader it may have, and `replay` goes back for that.
-   */
-  isTrusted(place: Place): boolean;
   stop(): void;
 }
 

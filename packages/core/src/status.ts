@@ -70,3 +70,27 @@ export const meanings: Readonly<Record<ErrorCode, CodeMeaning>> = {
   draining: row(503, 'UNAVAILABLE', 'This instance is shutting down', true),
   internal: row(500, 'INTERNAL', 'Something failed inside the fleet'),
 };
+
+/** Why a connection ends: an error, or a reason that only a connection has. */
+export type CloseCode = ErrorCode | 'slow_consumer' | 'connection_age';
+
+/**
+ * The codes after which a client comes back by itself; after every other the same would be refused again.
+ *
+ * `internal` is here because a browser that was refused once never comes back: a fault of ours must not silence
+ * every page that is open.
+ */
+export const comeBackCodes = [
+  'slow_consumer',
+  'connection_age',
+  'draining',
+  'unavailable',
+  'timeout',
+  'rate_limited',
+  'too_many_connections',
+  'quota_connections',
+  'quota_subscriptions',
+  'internal',
+] as const satisfies readonly CloseCode[];
+
+export type ComeBackCode = (typeof comeBackCodes)[number];

@@ -1,19 +1,12 @@
-import { type ErrorCode, meanings } from '@pushfleet/core';
+import { type CloseCode, type ComeBackCode, type ErrorCode, meanings } from '@pushfleet/core';
 
-/** Why a connection ends: an error of the fleet, or a reason that only a connection has. */
-export type CloseCode = ErrorCode | 'slow_consumer' | 'connection_age';
+export type { CloseCode };
 
 /** Milliseconds, from and to. */
 export type Range = readonly [least: number, most: number];
 
-/**
- * The codes after which the client shall come back, with the time it waits, spread so that a thousand clients
- * do not come back together. Every other code is final: the same request would be refused again.
- *
- * `internal` is here because a browser that was refused once never comes back: a fault of ours must not silence
- * every page that is open.
- */
-const comeBack: Partial<Record<CloseCode, Range>> = {
+/** How long each waits that comes back, spread so that a thousand clients do not come back together. */
+const comeBack: Readonly<Record<ComeBackCode, Range>> = {
   draining: [500, 4_000],
   connection_age: [500, 4_000],
   slow_consumer: [1_000, 5_000],
@@ -51,6 +44,6 @@ export function jitter([least, most]: Range): number {
 
 /** How long to wait before coming back, in milliseconds; undefined where coming back is of no use. */
 export function retryMs(code: CloseCode, retryAfterMs = 0): number | undefined {
-  const range = comeBack[code];
+  const range: Range | undefined = comeBack[code as ComeBackCode];
   return range === undefined ? undefined : Math.ceil(retryAfterMs) + jitter(range);
 }

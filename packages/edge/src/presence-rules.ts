@@ -1,10 +1,9 @@
 import { isReserved, limits, PushfleetError, presencePrefix, quote, type Topic } from '@pushfleet/core';
 import type { Grant, PresenceEntry, PresenceKey } from '@pushfleet/runtime';
+import { invalid } from './message-fields.ts';
 
 const bytesMost = 1_024;
 const ttlMostMs = 86_400_000;
-
-export const invalid = (message: string) => new PushfleetError('request_invalid', message);
 
 // The registry checks the same again, and refuses all that comes in one call with what it does not like.
 
@@ -56,3 +55,10 @@ export function checked(entry: PresenceEntry): PresenceEntry {
   if (ttlMs === 0 || (ttlMs >= 1_000 && ttlMs <= ttlMostMs)) return entry;
   throw invalid(`A time to live is 1 second to a day; this one is ${ttlMs} ms.`);
 }
+
+/** Of an update. @param client that was looked up */
+export const notPresent = (topic: Topic, client: string): PushfleetError =>
+  new PushfleetError(
+    'not_found',
+    `This connection is not present on ${quote(topic)} as client ${quote(client)}; enter first, and give the same client as in enter.`,
+  );

@@ -3,7 +3,6 @@ import {
   type MemberState,
   type PresenceStatus,
   PushfleetError,
-  quote,
   type Topic,
 } from '@pushfleet/core';
 import {
@@ -19,10 +18,11 @@ import {
   requirePresencePolicy,
 } from '@pushfleet/runtime';
 import type { presenceFields } from './fields.ts';
+import { invalid } from './message-fields.ts';
 import { PresenceDesk } from './presence-desk.ts';
 import { PresenceLease } from './presence-lease.ts';
 import { PresenceLists } from './presence-lists.ts';
-import { checked, invalid, keyOf, requireTopic } from './presence-rules.ts';
+import { checked, keyOf, notPresent, requireTopic } from './presence-rules.ts';
 
 /** By what a member is there. */
 export interface PresenceClient {
@@ -178,12 +178,7 @@ class RegistryPresence implements Presence {
   async update(grant: Grant, topic: Topic, client: PresenceClient, entry: Entry): Promise<Member> {
     const desk = this.#require(grant, topic);
     const known = desk.find(keyOf(grant, topic, client.id), client.connection);
-    if (known === undefined) {
-      throw new PushfleetError(
-        'not_found',
-        `This connection is not present on ${quote(topic)} as client ${quote(client.id)}; enter first, and give the same client as in enter.`,
-      );
-    }
+    if (known === undefined) throw notPresent(topic, client.id);
     return await desk.put(checked({ ...known, ...entry }), client.connection);
   }
 

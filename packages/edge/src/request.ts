@@ -18,6 +18,16 @@ export function splitTarget(target: string): { path: string; query: string } {
     : { path: target.slice(0, mark), query: target.slice(mark + 1) };
 }
 
+/** Why a request target of more bytes than are read is refused; undefined for one that is not. */
+export function tooLong({ length }: string, limit: number): PushfleetError | undefined {
+  if (length <= limit) return undefined;
+  return new PushfleetError(
+    'request_invalid',
+    `The request target has ${length} bytes; at most ${limit} are read. Send the topics in the body of a POST.`,
+    { detail: { limit } },
+  );
+}
+
 /**
  * Reads a query or a form. Forms write a space as `+`, while people write the wildcard `+` into a URL as it is;
  * since a wildcard is a whole level, a `+` that is a whole level stays and any other is a space.

@@ -1,6 +1,9 @@
 // What the tests of edges share; nothing else imports it.
+import assert from 'node:assert/strict';
 import { createHmac, randomBytes } from 'node:crypto';
-import { connect, type Socket } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { createMemoryBackbone, type MemoryBackbone } from '@pushfleet/bus';
 import { type Draft, type Namespace, PushfleetError, parseTopic, type Stored } from '@pushfleet/core';
 import { createHubs, type Hubs } from '@pushfleet/hub';
@@ -117,6 +120,31 @@ export async function testFooting(
   return { backbone, hubs, registry, quotas, tokens, deliveries, log, metrics };
 }
 
+/** An edge under test, and what it stands on. */
+export interface Started<E> extends TestFooting {
+  readonly edge: E;
+  readonly port: number;
+  /** Past the edge, into the log. */
+  readonly publish: ReturnType<typeof publisherOn>;
+}
+
+/** What an operator would set for an edge on a free port of this machine; `name` is that of its variables, `SSE`. */
+export const testEnv = (name: string, env: Record<string, string>): Record<string, string> => ({
+  PUSHFLEET_TOKEN_SECRET: secret,
+  [`PUSHFLEET_EDGE_${name}_LISTEN`]: '127.0.0.1:0',
+  PUSHFLEET_DRAIN_SECONDS: '1',
+  ...env,
+});
+
+/** Starts the edge that is made on the footing; it is closed when the scope ends. */
+export async function startOn<
+  E extends { readonly address: AddressInfo; start(): Promise<void>; close(): Promise<void> },
+>(scope: Scope, footing: TestFooting, edge: E): Promise<Started<E>> {
+  await edge.start();
+  scope.after(() => edge.close());
+  return { ...footing, edge, port: edge.address.port, publish: publisherOn(footing.backbone) };
+}
+
 /** Stores publications with ids of its own; resolves once the log has them. */
 export function publisherOn(backbone: MemoryBackbone) {
   const name = randomBytes(4).toString('hex');
@@ -147,6 +175,51 @@ export async function until(condition: () => boolean, what: string, ms = 5_000):
     if (Date.now() > end) throw new Error(`Waited ${ms} ms in vain until ${what}.`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
+}
+
+/** Connections, and those that have yet to become one. */
+type Occupied = Started<{ readonly size: number; readonly guests?: number }>;
+
+/** Resolves once every client is forgotten, and its interest. */
+export async function untilNobody({ edge, hubs }: Occupied): Promise<void> {
+  await until(() => edge.size + (edge.guests ?? 0) === 0, 'everyone is forgotten');
+  await until(() => hubs.stats().followed === 0, 'no interest is left');
+}
+
+/** Bytes of the heap that are in use after the work and were not before. */
+export async function heapGrowth(work: () => Promise<void>): Promise<number> {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const used = (): number => {
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const before = used();
+  await work();
+  return used() - before;
+}
+
+/**
+ * Asserts that thousands who come and go leave neither interest nor memory behind.
+ *
+ * @param visit has the clients of these numbers come and go, all at once; they follow `go/#`
+ */
+export async function assertLeavesNothing(
+  edge: Occupied,
+  visit: (numbers: readonly number[]) => Promise<unknown>,
+): Promise<void> {
+  const round = async (from: number, count: number): Promise<void> => {
+    for (let first = from; first < from + count; first += 50) {
+      await visit(Array.from({ length: 50 }, (_, i) => first + i));
+      await edge.publish('go/on', 'x'.repeat(100));
+    }
+    await untilNobody(edge);
+  };
+  await round(0, 1_500);
+  const grown = await heapGrowth(() => round(1_500, 3_000));
+  const { feeds, filters } = edge.hubs.stats();
+  assert.deepEqual({ feeds, filters }, { feeds: 0, filters: 0 });
+  assert.ok(grown < 3_000_000, `${grown} bytes more after 3,000 clients`);
 }
 
 /** One HTTP/1.1 request written by hand, and whatever comes back. */

@@ -34,14 +34,12 @@ export class Visit {
   readonly since = performance.now();
   /** Sent with whatever the answer is: CORS headers, and the cookie of a ticket that is spent now. */
   readonly answerHeaders: Record<string, string>;
-  readonly #lastConnection: boolean;
 
   constructor(request: IncomingMessage, answerHeaders: Record<string, string>) {
     this.socket = request.socket;
     this.headers = request.headers;
     this.answerHeaders = answerHeaders;
     this.framing = request.httpVersion === '1.0' ? 'plain' : 'chunked';
-    this.#lastConnection = this.framing === 'plain' || /\bclose\b/i.test(request.headers.connection ?? '');
   }
 
   /** Whether the client left while it was being identified: nothing would tell a stream of it afterwards. */
@@ -55,7 +53,8 @@ export class Visit {
       ...headers,
       ...this.answerHeaders,
       ...(this.framing === 'chunked' && { 'transfer-encoding': 'chunked' }),
-      ...(this.#lastConnection && { connection: 'close' }),
+      // The end of a stream ends its connection (RFC 9112 section 9.6).
+      connection: 'close',
     });
     return Buffer.from(text);
   }

@@ -29,8 +29,6 @@ export interface Host<F> {
   settled(): Mark;
   /** Says that a reader is at `place` already, which may be beyond what was handed over. */
   raise(place: Place): void;
-  /** Whether a client that was told this place has everything before it; else it is read from the log. */
-  isTrusted(place: Mark): boolean;
   /** The newest place of the log. */
   head(): Promise<Mark>;
   /** Ticks the feed again when the log may be back. */

@@ -288,7 +288,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
       this.#host.raise(after);
     }
     const plain = after.complete && after.positions.length === settled.positions.length;
-    const from = plain && this.#host.isTrusted(after) ? undefined : after.cursor;
+    const from = plain && !this.#host.ring.isDoubtful(after) ? undefined : after.cursor;
     return { at: after, from, resumed: true };
   }
 
@@ -400,8 +400,8 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   #atLeastOrigin(mark: Mark): Mark {
     const origin = this.#origin;
     if (origin === undefined) return mark;
-    // As far as the live supply has come no further, a place that was read says more.
-    if (origin.read && origin.reaches(mark)) return origin;
+    // As far as the live supply has come no further, a place that was read says more; its time goes on.
+    if (origin.read && origin.reaches(mark)) return origin.aged(mark.time);
     return mark.reaches(origin) ? mark : mark.later(origin);
   }
 

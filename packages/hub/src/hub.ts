@@ -193,10 +193,6 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
     this.#settledTime = Math.max(this.#settledTime, place.time);
   }
 
-  isTrusted(place: Mark): boolean {
-    return !this.ring.isDoubtful(place) && this.#following.isTrusted(place);
-  }
-
   async head(): Promise<Mark> {
     return Mark.parse(await this.#bus.head());
   }

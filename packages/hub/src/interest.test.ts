@@ -31,10 +31,6 @@ class Script implements Following {
     this.calls.push(`- ${one}`);
   }
 
-  isTrusted(): boolean {
-    return true;
-  }
-
   stop(): void {}
 }
 

@@ -103,6 +103,12 @@ export class Mark implements Place {
     return new Mark(this.generation, positions, this.time, undefined, true);
   }
 
+  /** This place, at which nothing more lay at that time, Unix milliseconds. */
+  aged(time: number): Mark {
+    if (time <= this.time) return this;
+    return new Mark(this.generation, this.positions, time, this.#passed, this.read);
+  }
+
   /** This place, with the log read on from it up to `end`. */
   readTo(end: Mark): Mark {
     const reached = this.later(end);

@@ -69,6 +69,8 @@ export class Splice<R extends Receiver = Receiver> {
    * comes after is given by none but this one, in its order.
    */
   readonly #claimed: Mark;
+  /** The furthest place that was known when this splice was made. */
+  readonly #known: Mark;
   #logged: LoggedStretch | undefined;
   #retained: RetainedWalk | undefined;
   #page: Page | undefined;
@@ -98,6 +100,7 @@ export class Splice<R extends Receiver = Receiver> {
     this.#progress = at;
     this.#from = from;
     this.#claimed = o.host.handed();
+    this.#known = o.host.settled();
     this.#resumed = resumed;
     this.#fresh = resumed;
     if (o.retained !== undefined) this.#retained = this.#walk(o.retained);
@@ -203,12 +206,13 @@ export class Splice<R extends Receiver = Receiver> {
   }
 
   /**
-   * Whether what the ring has next was handed over around a change of leader: a client that left in the middle of it
-   * would have to go back to where the log is at now, and never get on.
+   * Whether what the ring has next was handed over while something was missing: a client that left in the middle of it
+   * would have to go back to where the log is at now, and never get on. What came since this began is not waited for:
+   * there is always more of it.
    */
   get #readsOn(): boolean {
     const at = this.#at;
-    return at.read && !this.#host.isTrusted(at.plain) && !at.reaches(this.#host.settled());
+    return at.read && !at.reaches(this.#known) && this.#host.ring.isDoubtful(at.plain);
   }
 
   #enterRing(): void {

@@ -270,6 +270,8 @@ describe('for any address of a refused range', () => {
     judgeAddresses(named, ['64:ff9b::808:808', '2002:808:808::1', '::ffff:8.8.8.8'], allow);
     fc.assert(
       fc.property(inner, fc.constantFrom(...Object.values(embeddings)), (octets, write) => {
+        // Without a translator before them these are addresses of their own, `::` and `::1`, and were allowed as such.
+        fc.pre(octets.slice(0, 3).some((octet) => octet !== 0) || (octets[3] ?? 0) > 1);
         assert.throws(() => judgeAddresses(named, [write(octets)], allow), Refusal);
       }),
     );

@@ -1,26 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { PushfleetError } from '@pushfleet/core';
-import {
-  Admission,
-  type Connection,
-  Connections,
-  Cors,
-  Credentials,
-  declareWritten,
-  Listener,
-  onDetached,
-  splitTarget,
-} from '@pushfleet/edge';
-import { declareHubMetrics, type Part, sendProblem, TimerWheel, type TokenCheck } from '@pushfleet/runtime';
+import { Admission, onDetached, Shell, splitTarget, tooLong } from '@pushfleet/edge';
+import { type Part, sendProblem } from '@pushfleet/runtime';
 import { Comet } from './comet/comet.ts';
-import type { Ground, Handler, MakeHandler } from './handler.ts';
+import type { EdgeConfig } from './config.ts';
+import type { Given, Ground, Handler, MakeHandler } from './handler.ts';
 import { Polls } from './poll/polls.ts';
 
-type Given = 'config' | 'hubs' | 'quotas' | 'registry' | 'deliveries' | 'log' | 'metrics';
-
-export interface EdgeOptions extends Pick<Ground, Given> {
-  readonly tokens: TokenCheck;
+export interface EdgeOptions extends Given {
   /** Answers /bayeux. */
   readonly bayeux?: MakeHandler;
 }
@@ -28,95 +16,60 @@ export interface EdgeOptions extends Pick<Ground, Given> {
 /** The edge of those who ask again and again: listens, hands each request to its path's handler, and drains. */
 export class Edge implements Part {
   readonly name = 'edge-longpoll';
-  readonly #ground: Ground;
-  readonly #listener: Listener;
+  readonly #shell: Shell;
+  readonly #config: EdgeConfig;
   readonly #polls: Polls;
   readonly #comet: Comet;
   readonly #bayeux: Handler | undefined;
-  #draining = false;
-  #stopWatching: () => void = () => {};
 
-  constructor(options: EdgeOptions) {
-    const { config, log } = options;
-    this.#ground = this.#makeGround(options);
-    this.#listener = new Listener({
-      address: config.listen,
-      ...{ headerBytes: config.headerBytes, connections: config.connections, log },
+  constructor({ bayeux, ...options }: EdgeOptions) {
+    this.#config = options.config;
+    this.#shell = new Shell(options, {
+      noun: 'connections',
       upgrades: (request) => this.#upgrades(request),
       onRequest: (request, response) => this.#onRequest(request, response),
     });
-    this.#polls = new Polls(this.#ground);
-    this.#comet = new Comet(this.#ground, (socket) => this.#listener.take(socket));
-    this.#bayeux = options.bayeux?.(this.#ground);
-    const { server } = this.#listener;
-    onDetached(server, (request) => this.#comet.onDetached(request));
-    server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    const { wheel, cors, credentials, connections, written, isDraining, refused, listener } = this.#shell;
+    const ground: Ground = {
+      ...options,
+      ...{ wheel, cors, credentials, connections, written, isDraining, refused },
+      admission: new Admission(this.#shell),
+    };
+    this.#polls = new Polls(ground);
+    this.#comet = new Comet(ground, (socket) => listener.take(socket));
+    this.#bayeux = bayeux?.(ground);
+    onDetached(listener.server, (request) => this.#comet.onDetached(request));
+    listener.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
       if (this.#upgrades(request)) this.#bayeux?.onUpgrade?.(request, socket, head);
     });
-    declareHubMetrics(options.metrics, options.hubs);
-  }
-
-  #makeGround({ tokens, bayeux: _, ...given }: EdgeOptions): Ground {
-    const { config, registry, quotas, log, metrics } = given;
-    const wheel = new TimerWheel();
-    const cors = new Cors(config.corsOrigins);
-    const credentials = new Credentials({ tokens, registry, cors, sameSite: config.cookieSameSite });
-    const connections = new Connections<Connection>({
-      ...{ limits: config, quotas, wheel, log, noun: 'connections' },
-    });
-    const isDraining = (): boolean => this.#draining;
-    const refusals = metrics.counter('pushfleet_edge_refused', {
-      description: 'Requests refused, by code.',
-    });
-    return {
-      ...given,
-      ...{ wheel, cors, credentials, connections, isDraining },
-      admission: new Admission({ connections, credentials, isDraining }),
-      written: declareWritten(metrics),
-      refused: (thrown) => {
-        const { code } = PushfleetError.from(thrown);
-        refusals.add(1, { code });
-        if (code === 'internal') log.error({ err: thrown }, 'a request failed');
-      },
-    };
   }
 
   /** Polls that wait, streams and sessions at this moment. */
   get size(): number {
-    return this.#ground.connections.size;
+    return this.#shell.connections.size;
   }
 
   /** Where it listens, once started. */
   get address(): AddressInfo {
-    return this.#listener.address;
+    return this.#shell.listener.address;
   }
 
-  async start(): Promise<void> {
-    const { registry, connections } = this.#ground;
-    await this.#listener.start();
-    this.#stopWatching = registry.revocations.onRevoked(() => connections.endRevoked(registry.revocations));
+  start(): Promise<void> {
+    return this.#shell.start();
   }
 
   ready(): string | undefined {
-    return this.#draining ? 'This instance is shutting down.' : undefined;
+    return this.#shell.ready();
   }
 
-  /**
-   * Answers whoever waits, spread over the drain window. The listener stays until the end, for those who come
-   * meanwhile are to hear that they should come back.
-   */
   async drain(deadline: AbortSignal): Promise<void> {
-    this.#draining = true;
-    await this.#ground.connections.drain(this.#ground.config.drainMs * 0.8, deadline);
+    await this.#shell.drain(deadline);
     await this.#bayeux?.drain?.(deadline);
   }
 
   async close(): Promise<void> {
-    this.#stopWatching();
     this.#bayeux?.close();
-    this.#ground.connections.close();
-    this.#ground.wheel.close();
-    await this.#listener.close();
+    await this.#shell.close();
   }
 
   #handler(path: string): Handler | undefined {
@@ -126,13 +79,15 @@ export class Edge implements Part {
   }
 
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
-    const { cors, config } = this.#ground;
     const { url = '', headers } = request;
-    response.setHeaders(new Map(Object.entries(cors.headers(headers))));
+    response.setHeaders(new Map(Object.entries(this.#shell.cors.headers(headers))));
     const handler = this.#handler(splitTarget(url).path);
-    if (handler === undefined) this.#refuse(response, notHere());
-    else if (url.length > config.urlBytes) this.#refuse(response, tooLong(url.length, config.urlBytes));
-    else handler.onRequest(request, response);
+    const refusal = handler === undefined ? notHere() : tooLong(url, this.#config.urlBytes);
+    if (refusal === undefined) handler?.onRequest(request, response);
+    else {
+      this.#shell.refused(refusal);
+      sendProblem(response, refusal);
+    }
   }
 
   // Offers of anything else, such as h2c, may be passed over.
@@ -140,19 +95,7 @@ export class Edge implements Part {
     const offered = headers.upgrade?.toLowerCase() === 'websocket';
     return offered && this.#handler(splitTarget(url).path)?.onUpgrade !== undefined;
   }
-
-  #refuse(response: ServerResponse, error: PushfleetError): void {
-    this.#ground.refused(error);
-    sendProblem(response, error);
-  }
 }
 
 const notHere = (): PushfleetError =>
   new PushfleetError('not_found', 'Here are /poll, /comet/stream, /comet/frame and /bayeux.');
-
-const tooLong = (bytes: number, limit: number): PushfleetError =>
-  new PushfleetError(
-    'request_invalid',
-    `The request target has ${bytes} bytes; at most ${limit} are read. Send the topics in the body of a POST.`,
-    { detail: { limit } },
-  );

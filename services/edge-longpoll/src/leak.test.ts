@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
-import { head, RawClient, until } from '@pushfleet/edge/testing';
+import {
+  assertLeavesNothing,
+  head,
+  heapGrowth,
+  RawClient,
+  until,
+  untilNobody,
+} from '@pushfleet/edge/testing';
 import fc from 'fast-check';
 import { startEdge, type TestEdge } from './testing.ts';
 import { authorization, begin } from './testing-client.ts';
 
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
 const headers = { Authorization: authorization.authorization };
 const ways = ['/poll', '/comet/stream', '/comet/frame'];
 
@@ -29,29 +32,12 @@ async function comeAndGo(edge: TestEdge, number: number, after: string): Promise
   else client.close();
 }
 
-async function round(edge: TestEdge, from: number, count: number): Promise<void> {
-  for (let i = from; i < from + count; i += 50) {
-    const after = (await begin(edge.url, '?topic=go/%23')).slice(1, -1);
-    await Promise.all(Array.from({ length: 50 }, (_, k) => comeAndGo(edge, i + k, after)));
-    await edge.publish('go/on', 'x'.repeat(100));
-  }
-  await until(() => edge.edge.size === 0, 'everyone is forgotten');
-  await until(() => edge.hubs.stats().followed === 0, 'no interest is left');
-}
-
-const usedHeap = (): number => {
-  collect();
-  return process.memoryUsage().heapUsed;
-};
-
 test('thousands who come and go leave neither interest nor memory behind', async (t) => {
   const edge = await startEdge(t);
-  await round(edge, 0, 1_500);
-  const before = usedHeap();
-  await round(edge, 1_500, 3_000);
-  const grown = usedHeap() - before;
-  assert.deepEqual([edge.hubs.stats().feeds, edge.hubs.stats().filters], [0, 0]);
-  assert.ok(grown < 3_000_000, `${grown} bytes more after 3,000 requests`);
+  await assertLeavesNothing(edge, async (numbers) => {
+    const after = (await begin(edge.url, '?topic=go/%23')).slice(1, -1);
+    await Promise.all(numbers.map((n) => comeAndGo(edge, n, after)));
+  });
 });
 
 test('thousands of polls of one client leave nothing behind', async (t) => {
@@ -66,12 +52,10 @@ test('thousands of polls of one client leave nothing behind', async (t) => {
       client.received = '';
     }
     client.close();
-    await until(() => edge.edge.size === 0, 'nobody waits');
+    await untilNobody(edge);
   };
   await pollOften(500);
-  const before = usedHeap();
-  await pollOften(1_000);
-  const grown = usedHeap() - before;
+  const grown = await heapGrowth(() => pollOften(1_000));
   assert.ok(grown < 1_000_000, `${grown} bytes more after 1,000 polls`);
 });
 
@@ -96,7 +80,7 @@ test('noise on the socket neither stops the edge nor leaves anything', async (t)
     { numRuns: 600 },
   );
   await begin(edge.url, '?topic=a');
-  await until(() => edge.edge.size === 0, 'everyone is forgotten');
+  await untilNobody(edge);
 });
 
 test('any request that HTTP can carry is answered, and never by an error of ours', async (t) => {
@@ -137,5 +121,5 @@ test('any request that HTTP can carry is answered, and never by an error of ours
     ),
     { numRuns: 300 },
   );
-  await until(() => edge.edge.size === 0, 'everyone is forgotten');
+  await untilNobody(edge);
 });

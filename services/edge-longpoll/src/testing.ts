@@ -1,21 +1,18 @@
 // What this service's tests share; nothing else imports it.
 import {
-  publisherOn,
   type Scope,
-  secret,
-  type TestFooting,
+  type Started,
+  startOn,
   type TestShared,
+  testEnv,
   testFooting,
 } from '@pushfleet/edge/testing';
 import { readConfig } from '@pushfleet/runtime';
 import { fields } from './config.ts';
 import { Edge } from './edge.ts';
 
-export interface TestEdge extends TestFooting {
-  readonly edge: Edge;
-  readonly port: number;
+export interface TestEdge extends Started<Edge> {
   readonly url: string;
-  readonly publish: ReturnType<typeof publisherOn>;
 }
 
 /** An edge on a free port of this machine until the scope ends; `env` as an operator would set it. */
@@ -24,16 +21,8 @@ export async function startEdge(
   env: Record<string, string> = {},
   shared: TestShared = {},
 ): Promise<TestEdge> {
-  const config = readConfig(fields, {
-    PUSHFLEET_TOKEN_SECRET: secret,
-    PUSHFLEET_EDGE_LONGPOLL_LISTEN: '127.0.0.1:0',
-    PUSHFLEET_DRAIN_SECONDS: '1',
-    ...env,
-  });
+  const config = readConfig(fields, testEnv('LONGPOLL', env));
   const footing = await testFooting(scope, config, 'longpoll', shared);
-  const edge = new Edge({ config, ...footing });
-  await edge.start();
-  scope.after(() => edge.close());
-  const { port } = edge.address;
-  return { ...footing, edge, port, url: `http://127.0.0.1:${port}`, publish: publisherOn(footing.backbone) };
+  const started = await startOn(scope, footing, new Edge({ config, ...footing }));
+  return { ...started, url: `http://127.0.0.1:${started.port}` };
 }

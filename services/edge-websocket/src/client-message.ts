@@ -1,26 +1,19 @@
 import { isUtf8 } from 'node:buffer';
-import {
-  type Attributes,
-  type Cursor,
-  members,
-  type PresenceStatus,
-  PushfleetError,
-  presenceStatuses,
-  quote,
-} from '@pushfleet/core';
-import { parseAfter } from '@pushfleet/edge';
-import type { Submission } from '@pushfleet/intake';
-import type { TraceHeaders } from '@pushfleet/runtime';
-import type { RequestId } from './codec.ts';
+import { type Attributes, type Cursor, members, PushfleetError, quote } from '@pushfleet/core';
 import {
   type Fields,
   flag,
   invalid,
   missing,
   numberField,
+  type PresenceRequest,
+  parseAfter,
   parseObject,
+  parsePresence,
   textField,
-} from './message-fields.ts';
+} from '@pushfleet/edge';
+import type * as intake from '@pushfleet/intake';
+import type { RequestId } from './codec.ts';
 
 /** What a client says, checked for its shape; topics, filters and sizes are checked by who acts on them. */
 export type ClientMessage =
@@ -39,27 +32,16 @@ export interface Subscribe {
   readonly retained: boolean;
 }
 
-export interface Publish {
+export interface Publish extends intake.Publish {
   readonly type: 'publish';
   readonly id: RequestId;
-  readonly submission: Submission;
-  readonly trace: TraceHeaders;
 }
 
 export interface PresenceMessage {
   readonly type: 'presence';
   readonly id: RequestId;
-  readonly action: 'enter' | 'update' | 'leave' | 'list';
   readonly topic: string;
-  /** What others see the client as. */
-  readonly client: string | undefined;
-  readonly status: PresenceStatus | undefined;
-  /** A JSON value. */
-  readonly state: unknown;
-  readonly ttlMs: number | undefined;
-  /** The page, and how many members it has at most. */
-  readonly next: string | undefined;
-  readonly limit: number | undefined;
+  readonly request: PresenceRequest;
 }
 
 /** A message that cannot be read, with the id it had. */
@@ -133,7 +115,10 @@ function messageOf(fields: Fields, id: RequestId | undefined, body: Body): Clien
     case 'publish':
       return publishOf(fields, id ?? missing('id'), body);
     case 'presence':
-      return presenceOf(fields, id ?? missing('id'));
+      return {
+        ...{ type, id: id ?? missing('id'), request: parsePresence(fields) },
+        topic: textField(fields, 'topic') ?? missing('topic'),
+      };
     default:
       throw invalid(
         `"type" is ${typeof type === 'string' ? quote(type) : 'no text'}; it is one of auth, subscribe, unsubscribe, publish, presence and ping.`,
@@ -215,30 +200,6 @@ function attributesOf({ attributes }: Fields): Attributes | undefined {
 
 const isPair = (pair: unknown): pair is readonly [string, string] =>
   Array.isArray(pair) && pair.length === 2 && pair.every((one) => typeof one === 'string');
-
-const actions = ['enter', 'update', 'leave', 'list'] as const;
-
-function presenceOf(fields: Fields, id: RequestId): PresenceMessage {
-  const action = actions.find((legal) => legal === fields.action);
-  if (action === undefined) throw invalid(`"action" is one of ${actions.join(', ')}.`);
-  return {
-    ...{ type: 'presence', id, action },
-    topic: textField(fields, 'topic') ?? missing('topic'),
-    client: textField(fields, 'client'),
-    status: statusOf(fields),
-    state: fields.state,
-    ttlMs: ttlOf(fields),
-    next: textField(fields, 'next'),
-    limit: numberField(fields, 'limit'),
-  };
-}
-
-function statusOf({ status }: Fields): PresenceStatus | undefined {
-  if (status === undefined) return undefined;
-  const found = presenceStatuses.find((legal) => legal === status);
-  if (found !== undefined) return found;
-  throw invalid(`"status" is one of ${presenceStatuses.join(', ')}.`);
-}
 
 function ttlOf(fields: Fields): number | undefined {
   const seconds = numberField(fields, 'ttl');

@@ -1,16 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { PushfleetError } from '@pushfleet/core';
-import { Cors, Credentials, head, Listener, parseForm, splitTarget, Visit } from '@pushfleet/edge';
+import { head, parseForm, Shell, type ShellGiven, splitTarget, Visit } from '@pushfleet/edge';
 import {
   bearer,
   declareRequests,
   type Grant,
   type Part,
-  type RegistryClient,
   type Requests,
   sendProblem,
-  TimerWheel,
 } from '@pushfleet/runtime';
 import { Echo, echoProtocol } from './echo.ts';
 import { farewell } from './farewell.ts';
@@ -21,9 +19,7 @@ import { isPage, misdirected, notUpgraded, problemOf, refuse } from './refusal.t
 import type { Session } from './session.ts';
 import { Sessions, type SessionsOptions } from './sessions.ts';
 
-export interface EdgeOptions extends SessionsOptions {
-  readonly registry: Pick<RegistryClient, 'redeemTicket' | 'revocations'>;
-}
+export type EdgeOptions = SessionsOptions & ShellGiven;
 
 const protocol = 'pushfleet.v1';
 
@@ -31,52 +27,39 @@ const protocol = 'pushfleet.v1';
 export class Edge implements Part {
   readonly name = 'edge-websocket';
   readonly #o: EdgeOptions;
-  readonly #cors: Cors;
-  readonly #credentials: Credentials;
+  readonly #shell: Shell<Session>;
   readonly #requests: Requests;
-  readonly #wheel = new TimerWheel();
   readonly #sessions: Sessions;
-  readonly #listener: Listener;
   readonly #link: LinkOptions;
-  readonly #refused: { add(count: number, attributes: { code: string }): void };
   /** Those that are no session: who has yet to say who it is, and echoes. */
   readonly #guests = new Set<Link>();
   /** Those that were refused and have yet to go. */
   readonly #leaving = new Set<Link>();
-  #draining = false;
-  #stopWatching: () => void = () => {};
 
   constructor(options: EdgeOptions) {
-    const { config, metrics, tokens, registry, log } = options;
+    const { config, metrics } = options;
     this.#o = options;
-    this.#cors = new Cors(config.corsOrigins);
-    this.#credentials = new Credentials({
-      ...{ tokens, registry, cors: this.#cors },
-      sameSite: config.cookieSameSite,
-    });
-    this.#requests = declareRequests(metrics, 'websocket');
-    this.#sessions = new Sessions(options, this.#wheel);
-    this.#refused = metrics.counter('pushfleet_edge_refused', { description: 'Requests refused, by code.' });
-    this.#link = {
-      messageBytes: config.messageBytes,
-      messageRate: config.messageRate,
-      wheel: this.#wheel,
-      now: () => performance.now(),
-    };
-    this.#listener = new Listener({
-      address: config.listen,
-      ...{ headerBytes: config.headerBytes, connections: config.connections, log },
+    this.#shell = new Shell(options, {
+      noun: 'connections',
       upgrades: (request) => misdirected(request) === undefined,
       onRequest: (request, response) => this.#onRequest(request, response),
     });
-    this.#listener.server.on('upgrade', (request, socket, first) =>
+    this.#requests = declareRequests(metrics, 'websocket');
+    this.#sessions = new Sessions(options, this.#shell);
+    this.#link = {
+      messageBytes: config.messageBytes,
+      messageRate: config.messageRate,
+      wheel: this.#shell.wheel,
+      now: () => performance.now(),
+    };
+    this.#shell.listener.server.on('upgrade', (request, socket, first) =>
       this.#onUpgrade(request, socket as Socket, first),
     );
   }
 
   /** Connections whose client is known. */
   get size(): number {
-    return this.#sessions.size;
+    return this.#shell.connections.size;
   }
 
   /** Those whose client is not: it has yet to say who it is, or is an echo. */
@@ -86,41 +69,35 @@ export class Edge implements Part {
 
   /** Where it listens, once started. */
   get address(): AddressInfo {
-    return this.#listener.address;
+    return this.#shell.listener.address;
   }
 
-  async start(): Promise<void> {
-    const { registry } = this.#o;
-    await this.#listener.start();
-    this.#stopWatching = registry.revocations.onRevoked(() =>
-      this.#sessions.endRevoked(registry.revocations),
-    );
+  start(): Promise<void> {
+    return this.#shell.start();
   }
 
   ready(): string | undefined {
-    return this.#draining ? 'This instance is shutting down.' : undefined;
+    return this.#shell.ready();
   }
 
-  /** Ends the connections spread over the drain window. The listener stays until the end: who comes is told to come back. */
   async drain(deadline: AbortSignal): Promise<void> {
-    this.#draining = true;
+    const drained = this.#shell.drain(deadline);
     for (const { peer } of this.#guests) peer.end('draining');
-    await this.#sessions.drain(this.#o.config.drainMs * 0.8, deadline);
+    await drained;
   }
 
   async close(): Promise<void> {
-    this.#stopWatching();
-    this.#sessions.close();
     for (const link of [...this.#guests, ...this.#leaving]) link.destroy();
-    this.#wheel.close();
-    await this.#listener.close();
+    await this.#shell.close();
   }
 
   /** What is no handshake at all. */
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
     const { error, status, headers } = misdirected(request) ?? notUpgraded;
-    this.#refused.add(1, { code: error.code });
-    response.setHeaders(new Map(Object.entries({ ...this.#cors.headers(request.headers), ...headers })));
+    this.#shell.refused(error);
+    response.setHeaders(
+      new Map(Object.entries({ ...this.#shell.cors.headers(request.headers), ...headers })),
+    );
     if (status === undefined) {
       sendProblem(response, error);
       return;
@@ -131,7 +108,7 @@ export class Edge implements Part {
 
   #onUpgrade(request: IncomingMessage, socket: Socket, first: Buffer): void {
     socket.on('error', ignore);
-    const visit = new Visit(request, this.#cors.headers(request.headers));
+    const visit = new Visit(request, this.#shell.cors.headers(request.headers));
     try {
       const { echo, deflate, messageBytes } = this.#o.config;
       const protocols = echo ? [protocol, echoProtocol] : [protocol];
@@ -139,7 +116,7 @@ export class Edge implements Part {
       void this.#admit(this.#arrive(visit, agreement), request.url ?? '', first);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      this.#refused.add(1, { code: error.cause.code });
+      this.#shell.refused(error.cause);
       refuse(visit, error.cause, error);
     }
   }
@@ -176,8 +153,8 @@ export class Edge implements Part {
 
   /** @throws PushfleetError `draining` or `too_many_connections` */
   #requireRoom(): void {
-    if (this.#draining) throw new PushfleetError('draining', 'This instance is shutting down.');
-    this.#sessions.requireRoom(this.#guests.size);
+    if (this.#shell.isDraining()) throw new PushfleetError('draining', 'This instance is shutting down.');
+    this.#shell.connections.requireRoom(this.#guests.size);
   }
 
   /** Who comes, by what the handshake says; undefined where it says nothing. */
@@ -186,7 +163,10 @@ export class Edge implements Part {
       .get('ticket')
       ?.find((value) => value !== '');
     if (ticket === undefined && bearer(headers) === undefined) return undefined;
-    const { grant, setCookie } = await this.#credentials.identify(headers, { ticket, returning: false });
+    const { grant, setCookie } = await this.#shell.credentials.identify(headers, {
+      ticket,
+      returning: false,
+    });
     if (setCookie !== undefined) answerHeaders['set-cookie'] = setCookie;
     return grant;
   }
@@ -215,7 +195,7 @@ export class Edge implements Part {
     const { visit, link } = arrival;
     const { tokens, config } = this.#o;
     const lobby = new Lobby({
-      ...{ tokens, wheel: this.#wheel, authMs: config.authMs },
+      ...{ tokens, wheel: this.#shell.wheel, authMs: config.authMs },
       end: (bytes) => this.#dismiss(link, bytes),
       admit: (grant) => {
         const session = this.#session(arrival, grant);
@@ -252,8 +232,7 @@ export class Edge implements Part {
 
   #note(visit: Visit, error: PushfleetError): void {
     this.#requests.ended(visit.since, error);
-    this.#refused.add(1, { code: error.code });
-    if (error.code === 'internal') this.#o.log.error({ err: error.cause ?? error }, 'a handshake failed');
+    this.#shell.refused(error);
   }
 }
 

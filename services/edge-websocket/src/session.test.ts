@@ -141,7 +141,7 @@ function open(o: { agedAt?: number; expiresIn?: number; requests?: number } = {}
       },
     },
     tokens: { check: async () => ({ ...grant, expiresAt: wheel.now + 2 * hour }) },
-    publishing: { publish: () => publishing.answer },
+    publishing: { publish: async () => [await publishing.answer] },
     onEnd: (code) => ends.push(code),
     onError: (error) => assert.fail(error as Error),
   };

@@ -1,10 +1,10 @@
-import { PushfleetError, parseTopic, stateOfJson } from '@pushfleet/core';
+import { PushfleetError, parseTopic } from '@pushfleet/core';
 import {
   type CloseCode,
   type Connection,
   type Encode,
+  entryOf,
   jitter,
-  type MemberPage,
   Outflow,
   type OutflowShared,
   type Presence,
@@ -13,6 +13,7 @@ import {
   type Wire,
 } from '@pushfleet/edge';
 import type { CloseReason, Hub } from '@pushfleet/hub';
+import type { Publishing } from '@pushfleet/intake';
 import type { Grant, Quotas, TimerWheel, TokenCheck } from '@pushfleet/runtime';
 import {
   type ClientMessage,
@@ -27,7 +28,6 @@ import * as codec from './codec.ts';
 import { farewell } from './farewell.ts';
 import { pingFrame, textFrame } from './frames.ts';
 import type { Fault, Peer } from './link.ts';
-import type { Publishing } from './publishing.ts';
 import { Subscriptions } from './subscriptions.ts';
 
 /** What the sessions of one edge share. */
@@ -231,28 +231,25 @@ export class Session implements Connection, Peer {
   }
 
   async #publish(message: Publish): Promise<string> {
-    return codec.published(message.id, await this.#shared.publishing.publish(this.grant, message));
+    const [answer] = await this.#shared.publishing.publish(this.grant, [message]);
+    if (answer === undefined || answer instanceof PushfleetError) throw answer;
+    return codec.published(message.id, answer);
   }
 
-  async #presence(message: PresenceMessage): Promise<string> {
-    const { id, action, topic: name, client = this.#o.connection, status, state, ttlMs } = message;
+  async #presence({ id, topic: name, request }: PresenceMessage): Promise<string> {
+    const { action, client = this.#o.connection, entry, page } = request;
     const { presence } = this.#shared;
     const { grant } = this;
     const topic = parseTopic(name);
-    if (action === 'list')
-      return codec.presence(id, topic, await presence.list(grant, topic, pageOf(message)));
+    if (action === 'list') return codec.presence(id, topic, await presence.list(grant, topic, page));
     // The name that it was opened with: renewing the token changes the other.
     const by = { id: client, connection: this.#o.connection };
     if (action === 'leave') {
       await presence.leave(grant, topic, by);
       return codec.presence(id, topic, { members: [] });
     }
-    const entry = {
-      ...(status !== undefined && { status }),
-      ...(state !== undefined && stateOfJson(state)),
-      ...(ttlMs !== undefined && { ttlMs }),
-    };
-    return codec.presence(id, topic, { members: [await presence[action](grant, topic, by, entry)] });
+    const member = await presence[action](grant, topic, by, entryOf(entry));
+    return codec.presence(id, topic, { members: [member] });
   }
 
   /** Puts another token of the same subject in force. */
@@ -338,8 +335,4 @@ export class Session implements Connection, Peer {
       moved === undefined ? pingFrame : Buffer.concat([textFrame(codec.place(moved)), pingFrame]),
     );
   }
-}
-
-function pageOf({ next, limit }: PresenceMessage): MemberPage {
-  return { ...(next !== undefined && { after: next }), ...(limit !== undefined && { limit }) };
 }

@@ -1,17 +1,13 @@
-import { Connections, type Presence, Runs } from '@pushfleet/edge';
+import { type Connections, type Presence, Runs, type Shell } from '@pushfleet/edge';
 import type { Hubs } from '@pushfleet/hub';
-import { Budget, type Intake } from '@pushfleet/intake';
+import { type Intake, Publishing } from '@pushfleet/intake';
 import {
   connectionId,
   type Deliveries,
-  declareHubMetrics,
-  declareRequests,
   type Grant,
   type Log,
   type Metrics,
   type Quotas,
-  type RevocationList,
-  type TimerWheel,
   type TokenCheck,
   type Traces,
 } from '@pushfleet/runtime';
@@ -19,7 +15,6 @@ import type { EdgeConfig } from './config.ts';
 import { Encodings } from './encoding.ts';
 import type { Agreement } from './handshake.ts';
 import type { Link } from './link.ts';
-import { Publishing } from './publishing.ts';
 import { Session, type SessionShared } from './session.ts';
 
 export interface SessionsOptions {
@@ -42,9 +37,11 @@ export class Sessions {
   readonly #encodings: Encodings;
   readonly #shared: SessionShared;
   readonly #open: Connections<Session>;
-  readonly #budget: Budget;
 
-  constructor(options: SessionsOptions, wheel: TimerWheel) {
+  constructor(
+    options: SessionsOptions,
+    { wheel, connections, written }: Pick<Shell<Session>, 'wheel' | 'connections' | 'written'>,
+  ) {
     const { config, quotas, tokens, intake, presence, deliveries, traces, log, metrics } = options;
     const ended = metrics.counter('pushfleet_edge_connections_ended', {
       description:
@@ -52,13 +49,12 @@ export class Sessions {
     });
     this.#o = options;
     this.#encodings = new Encodings(config.deflateBytes);
-    this.#budget = new Budget(config.pendingBytes);
-    this.#open = new Connections({ limits: config, quotas, wheel, log, noun: 'connections' });
+    this.#open = connections;
     this.#shared = {
-      ...{ quotas, tokens, presence, deliveries, wheel },
+      ...{ quotas, tokens, presence, deliveries, wheel, written },
       publishing: new Publishing({
-        ...{ intake, traces, budget: this.#budget },
-        requests: declareRequests(metrics, 'websocket-publish'),
+        ...{ api: 'websocket', intake, traces, metrics },
+        pendingBytes: config.pendingBytes,
       }),
       runs: new Runs(),
       outbox: { count: config.outboxCount, bytes: config.outboxBytes },
@@ -69,45 +65,14 @@ export class Sessions {
         publishRate: config.ratePerSecond,
       },
       now: Date.now,
-      written: { deliveries: 0, bytes: 0 },
       onEnd: (code) => ended.add(1, { code }),
       onError: (error) => log.error({ err: error }, 'a connection failed'),
     };
-    this.#declareMetrics(metrics);
-    declareHubMetrics(metrics, options.hubs);
-  }
-
-  #declareMetrics(metrics: Metrics): void {
-    const { written } = this.#shared;
     metrics.gauge(
       'pushfleet_edge_connections',
       { description: 'Connections whose client is known.' },
-      () => this.size,
+      () => this.#open.size,
     );
-    metrics.gauge(
-      'pushfleet_edge_pending_bytes',
-      { description: 'Bytes of publications of clients that are not answered yet.' },
-      () => this.#budget.held,
-    );
-    metrics.total(
-      'pushfleet_edge_deliveries',
-      { description: 'Publications written to connections; a publication counts once for each.' },
-      () => written.deliveries,
-    );
-    metrics.total(
-      'pushfleet_edge_written_bytes',
-      { description: 'Bytes of deliveries written.' },
-      () => written.bytes,
-    );
-  }
-
-  get size(): number {
-    return this.#open.size;
-  }
-
-  /** @throws PushfleetError `too_many_connections` with `more` others about to open */
-  requireRoom(more: number): void {
-    this.#open.requireRoom(more);
   }
 
   /**
@@ -137,20 +102,5 @@ export class Sessions {
       release();
       throw error;
     }
-  }
-
-  /** Ends the connections of revoked tokens. */
-  endRevoked(revocations: Pick<RevocationList, 'revoked'>): void {
-    this.#open.endRevoked(revocations);
-  }
-
-  /** Ends every connection at a moment of its own within `windowMs`; resolves when all have gone. */
-  drain(windowMs: number, deadline: AbortSignal): Promise<void> {
-    return this.#open.drain(windowMs, deadline);
-  }
-
-  /** Cuts what is left. */
-  close(): void {
-    this.#open.close();
   }
 }

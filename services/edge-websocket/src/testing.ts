@@ -2,11 +2,12 @@
 import { type Member, PushfleetError, type Topic } from '@pushfleet/core';
 import type { Entry, Members, Parting, PresenceClient } from '@pushfleet/edge';
 import {
-  publisherOn,
   type Scope,
-  secret,
+  type Started,
+  startOn,
   type TestFooting,
   type TestShared,
+  testEnv,
   testFooting,
   token as tokenOf,
 } from '@pushfleet/edge/testing';
@@ -58,13 +59,9 @@ export class FakePresence implements Pick<SessionsOptions['presence'], 'enter'> 
   }
 }
 
-export interface TestEdge extends TestFooting {
-  readonly edge: Edge;
-  readonly port: number;
+export interface TestEdge extends Started<Edge> {
   readonly url: string;
   readonly presence: FakePresence;
-  /** Past the edge, into the log. */
-  readonly publish: ReturnType<typeof publisherOn>;
 }
 
 export interface TestEdgeOptions extends TestShared {
@@ -79,12 +76,7 @@ export async function startEdge(
   env: Record<string, string> = {},
   { traces = noTraces, intake, ...shared }: TestEdgeOptions = {},
 ): Promise<TestEdge> {
-  const config = readConfig(fields, {
-    PUSHFLEET_TOKEN_SECRET: secret,
-    PUSHFLEET_EDGE_WEBSOCKET_LISTEN: '127.0.0.1:0',
-    PUSHFLEET_DRAIN_SECONDS: '1',
-    ...env,
-  });
+  const config = readConfig(fields, testEnv('WEBSOCKET', env));
   const footing = await testFooting(scope, config, 'websocket', shared);
   const presence = new FakePresence();
   const edge = new Edge({
@@ -92,11 +84,8 @@ export async function startEdge(
     intake: intake ?? intakeOn(footing, config),
     ...footing,
   });
-  await edge.start();
-  scope.after(() => edge.close());
-  const { port } = edge.address;
-  const url = `ws://127.0.0.1:${port}/ws`;
-  return { ...footing, edge, port, url, presence, publish: publisherOn(footing.backbone) };
+  const started = await startOn(scope, footing, edge);
+  return { ...started, url: `ws://127.0.0.1:${started.port}/ws`, presence };
 }
 
 function intakeOn({ backbone, quotas, log }: TestFooting, config: EdgeConfig): Intake {

@@ -41,23 +41,36 @@ export class Layouts {
     const client = new Redis({ port, retryStrategy: () => 50, maxRetriesPerRequest: null });
     client.on('error', () => {});
     this.#clients.push(client);
-    await client.ping();
+    const gone = new Promise<never>((_, reject) => {
+      child.once('exit', (code) =>
+        reject(new Error(`redis-server on port ${port} ended at its start: ${code}`)),
+      );
+    });
+    // The client asks for ever.
+    await Promise.race([client.ping(), gone]);
+    gone.catch(() => {});
     return { port, child, client };
   }
 
   /** Three masters that share the slots. */
   async cluster(): Promise<{ readonly url: string; readonly nodes: readonly Node[] }> {
     const nodes: Node[] = [];
+    const buses: number[] = [];
     for (let n = 0; n < 3; n++) {
       const announce = ['--cluster-announce-ip', '127.0.0.1', '--cluster-node-timeout', '2000'];
-      const args = ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', ...announce];
+      // Else it is 10,000 above the other, where any outgoing connection of the machine may be.
+      const bus = await freePort();
+      buses.push(bus);
+      const cluster = ['--cluster-enabled', 'yes', '--cluster-port', String(bus)];
+      const args = [...cluster, '--cluster-config-file', 'nodes.conf', ...announce];
       nodes.push(await this.#spawn(args, await freePort()));
     }
     const [first] = nodes as [Node];
     for (const [n, { client }] of nodes.entries()) {
       await client.call('CLUSTER', 'ADDSLOTSRANGE', n * 5_462, Math.min(n * 5_462 + 5_461, 16_383));
       await client.call('CLUSTER', 'SET-CONFIG-EPOCH', n + 1);
-      if (n > 0) await first.client.call('CLUSTER', 'MEET', '127.0.0.1', nodes[n]?.port as number);
+      const met = ['127.0.0.1', nodes[n]?.port as number, buses[n] as number];
+      if (n > 0) await first.client.call('CLUSTER', 'MEET', ...met);
     }
     const isWhole = async ({ client }: Node) =>
       /cluster_state:ok.*cluster_known_nodes:3/s.test(String(await client.call('CLUSTER', 'INFO')));

@@ -116,15 +116,6 @@ export class Broker {
     return this.#known[shard]?.view.lastSequence ?? 0;
   }
 
-  /** When the newest leader of a shard took over, as it was heard of last; undefined where there are no replicas. */
-  get leaderSince(): number | undefined {
-    let newest: number | undefined;
-    for (const { view } of this.#known) {
-      if (view.leaderSince !== undefined) newest = Math.max(newest ?? 0, view.leaderSince);
-    }
-    return newest;
-  }
-
   /** What the leaders say of all shards now. */
   views(): Promise<readonly StreamView[]> {
     return this.#views.run();

@@ -25,10 +25,6 @@ export class JetStreamSource implements Source {
     return this.#broker.layout.shards;
   }
 
-  get leaderSince(): number | undefined {
-    return this.#broker.leaderSince;
-  }
-
   attach(namespace: Namespace, filter: TopicFilter, on: (message: LiveMessage) => void): { detach(): void } {
     const scope = liveScope(namespace);
     const { layout } = this.#broker;

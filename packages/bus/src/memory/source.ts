@@ -58,10 +58,6 @@ export class MemorySource implements Source {
     return this.#log.shards.length;
   }
 
-  get leaderSince(): number | undefined {
-    return this.#log.leaderSince;
-  }
-
   /** Whether the log answers at this moment. */
   get reachable(): boolean {
     return this.#failure === undefined;

@@ -19,7 +19,7 @@ export type {
   Received,
   Sent,
 } from './under-test.ts';
-export { Refused, suiteOutboxBytes, suitePolicies } from './under-test.ts';
+export { comesBack, Refused, suiteOutboxBytes, suitePolicies } from './under-test.ts';
 export { Receiver };
 
 const quiet: readonly (readonly [CaseName, (scene: Scene) => Promise<void>])[] = [

@@ -3,6 +3,7 @@ import { until } from '../until.ts';
 import {
   type Arrival,
   type Ask,
+  comesBack,
   type EdgeProtocol,
   type End,
   type Line,
@@ -11,8 +12,6 @@ import {
 } from './under-test.ts';
 
 const patienceMs = 20_000;
-/** Codes of docs/errors.md after which nobody comes back by itself. */
-const final = /^(token_|unauthenticated|forbidden|too_many_filters|\w+_invalid)/;
 
 /** A client over as many connections as it takes: what it was given, and its place. */
 export class Receiver {
@@ -64,6 +63,10 @@ export class Receiver {
     }
   }
 
+  get connected(): boolean {
+    return this.#line !== undefined && this.end === undefined;
+  }
+
   /** Leaves without a word and goes on at another address. @throws Refused */
   async move(address: string): Promise<void> {
     if (this.#line?.move !== undefined && this.end === undefined) {
@@ -75,12 +78,13 @@ export class Receiver {
   }
 
   /**
-   * Comes back by itself, for as long as it is told to or cut; resolves when it is closed.
+   * Begins where it has not, and comes back by itself, for as long as it is told to or cut; resolves when it is closed.
    *
    * @param address where it goes at that moment
    * @throws Error where it is told not to come back
    */
   async stay(address: () => string): Promise<void> {
+    if (this.#line === undefined) this.end ??= { code: 'cut', reconnect: true };
     while (!this.#closed) {
       await sleep(20);
       const end = this.end;
@@ -89,7 +93,7 @@ export class Receiver {
       this.#line?.close();
       // Whoever is between two instances asks again.
       await this.connect(address()).catch((error) => {
-        if (error instanceof Refused && final.test(error.code)) throw error;
+        if (error instanceof Refused && !comesBack(error.code)) throw error;
         this.end ??= { code: 'cut', reconnect: true };
       });
       if (this.end !== undefined) await sleep(200);

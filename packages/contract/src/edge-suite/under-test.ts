@@ -1,3 +1,5 @@
+import { comeBackCodes, meanings } from '@pushfleet/core';
+
 /** What a client asks an edge for, in the fleet's words. */
 export interface Ask {
   readonly token: string;
@@ -29,6 +31,13 @@ export interface End {
   /** The client is to come back with the same credentials. */
   readonly reconnect: boolean;
 }
+
+/**
+ * Whether a client comes back by itself after this code; so it does where the word was none of the fleet's, such as
+ * `cut`.
+ */
+export const comesBack = (code: string): boolean =>
+  !Object.hasOwn(meanings, code) || comeBackCodes.some((one) => one === code);
 
 /** One connection, or what stands for one where requests come and go. */
 export interface Line {

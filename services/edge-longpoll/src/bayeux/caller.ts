@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { PushfleetError } from '@pushfleet/core';
 import { type Credentials, closeDetail } from '@pushfleet/edge';
-import type { Grant, RevocationList } from '@pushfleet/runtime';
+import type { Grant, RevocationList, TraceHeaders } from '@pushfleet/runtime';
 import type { Receipt, Way } from './poll.ts';
 import type { Session } from './session.ts';
 
@@ -65,6 +65,8 @@ export interface Caller {
   readonly visitor: Grant | undefined;
   /** Why it could not be told who that is. */
   readonly stranger: PushfleetError;
+  /** The trace of the HTTP request; that of a handshake is none of the messages on its WebSocket. */
+  readonly trace: TraceHeaders;
   readonly way: Way;
   readonly receipt: Receipt;
   /** The answer to a connect goes out by itself; else all answers go out together, and nobody waits for events. */

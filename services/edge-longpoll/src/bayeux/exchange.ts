@@ -1,26 +1,17 @@
-import { type Cursor, PushfleetError, parseCursor } from '@pushfleet/core';
+import { PushfleetError } from '@pushfleet/core';
 import { closeDetail } from '@pushfleet/edge';
 import type { Grant, TokenCheck } from '@pushfleet/runtime';
 import { type Caller, requireSame } from './caller.ts';
-import { filterOf, kindOf } from './channel.ts';
-import {
-  ackOf,
-  idOf,
-  type Message,
-  ownExt,
-  subscriptionsOf,
-  textField,
-  timeoutOf,
-  tokenOf,
-} from './message.ts';
+import { kindOf } from './channel.ts';
+import { ackOf, idOf, type Message, textField, timeoutOf, tokenOf } from './message.ts';
 import { checkVersion, connectionTypes, requireConnectionType, version } from './negotiation.ts';
 import type { Answer, Poll } from './poll.ts';
 import type { Members } from './presence.ts';
-import { Publishing, type PublishingOptions } from './publish.ts';
-import { adviceAfter, no, type Reply, UnknownClient, yes } from './reply.ts';
-import { requireRoom } from './room.ts';
-import { type Session, type SessionLimits, usualAdvice } from './session.ts';
+import { Publishes, type PublishesOptions } from './publish.ts';
+import { adviceAfter, no, type Reply, UnknownClient, usualAdvice, yes } from './reply.ts';
+import type { Session, SessionLimits } from './session.ts';
 import type { Sessions } from './sessions.ts';
+import { subscribe, unsubscribe } from './subscribe.ts';
 
 /** What is sent back: JSON texts of messages. */
 export interface Exchanged {
@@ -29,7 +20,7 @@ export interface Exchanged {
   readonly later?: Promise<readonly string[]>;
 }
 
-export interface ExchangeOptions extends Omit<PublishingOptions, 'sessions'> {
+export interface ExchangeOptions extends Omit<PublishesOptions, 'sessions'> {
   readonly sessions: Sessions;
   readonly tokens: TokenCheck;
   readonly presence: Pick<Members, 'ask'>;
@@ -61,10 +52,10 @@ export class Exchange {
       return { now: replies.map((reply) => JSON.stringify(reply)) };
     }
     const connect = messages.find(({ channel }) => channel === '/meta/connect');
-    const publishing = this.#publishing();
+    const publishes = this.#publishes();
     const replies: Reply[] = [];
     for (const group of grouped(messages.filter((message) => message !== connect))) {
-      replies.push(...(await this.#group(group, caller, publishing)));
+      replies.push(...(await this.#group(group, caller, publishes)));
     }
     const now = replies.map((reply) => JSON.stringify(reply));
     if (connect === undefined) return { now };
@@ -73,22 +64,24 @@ export class Exchange {
   }
 
   /** For one request. */
-  #publishing(): Publishing {
+  #publishes(): Publishes {
     const { sessions } = this.#o;
     const read = new Map<string, Promise<Grant>>();
-    return new Publishing({
+    return new Publishes({
       ...this.#o,
       sessions: { grantOf: (clientId) => sessions.grantOf(clientId, read) },
     });
   }
 
-  #group(group: readonly Message[], caller: Caller, publishing: Publishing): Promise<readonly Reply[]> {
+  #group(group: readonly Message[], caller: Caller, publishes: Publishes): Promise<readonly Reply[]> {
     const [first] = group as [Message];
     switch (first.channel) {
       case '/meta/subscribe':
-        return this.#subscriptions(group, caller, (session, message) => this.#subscribe(session, message));
+        return this.#subscriptions(group, caller, (session, message) => subscribe(session, message, this.#o));
       case '/meta/unsubscribe':
-        return this.#subscriptions(group, caller, (session, message) => this.#unsubscribe(session, message));
+        return this.#subscriptions(group, caller, (session, message) =>
+          unsubscribe(session, message, this.#o),
+        );
       case '/meta/disconnect':
         return this.#each(group, (message) => this.#disconnect(message, caller));
       default:
@@ -96,7 +89,7 @@ export class Exchange {
     }
     const kind = kindOf(first.channel);
     if (kind === 'plain')
-      return publishing.publish(group, caller, (message, thrown) => this.#refuse(message, thrown));
+      return publishes.answer(group, caller, (message, thrown) => this.#refuse(message, thrown));
     if (kind === 'service') return this.#each(group, (message) => this.#service(message, caller));
     return this.#each(group, (message) => {
       throw new PushfleetError('not_found', `There is no ${message.channel}, or not twice in one request.`);
@@ -266,32 +259,6 @@ export class Exchange {
     return group.map((message) => replies.get(message) as Reply);
   }
 
-  async #subscribe(session: Session, message: Message): Promise<void> {
-    const { after, retained } = ownExt(message);
-    const options = { ...(after !== undefined && { after: cursorOf(after) }), ...(retained && { retained }) };
-    const { sessions, limits } = this.#o;
-    const added: string[] = [];
-    try {
-      for (const channel of subscriptionsOf(message, limits.subscriptions)) {
-        // "Servers SHOULD NOT record any subscriptions they receive for service channels."
-        if (kindOf(channel) === 'service' || session.subscriptions.has(channel)) continue;
-        requireRoom(session, { channel, filter: filterOf(channel), ...options });
-        await session.subscribe(channel, options);
-        added.push(channel);
-      }
-      sessions.count(session);
-    } catch (error) {
-      for (const channel of added) session.unsubscribe(channel);
-      throw error;
-    }
-  }
-
-  async #unsubscribe(session: Session, message: Message): Promise<void> {
-    const { subscriptions: most } = this.#o.limits;
-    for (const channel of subscriptionsOf(message, most)) session.unsubscribe(channel);
-    this.#o.sessions.count(session);
-  }
-
   async #disconnect(message: Message, caller: Caller): Promise<readonly Reply[]> {
     const session = await this.#found(message);
     if (caller.visitor !== undefined) requireSame(session.grant, caller.visitor);
@@ -351,8 +318,3 @@ function grouped(messages: readonly Message[]): readonly (readonly Message[])[] 
 
 const textsOf = (value: unknown): readonly string[] =>
   [value].flat().filter((one) => typeof one === 'string');
-
-function cursorOf(text: string): Cursor {
-  parseCursor(text);
-  return text as Cursor;
-}

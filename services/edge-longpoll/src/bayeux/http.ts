@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { PushfleetError, quote } from '@pushfleet/core';
 import { firstOf, type Parameters, parseForm, readBody, splitTarget, valuesOf } from '@pushfleet/edge';
-import { sendProblem } from '@pushfleet/runtime';
+import { sendProblem, type TraceHeaders } from '@pushfleet/runtime';
 import type { Ground } from '../handler.ts';
 import { type Caller, identify } from './caller.ts';
 import type { Exchange } from './exchange.ts';
@@ -101,7 +101,7 @@ export class Http {
       session?.gone(way);
     });
     const caller: Caller = {
-      ...{ ...who, way, receipt, separate: false },
+      ...{ ...who, way, receipt, separate: false, trace: request.headers as TraceHeaders },
       get gone() {
         return response.destroyed;
       },

@@ -55,7 +55,7 @@ export class Link {
     };
     const { who } = options;
     this.#caller = {
-      ...{ way, receipt: { broken: false }, separate: true },
+      ...{ way, trace: {}, receipt: { broken: false }, separate: true },
       get visitor() {
         return who.visitor;
       },

@@ -24,6 +24,10 @@ export interface OwnExt {
   readonly ttl?: number;
   /** Of the payload where it is no JSON: `data` is its text then. */
   readonly contentType?: string;
+  /** The trace that the publication belongs to. */
+  readonly traceparent?: string;
+  readonly tracestate?: string;
+  readonly baggage?: string;
 }
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
@@ -147,6 +151,9 @@ const ownFields: Readonly<Record<keyof OwnExt, string>> = {
   retain: 'boolean',
   ttl: 'number',
   contentType: 'string',
+  traceparent: 'string',
+  tracestate: 'string',
+  baggage: 'string',
 };
 
 /** `ext.pushfleet`. @throws PushfleetError `request_invalid` where a member of it is of another type */

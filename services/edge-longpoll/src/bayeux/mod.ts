@@ -1,8 +1,8 @@
 import type { Stores } from '@pushfleet/bus';
 import { encodeMember } from '@pushfleet/core';
 import type { Presence } from '@pushfleet/edge';
-import { Budget, type Intake } from '@pushfleet/intake';
-import type { Fleet, Quotas, TokenCheck } from '@pushfleet/runtime';
+import { type Intake, Publishing } from '@pushfleet/intake';
+import { type Fleet, noTraces, type Quotas, type TokenCheck, type Traces } from '@pushfleet/runtime';
 import type { Ground, Handler } from '../handler.ts';
 import { Exchange } from './exchange.ts';
 import { Http } from './http.ts';
@@ -18,6 +18,8 @@ export interface BayeuxOptions extends Ground {
   readonly intake: Pick<Intake, 'publish'>;
   readonly presence: Pick<Presence, 'enter' | 'update' | 'leave' | 'list' | 'leaveAll'>;
   readonly quotas: Quotas;
+  /** Absent, nothing is traced. */
+  readonly traces?: Pick<Traces, 'request'>;
   /** Unix time in milliseconds. */
   readonly now?: () => number;
 }
@@ -45,13 +47,16 @@ export function createBayeux(options: BayeuxOptions): Handler {
     ledger: backbone.ledger('sessions'),
     revocations: registry.revocations,
   });
-  const budget = new Budget(config.pendingBytes);
+  const publishing = new Publishing({
+    ...{ api: 'bayeux', intake: options.intake, traces: options.traces ?? noTraces, metrics },
+    pendingBytes: config.pendingBytes,
+  });
   const exchange = new Exchange({
     ...options,
     presence,
     sessions,
     limits,
-    budget,
+    publishing,
     now,
     onRefused: options.refused,
   });

@@ -1,5 +1,5 @@
 import type { PushfleetError } from '@pushfleet/core';
-import type { Advice } from './reply.ts';
+import { type Advice, adviceAfter } from './reply.ts';
 
 /** Where the messages of a session go: a request that waits for its answer, or a WebSocket. Compared by identity. */
 export interface Way {
@@ -39,6 +39,13 @@ export interface Answer {
   /** The batch that this answer ends, for clients that acknowledge it. */
   readonly ack?: number;
 }
+
+/** A connect that fails, and what its client does next. */
+export const refusal = (error: PushfleetError): Answer => ({
+  events: [],
+  error,
+  advice: adviceAfter(error, 'retry'),
+});
 
 /** What is known of the last answer that ended a batch. */
 export type LastAnswer = Pick<Poll, 'id' | 'way' | 'receipt'>;

@@ -59,7 +59,9 @@ test('an update begins the time anew, and needs a member', async (t) => {
   await ask('update', '/a', { ttl: 1 });
   assert.deepEqual(on(), ['a']);
   tick(1_000);
-  await assert.rejects(ask('update', '/a'), { code: 'not_found' });
+  const message =
+    'This connection is not present on "a" as client "c"; enter first, and give the same client as in enter.';
+  await assert.rejects(ask('update', '/a'), { code: 'not_found', message });
   assert.deepEqual(on(), []);
 });
 

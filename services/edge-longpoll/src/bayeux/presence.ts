@@ -1,13 +1,16 @@
+import type { Member } from '@pushfleet/core';
 import {
-  type Member,
-  type PresenceStatus,
-  PushfleetError,
-  presenceStatuses,
-  quote,
-  stateOfJson,
-  type Topic,
-} from '@pushfleet/core';
-import type { Entry, Parting, Presence, PresenceClient } from '@pushfleet/edge';
+  entryOf,
+  type Fields,
+  invalid,
+  notPresent,
+  type Parting,
+  type Presence,
+  type PresenceClient,
+  type PresenceRequest,
+  parsePresence,
+  textField,
+} from '@pushfleet/edge';
 import type { Log } from '@pushfleet/runtime';
 import { topicOf } from './channel.ts';
 import type { Message } from './message.ts';
@@ -33,21 +36,6 @@ export interface MembersOptions {
   store(session: Session): Promise<void>;
 }
 
-/** What the data of a message to /service/presence may say; the state is any JSON. */
-interface Ask {
-  readonly action: 'enter' | 'update' | 'leave' | 'list';
-  readonly channel: string;
-  readonly client?: string;
-  readonly status?: PresenceStatus;
-  readonly state?: unknown;
-  /** In seconds. */
-  readonly ttl?: number;
-  readonly next?: string;
-  readonly limit?: number;
-}
-
-const actions = ['enter', 'update', 'leave', 'list'];
-
 /** Presence over a service channel. Members belong to sessions: they go on with them at another instance. */
 export function createMembers({ presence, encode, log, store }: MembersOptions): Members {
   const by = (session: Session, client: string | undefined): PresenceClient => ({
@@ -60,8 +48,7 @@ export function createMembers({ presence, encode, log, store }: MembersOptions):
   };
   return {
     async ask(session, message) {
-      const ask = readAsk(message);
-      const { action, channel, client } = ask;
+      const { action, channel, client, entry: said, page } = readAsk(message);
       const topic = topicOf(channel);
       const { grant } = session;
       const answer = (members: readonly Member[], more: object = {}): string =>
@@ -71,8 +58,6 @@ export function createMembers({ presence, encode, log, store }: MembersOptions):
           .slice(1, -1)
           .replace(/^(?=.)/, ',')}}`;
       if (action === 'list') {
-        const { next: after, limit } = ask;
-        const page = { ...(after !== undefined && { after }), ...(limit !== undefined && { limit }) };
         const { members, next, total } = await presence.list(grant, topic, page);
         return answer(members, { total, ...(next !== undefined && { next }) });
       }
@@ -85,10 +70,7 @@ export function createMembers({ presence, encode, log, store }: MembersOptions):
       }
       prune(session);
       const before = session.presences.get(place);
-      if (action === 'update' && before === undefined) {
-        throw new PushfleetError('not_found', `The session is not present on ${quote(topic)}; enter first.`);
-      }
-      const said = kept(ask);
+      if (action === 'update' && before === undefined) throw notPresent(topic, by(session, client).id);
       // An update is a heartbeat, too: the time to live begins anew.
       const ttl = said.ttl ?? (action === 'update' ? before?.entry.ttl : undefined);
       const until = ttl !== undefined && ttl > 0 && { until: Date.now() + ttl * 1_000 };
@@ -125,30 +107,10 @@ function prune({ presences }: Session): void {
   for (const [place, one] of presences) if (isOver(one)) presences.delete(place);
 }
 
-const kept = ({ status, state, ttl }: Ask): PresentOn['entry'] => ({
-  ...(status !== undefined && { status }),
-  ...(state !== undefined && { state }),
-  ...(ttl !== undefined && { ttl }),
-});
-
-function entryOf({ status, state, ttl }: PresentOn['entry']): Entry {
-  return {
-    ...(status !== undefined && { status }),
-    ...(state !== undefined && stateOfJson(state)),
-    ...(ttl !== undefined && { ttlMs: ttl * 1_000 }),
-  };
-}
-
-function readAsk({ data }: Message): Ask & { readonly channel: string; readonly topic?: Topic } {
-  const ask = (typeof data === 'object' && data !== null ? data : {}) as Record<string, unknown>;
-  const legal = (name: string, type: string): boolean => ask[name] === undefined || typeof ask[name] === type;
-  const texts = ['client', 'next'].every((name) => legal(name, 'string'));
-  const numbers = ['ttl', 'limit'].every((name) => legal(name, 'number'));
-  const status = ask.status === undefined || presenceStatuses.includes(ask.status as never);
-  const whole = actions.includes(ask.action as string) && typeof ask.channel === 'string';
-  if (whole && texts && numbers && status) return ask as unknown as Ask;
-  throw new PushfleetError(
-    'request_invalid',
-    `The data of /service/presence is {"action": one of ${actions.join(', ')}, "channel": "/room/7", and as needed "status": one of ${presenceStatuses.join(', ')}, "state", "client", "ttl", "next", "limit"}.`,
-  );
+function readAsk({ data }: Message): PresenceRequest & { readonly channel: string } {
+  const fields = (typeof data === 'object' && data !== null ? data : {}) as Fields;
+  const request = parsePresence(fields);
+  const channel = textField(fields, 'channel');
+  if (channel === undefined) throw invalid('The data has no "channel", such as "/room/7".');
+  return { ...request, channel };
 }

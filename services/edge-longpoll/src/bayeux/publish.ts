@@ -1,17 +1,15 @@
-import { bytesOfBase64, isJsonType, PushfleetError, type Stored } from '@pushfleet/core';
+import { bytesOfBase64, isJsonType, PushfleetError } from '@pushfleet/core';
 import { closeDetail } from '@pushfleet/edge';
-import type { Budget, Intake, Submission } from '@pushfleet/intake';
-import type { Grant } from '@pushfleet/runtime';
+import type { Publish, Publishing, Submission } from '@pushfleet/intake';
+import type { Grant, TraceHeaders } from '@pushfleet/runtime';
 import { type Caller, requireSame } from './caller.ts';
 import { topicOf } from './channel.ts';
 import { dataText, type Message, ownExt, textField } from './message.ts';
 import { type Reply, yes } from './reply.ts';
 
-export interface PublishingOptions {
+export interface PublishesOptions {
   readonly sessions: { grantOf(clientId: string): Promise<Grant> };
-  readonly intake: Pick<Intake, 'publish'>;
-  /** Of the publications that are not answered yet. */
-  readonly budget: Budget;
+  readonly publishing: Pick<Publishing, 'publish'>;
   /** Unix time in milliseconds. */
   readonly now: () => number;
 }
@@ -19,16 +17,16 @@ export interface PublishingOptions {
 /** How a message that could not be served is answered. */
 type Refuse = (message: Message, thrown: unknown) => Reply;
 
-/** Puts what clients publish into the log. */
-export class Publishing {
-  readonly #o: PublishingOptions;
+/** The publish messages of a request: who sends them, and how they are answered. */
+export class Publishes {
+  readonly #o: PublishesOptions;
 
-  constructor(options: PublishingOptions) {
+  constructor(options: PublishesOptions) {
     this.#o = options;
   }
 
-  /** Publications of a request are stored together; the answer comes once the log has them. */
-  async publish(group: readonly Message[], caller: Caller, refuse: Refuse): Promise<readonly Reply[]> {
+  /** Those of one sender are stored together; the answer comes once the log has them. */
+  async answer(group: readonly Message[], caller: Caller, refuse: Refuse): Promise<readonly Reply[]> {
     const grants = await Promise.all(group.map((message) => this.#publisher(message, caller)));
     const replies = new Map<Message, Reply>();
     for (const grant of new Set(grants)) {
@@ -37,7 +35,8 @@ export class Publishing {
         for (const message of own) replies.set(message, refuse(message, grant));
         continue;
       }
-      const stored = await this.#stored(grant, own.map(submissionOf));
+      const publishes = own.map((message) => publishOf(message, caller.trace));
+      const stored = await this.#o.publishing.publish(grant, publishes);
       own.forEach((message, i) => {
         const one = stored[i];
         if (one === undefined || one instanceof PushfleetError) {
@@ -50,24 +49,6 @@ export class Publishing {
       });
     }
     return group.map((message) => replies.get(message) as Reply);
-  }
-
-  async #stored(
-    grant: Grant,
-    submissions: readonly (Submission | PushfleetError)[],
-  ): Promise<readonly (Stored | PushfleetError)[]> {
-    const { budget, intake } = this.#o;
-    const bytes = submissions.reduce((sum, one) => sum + ('payload' in one ? one.payload.length : 0), 0);
-    try {
-      budget.hold(bytes);
-    } catch (thrown) {
-      return submissions.map(() => PushfleetError.from(thrown));
-    }
-    try {
-      return await intake.publish(grant, submissions);
-    } finally {
-      budget.release(bytes);
-    }
   }
 
   /** Who publishes: "A publish message MAY be sent from an unconnected client". Nothing is taken over for it. */
@@ -88,6 +69,14 @@ export class Publishing {
       return PushfleetError.from(thrown);
     }
   }
+}
+
+/** A message's own trace counts before that of the request that brought it. */
+function publishOf(message: Message, ofRequest: TraceHeaders): Publish | PushfleetError {
+  const submission = submissionOf(message);
+  if (submission instanceof PushfleetError) return submission;
+  const { traceparent, tracestate, baggage } = ownExt(message);
+  return { submission, trace: traceparent === undefined ? ofRequest : { traceparent, tracestate, baggage } };
 }
 
 /**

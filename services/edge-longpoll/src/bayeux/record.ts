@@ -1,12 +1,6 @@
 import { hash } from 'node:crypto';
-import {
-  type Cursor,
-  type Namespace,
-  type PresenceStatus,
-  parseCursor,
-  type Topic,
-  type TopicFilter,
-} from '@pushfleet/core';
+import { type Cursor, type Namespace, parseCursor, type Topic, type TopicFilter } from '@pushfleet/core';
+import type { SaidEntry } from '@pushfleet/edge';
 import { createGrant, type Grant, type GrantFacts, type Grants } from '@pushfleet/runtime';
 
 /** A channel or pattern that a session is subscribed to. */
@@ -24,8 +18,7 @@ export interface PresentOn {
   readonly topic: Topic;
   /** What others see as the client; absent: the session's connection. */
   readonly client?: string;
-  /** `ttl` in seconds. */
-  readonly entry: { readonly status?: PresenceStatus; readonly state?: unknown; readonly ttl?: number };
+  readonly entry: SaidEntry;
   /** When its time to live is over and it has left by itself, in Unix milliseconds; absent: with its session. */
   readonly until?: number;
 }

@@ -87,5 +87,19 @@ export function adviceAfter(error: PushfleetError, retry: 'retry' | 'handshake')
   return { reconnect: retry === 'retry' && shakeAgain.has(error.code) ? 'handshake' : 'none', interval: 0 };
 }
 
+/** What a client does while all is well. */
+export const usualAdvice = ({
+  timeoutMs,
+  hosts,
+}: {
+  timeoutMs: number;
+  hosts: readonly string[];
+}): Advice => ({
+  reconnect: 'retry',
+  interval: 0,
+  timeout: timeoutMs,
+  ...(hosts.length > 0 && { hosts }),
+});
+
 /** The channel of what is said about a request that has no messages to answer. */
 export const errorChannel = '/meta/error';

@@ -213,10 +213,11 @@ describe('a connect', () => {
     await client.handshake();
     await client.subscribe('/a');
     await publish('a', '1');
-    const seen: unknown[][] = [];
-    for (let n = 0; n < 6; n++) seen.push(dataOf(await client.connect({ advice: { timeout: 0 } })));
-    assert.deepEqual(seen.at(0), ['1']);
-    assert.deepEqual(seen.at(-1), []);
+    const ask = async () => dataOf(await client.connect({ advice: { timeout: 0 } }));
+    let seen = await ask();
+    while (seen.length === 0) seen = await ask(); // the session is given it when it comes
+    assert.deepEqual(seen, ['1']);
+    while (seen.length > 0) seen = await ask(); // until the next connect proved that it arrived
   });
 
   test('acknowledges batches by their number', async (t) => {

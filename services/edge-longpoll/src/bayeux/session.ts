@@ -4,9 +4,10 @@ import type { CloseReason, Feed, Hub } from '@pushfleet/hub';
 import type { Deliveries, Grant, TimerWheel } from '@pushfleet/runtime';
 import { filterOf } from './channel.ts';
 import { eventText, gapText } from './event.ts';
-import { type Answer, type LastAnswer, type Poll, proves, type Way } from './poll.ts';
+import type { Handover } from './handover.ts';
+import { type Answer, type LastAnswer, type Poll, proves, refusal, type Way } from './poll.ts';
 import type { PresentOn, SessionRecord, Subscription } from './record.ts';
-import { type Advice, adviceAfter } from './reply.ts';
+import { type Advice, usualAdvice } from './reply.ts';
 import { Unproven } from './unproven.ts';
 
 export interface SessionLimits {
@@ -36,16 +37,6 @@ export interface SessionShared {
   onProgress(session: Session): void;
   /** It should end: by what the edge or its feed says, or `undefined` where its client was not heard of for long. */
   onOver(session: Session, why: CloseCode | undefined): void;
-}
-
-/** What an instance tells another that goes on with a session. */
-export interface Handover {
-  /** Everything up to here has arrived. */
-  readonly cursor?: Cursor | undefined;
-  readonly batch: number;
-  /** Where the last answer led to, and what its connect's id was, where the next connect may prove it. */
-  readonly to?: Cursor | undefined;
-  readonly id?: string | number | undefined;
 }
 
 /** Asking not to wait so many times in a row, from the first connect on, is how a client polls. */
@@ -416,18 +407,3 @@ export class Session implements Connection {
     });
   }
 }
-
-/** What a client does while all is well. */
-export const usualAdvice = ({ timeoutMs, hosts }: Pick<SessionLimits, 'timeoutMs' | 'hosts'>): Advice => ({
-  reconnect: 'retry',
-  interval: 0,
-  timeout: timeoutMs,
-  ...(hosts.length > 0 && { hosts }),
-});
-
-/** A connect that fails, and what its client does next. */
-export const refusal = (error: PushfleetError): Answer => ({
-  events: [],
-  error,
-  advice: adviceAfter(error, 'retry'),
-});

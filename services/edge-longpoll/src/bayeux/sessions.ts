@@ -12,12 +12,13 @@ import {
   type Quotas,
   type RevocationList,
 } from '@pushfleet/runtime';
-import type { Poll } from './poll.ts';
+import { type Handover, Handovers, placeOf, resumedAt } from './handover.ts';
+import { type Poll, refusal } from './poll.ts';
 import type { Members } from './presence.ts';
 import { Reads, requireShape } from './reads.ts';
 import { decodeRecord, encodeRecord, ended, keyOf, type SessionRecord } from './record.ts';
-import { UnknownClient } from './reply.ts';
-import { type Handover, refusal, Session, type SessionShared, usualAdvice } from './session.ts';
+import { UnknownClient, usualAdvice } from './reply.ts';
+import { Session, type SessionShared } from './session.ts';
 import { recordOf, Writer } from './writer.ts';
 
 export interface SessionsOptions {
@@ -32,16 +33,8 @@ export interface SessionsOptions {
   readonly log: Log;
 }
 
-/** The question that one instance asks the others before it goes on with a session. */
-const question = 'bayeux';
-/** What it tells them once it has it: one that gave no answer in time would go on, too, until it writes the record. */
-const news = 'bayeux-taken';
-/** How long the instance that has a session may take to give it up, in milliseconds. Past it, its record counts. */
-const yieldMs = 500;
 /** How often a session is tried to be taken over while others do the same. */
 const tries = 8;
-/** Handovers remembered of sessions that this instance gave up. */
-const mostLeft = 10_000;
 
 /** The sessions that this instance has, and the way to those of others. */
 export class Sessions {
@@ -50,9 +43,9 @@ export class Sessions {
   readonly #here = new Map<string, Session>();
   readonly #writer: Writer;
   readonly #reads: Reads;
+  readonly #handovers: Handovers;
   /** Takeovers under way. */
   readonly #taking = new Map<string, Promise<Session>>();
-  readonly #left = new Map<string, Handover>();
   /** How many filters of each are counted in its namespace's quota. */
   readonly #counted = new WeakMap<Session, number>();
   /** Last words that are being written. */
@@ -72,8 +65,11 @@ export class Sessions {
       lifeMs: 2 * (timeoutMs + idleMs),
       onLost: (session) => this.#lose(session),
     });
-    options.fleet.answer(question, (asked) => this.#giveUp(asked));
-    options.fleet.answer(news, (told) => this.#hear(told));
+    this.#handovers = new Handovers({
+      ...{ fleet: options.fleet, log: options.log },
+      giveUp: (key) => this.#giveUp(key),
+      onTaken: (key, revision) => this.#taken(key, revision),
+    });
   }
 
   get size(): number {
@@ -244,7 +240,7 @@ export class Sessions {
     let handover: Handover | undefined;
     for (let round = 1; ; round++) {
       const { record, revision } = await this.#record(key);
-      handover ??= await this.#askFor(key, record);
+      handover ??= await this.#handovers.askFor(key, record);
       const resumed = resumedAt(record, handover, poll);
       const session = this.#open(key, resumed);
       this.#writer.take(session, revision);
@@ -254,8 +250,7 @@ export class Sessions {
         const resuming = session.resume(record.subscriptions, resumed.cursor);
         this.count(session);
         await Promise.all([resuming, this.#writer.store(session, resumed)]);
-        this.#left.delete(key);
-        this.#tell(session);
+        this.#handovers.tell(key, this.#writer.revision(session));
         this.#o.presence.comeBack(session);
         this.#o.log.debug({ connection: session.connection, from: record.by }, 'a session was taken over');
         return session;
@@ -268,49 +263,17 @@ export class Sessions {
     }
   }
 
-  /**
-   * Asks the instance that has it to give it up, even one that was not heard of: right after a start that says nothing,
-   * and a connect that waits there would keep the client from here. Of one that has gone all others say at once that it
-   * is not them.
-   */
-  async #askFor(key: string, { by }: SessionRecord): Promise<Handover | undefined> {
-    const { fleet } = this.#o;
-    if (by === fleet.instance) return this.#left.get(key);
-    if (by === '') return undefined;
-    const answers = await fleet.ask<Handover>(question, { key, by }, yieldMs);
-    return answers.find(({ from }) => from.instance === by)?.answer;
-  }
-
-  async #giveUp(asked: unknown): Promise<Handover | undefined> {
-    const { key, by } = (asked ?? {}) as { key?: unknown; by?: unknown };
-    if (typeof key !== 'string' || by !== this.#o.fleet.instance) return undefined;
+  async #giveUp(key: string): Promise<void> {
     const session = this.#here.get(key);
-    if (session === undefined) return this.#left.get(key);
+    if (session === undefined) return;
     await this.#writer.settled(session);
-    if (session.ended) return this.#left.get(key);
-    this.#o.presence.leaveAll(session, 'lost');
-    return this.#keep(session, this.#abandon(session));
-  }
-
-  #tell(session: Session): void {
-    const { fleet, log } = this.#o;
-    const told = { key: session.key, by: fleet.instance, revision: this.#writer.revision(session) };
-    // Nobody has anything to say to it.
-    fleet.ask(news, told, 1).catch((error: unknown) => log.debug({ err: error }, 'nobody was told'));
+    this.#lose(session);
   }
 
   /** Another instance has a session: what is here of it at an earlier revision is over. */
-  #hear(told: unknown): undefined {
-    const { key, by, revision } = (told ?? {}) as { key?: unknown; by?: unknown; revision?: unknown };
-    if (typeof key !== 'string' || typeof revision !== 'number' || by === this.#o.fleet.instance) return;
+  #taken(key: string, revision: number): void {
     const session = this.#here.get(key);
     if (session !== undefined && this.#writer.revision(session) < revision) this.#lose(session);
-  }
-
-  #keep({ key }: Session, handover: Handover): Handover {
-    this.#left.set(key, handover);
-    if (this.#left.size > mostLeft) this.#left.delete(this.#left.keys().next().value as string);
-    return handover;
   }
 
   #drop(session: Session): Session {
@@ -328,7 +291,7 @@ export class Sessions {
   #lose(session: Session): void {
     if (session.ended) return;
     this.#o.presence.leaveAll(session, 'lost');
-    this.#keep(session, this.#abandon(session));
+    this.#handovers.keep(session.key, this.#abandon(session));
   }
 
   #over(session: Session, why: CloseCode | undefined): void {
@@ -352,31 +315,10 @@ export class Sessions {
     const interval = why === 'draining' ? jitter([0, 1_000]) : 1_000;
     const handover = session.leave({ advice: { ...usualAdvice(shared.limits), interval } });
     presence.leaveAll(session, 'lost');
-    this.#keep(session, handover);
+    this.#handovers.keep(session.key, handover);
     await this.#writer.end(session, encodeRecord({ ...recordOf(session), by: '', ...placeOf(handover) }));
   }
 }
 
 const restless = (): PushfleetError =>
   new PushfleetError('unavailable', 'The session goes from instance to instance; send it again.');
-
-const placeOf = ({ cursor, batch }: Handover): Pick<SessionRecord, 'cursor' | 'batch'> => ({
-  ...(cursor !== undefined && { cursor }),
-  batch,
-});
-
-/** Where to go on: behind the last answer where the connect that brings the client here proves that it arrived. */
-function resumedAt(
-  record: SessionRecord,
-  handover: Handover | undefined,
-  poll: Poll | undefined,
-): SessionRecord {
-  const batch = Math.max(handover?.batch ?? 0, record.batch);
-  if (handover === undefined) return { ...record, batch };
-  const { cursor = record.cursor, to = cursor, id } = handover;
-  const arrived = record.ack
-    ? (poll?.ack ?? -1) >= handover.batch
-    : poll !== undefined && poll.id !== id && poll.timeout !== 0;
-  const from = arrived ? to : cursor;
-  return { ...record, batch, ...(from !== undefined && { cursor: from }) };
-}

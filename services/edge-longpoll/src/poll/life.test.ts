@@ -158,7 +158,8 @@ test('retained publications at the limit come, one more is refused', async (t) =
   for (const name of ['a', 'b', 'c']) await edge.publish(`s/${name}`, name, { retain: true });
   assert.equal((await first()).texts.length, 3);
   await edge.publish('s/d', 'd', { retain: true });
-  const refused = await first();
+  let refused = await first();
+  while (refused.status === 200) refused = await first(); // its place was before the fourth, which comes live then
   assert.deepEqual(
     [refused.status, refused.problem.code, refused.problem.limit],
     [400, 'request_invalid', 3],
@@ -315,6 +316,7 @@ test('around a change of leader the log goes back: a poll is given that part onc
   for (let i = 0; i < 25; i++) await edge.publish('t', String(i));
   const etag = await begin(edge.url, '?topic=t');
   edge.backbone.log.leaderSince = Date.now();
+  await edge.publish('t', '25');
   const other = await startEdge(t, {}, edge); // which has nothing in memory
   const got: (string | undefined)[] = [];
   let place = etag;
@@ -330,7 +332,7 @@ test('around a change of leader the log goes back: a poll is given that part onc
   }
   assert.deepEqual(
     got,
-    Array.from({ length: 25 }, (_, i) => String(i)),
+    Array.from({ length: 26 }, (_, i) => String(i)),
   );
   const waiting = poll(other.url, '?topic=t', { etag: place, wait: 30 });
   await until(() => other.hubs.feedsOn(defaultNamespace, parseTopic('t')) === 1, 'it waits');
