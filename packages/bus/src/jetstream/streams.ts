@@ -29,6 +29,7 @@ export const ledgerNames = [
   'tails',
   'deletions',
   'sessions',
+  'sequences',
 ] as const;
 
 /** The shelves there are; a new one is a new line here too. */

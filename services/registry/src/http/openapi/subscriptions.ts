@@ -79,8 +79,11 @@ export const subscriptionPaths: Schema = {
             pattern: '^[\\x21-\\x7e]{1,256}$',
           },
         ),
+        inQuery('topic', 'The filter, in place of that of the body.', filter),
+        inHeader('X-Callback', 'The URL, in place of that of the body. With both there need be no body.'),
       ],
       body: creation,
+      bodyOptional: true,
       answers: {
         201: {
           description: 'It is stored.',

@@ -31,7 +31,7 @@ interface Creation extends Settings {
   readonly event?: string;
   readonly target_url?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly handshake?: keyof typeof handshakes;
+  readonly handshake?: Exclude<keyof typeof handshakes, 'notify'>;
   readonly signing?: Signing;
   readonly secret?: string;
 }

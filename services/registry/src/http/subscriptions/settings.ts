@@ -32,6 +32,7 @@ export function amend(held: Subscription, settings: Settings, grant: Grant, now:
     throw new PushfleetError('forbidden', 'Only the owner of a subscription can change its filter.');
   }
   if (!isOwner(grant, held) && settings.url !== undefined && settings.headers !== null) requireBare(held);
+  if (webhookOf(held).notify !== undefined) requireNotified(settings);
   const ofRecord = recordChanges(held, settings, grant, now);
   const ofTarget = targetChanges(webhookOf(held), settings);
   const webhook = Object.assign({}, webhookOf(held), ...Object.values(ofTarget));
@@ -48,6 +49,23 @@ function requireBare(held: Subscription): void {
     'forbidden',
     'Its headers are for the receiver that its owner chose; give "headers": null to change the address.',
   );
+}
+
+/**
+ * Who is notified has subscribed to one topic by its address, confirmed its call-back by an identifier that only
+ * SUBSCRIBE was answered with, may count its notifications, and has a lease.
+ */
+function requireNotified({ url, filter, ordered, expiresAt }: Settings): void {
+  const fixed = Object.entries({ url, filter, ordered }).find(([, value]) => value !== undefined)?.[0];
+  if (fixed !== undefined) {
+    throw new PushfleetError(
+      'request_invalid',
+      `"${fixed}" of a receiver of notifications does not change: send SUBSCRIBE anew, and UNSUBSCRIBE for this one.`,
+    );
+  }
+  if (expiresAt === null) {
+    throw new PushfleetError('request_invalid', 'A receiver of notifications has a lease: give its end.');
+  }
 }
 
 /** What changes, by its path in an update mask. */
