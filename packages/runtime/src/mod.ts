@@ -40,4 +40,5 @@ export { namedTopic, parseTarget, topicOf } from './topic-target.ts';
 export { isTraceparent, type TraceHeaders } from './trace-context.ts';
 export { createTraces, noTraces, type SpanOptions, type TraceSpan, type Traces } from './traces.ts';
 export { watchStream } from './watch-stream.ts';
+export { refuseUnread } from './unread.ts';
 export * from './wheel.ts';

@@ -115,14 +115,14 @@ export class WebhookCourier implements Courier {
   /** Asks one call-back after the other: the first that confirms is the receiver. */
   async #askCallbacks(errand: Errand, webhook: WebhookTarget, notify: NotifyTarget): Promise<Judgement> {
     const { subscription, attempt } = errand;
-    const { headers, body } = firstNotice(notify.form);
-    const content = { headers, body };
-    const signed = this.#headers(errand, webhook, content, nowhere);
-    if (signed === undefined) return unsigned;
-    const first: FirstNotice = (id) => ({
-      headers: { ...signed, ...noticeHeaders(notify.form, { id, sequence: 0 }) },
-      body,
-    });
+    const content = firstNotice(notify.form);
+    if (this.#headers(errand, webhook, content, nowhere) === undefined) return unsigned;
+    const first: FirstNotice = (id) => {
+      const asked = { ...errand, subscription: { ...subscription, id } };
+      const notice = noticeHeaders(notify.form, { id, sequence: 0 });
+      const headers = this.#headers(asked, webhook, content, { span: undefined, notice });
+      return { headers: headers ?? {}, body: content.body };
+    };
     const urls = [webhook.url, ...notify.callbacks];
     // All of them together take no longer than one attempt may, and each may be asked twice.
     const timeoutMs = this.#timeoutOf(webhook) / (2 * urls.length);

@@ -146,6 +146,7 @@ describe('the first notification', () => {
     assert.equal(own.headers.sid, 'uuid:sub-1');
     assert.match(String(stranger.headers.sid), /^uuid:[\da-f-]{36}$/);
     assert.equal(stranger.headers['x-hook-secret'], undefined);
+    assert.doesNotMatch(JSON.stringify(stranger.headers), /sub-1/);
   });
 
   test('is a no of who takes anything, and of who sends another secret back', async () => {

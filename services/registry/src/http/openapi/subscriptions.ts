@@ -80,7 +80,11 @@ export const subscriptionPaths: Schema = {
           },
         ),
         inQuery('topic', 'The filter, in place of that of the body.', filter),
-        inHeader('X-Callback', 'The URL, in place of that of the body. With both there need be no body.'),
+        inHeader('X-Callback', 'The URL, in place of that of the body. With both there need be no body.', {
+          type: 'string',
+          pattern: '^https?://[\\x21-\\x22\\x24-\\x7e]+$',
+          examples: ['https://shop.example.com/hooks/orders'],
+        }),
       ],
       body: creation,
       bodyOptional: true,
