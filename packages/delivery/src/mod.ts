@@ -1,4 +1,5 @@
 export * from './attempt.ts';
+export { authorityOf, isOwner } from './authority.ts';
 export type { Consent, Consequence } from './consent.ts';
 export * from './control.ts';
 export * from './courier.ts';
@@ -6,10 +7,10 @@ export * from './http/tracking.ts';
 export * from './http/verdict.ts';
 export type { DeliveryLimits, DeliveryOptions } from './options.ts';
 export { type SubscriptionRef, shortHash } from './place.ts';
-export { callRegistry } from './registry-calls.ts';
+export { callRegistry, type RegistryCalls } from './registry-calls.ts';
 export { wrongWith } from './right.ts';
 export { compileSelection, expressionLength, selectionTypes } from './selection.ts';
-export { deliveryFields, parseRetries, retryRule } from './service/fields.ts';
+export { deliveryFields, parseRetries, retryRule, subscriptionRateFields } from './service/fields.ts';
 export * from './service/wire.ts';
 export { isOverrun, type SubscriptionCalls } from './subscribers.ts';
 export { createDeliveryWorker } from './worker.ts';

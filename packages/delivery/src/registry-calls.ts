@@ -21,8 +21,15 @@ const listSize = 500;
 
 type Callback<T> = (error: ServiceError | null, response: T) => void;
 
-/** The registry's subscriptions over gRPC. `close` ends the connection. */
-export function callRegistry(client: InternalClient, log: Log): SubscriptionCalls & { close(): void } {
+/** The registry's subscriptions over gRPC. */
+export interface RegistryCalls extends SubscriptionCalls {
+  /** One without its secrets; undefined where there is none. */
+  find(ref: SubscriptionRef): Promise<Subscription | undefined>;
+  /** Ends the connection. */
+  close(): void;
+}
+
+export function callRegistry(client: InternalClient, log: Log): RegistryCalls {
   const service = new SubscriptionServiceClient(client.target, client.credentials, {
     ...client.options,
     // A page of 500 records with their secrets and headers is larger than gRPC's 4 MiB.
@@ -70,6 +77,13 @@ export function callRegistry(client: InternalClient, log: Log): SubscriptionCall
           sealed.map(({ id, reason }) => ({ ref: { namespace, id }, reason })),
         ),
       };
+    },
+    async find({ namespace, id }) {
+      const request = { namespace, ids: [id], withSecrets: false };
+      const { subscriptions } = await ask<BatchGetSubscriptionsResponse>((options, on) =>
+        service.batchGetSubscriptions(request, none, options, on),
+      );
+      return subscriptions[0];
     },
     async create(subscription, ownerLimit) {
       const answer = await ask<{ subscription: Subscription | undefined }>((options, on) =>

@@ -39,5 +39,6 @@ export * from './tokens.ts';
 export { namedTopic, parseTarget, topicOf } from './topic-target.ts';
 export { isTraceparent, type TraceHeaders } from './trace-context.ts';
 export { createTraces, noTraces, type SpanOptions, type TraceSpan, type Traces } from './traces.ts';
+export { refuseUnread } from './unread.ts';
 export { watchStream } from './watch-stream.ts';
 export * from './wheel.ts';

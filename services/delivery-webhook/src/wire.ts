@@ -5,6 +5,7 @@ import { SubscriptionKind } from '@pushfleet/proto/pushfleet/registry/v1/subscri
 import type { Config, ServiceContext } from '@pushfleet/runtime';
 import type { fields } from './config.ts';
 import { WebhookCourier } from './courier.ts';
+import { Sequences } from './notify/sequences.ts';
 
 export const name = 'delivery-webhook';
 
@@ -22,6 +23,7 @@ export function wireDeliveryWebhook(
     courier: ({ caller, registry, tracking }) =>
       new WebhookCourier({
         ...{ caller, registry, tracking, log: context.log, origin: originOf(config) },
+        sequences: new Sequences(backbone.ledger('sequences')),
         timeoutMs: config.timeoutMs,
         endpointRate: config.endpointRate,
         bodyBytes: config.bodyBytes,

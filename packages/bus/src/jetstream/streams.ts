@@ -29,6 +29,7 @@ export const ledgerNames = [
   'tails',
   'deletions',
   'sessions',
+  'sequences',
 ] as const;
 
 /**

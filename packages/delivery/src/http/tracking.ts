@@ -61,7 +61,7 @@ export class Tracking {
         'messaging.operation.type': 'process',
         'messaging.destination.name': publication.topic,
         'messaging.message.id': publication.id,
-        'http.request.method': 'POST',
+        'http.request.method': methodOf(subscription),
         'pushfleet.protocol': this.#kind,
         'pushfleet.subscription': subscription.id,
         'pushfleet.delivery': id,
@@ -70,6 +70,9 @@ export class Tracking {
     });
   }
 }
+
+const methodOf = ({ target }: Errand['subscription']): string =>
+  target?.$case === 'webhook' && target.webhook.notify !== undefined ? 'NOTIFY' : 'POST';
 
 /** An attempt under way. */
 export class Tracked {

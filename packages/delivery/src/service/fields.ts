@@ -80,3 +80,19 @@ export const deliveryFields = (prefix: string) => ({
     max: 366 * 86_400,
   }),
 });
+
+/** What bounds how often somebody has subscriptions made and changed, by whichever API. */
+export const subscriptionRateFields = {
+  subscriptionRate: field.integer({
+    env: 'PUSHFLEET_SUBSCRIPTION_RATE',
+    doc: 'How many requests that create or change subscriptions, make secrets or have receivers called each token subject may send per second to one instance, on average.',
+    fallback: 10,
+    min: 1,
+  }),
+  subscriptionBurst: field.integer({
+    env: 'PUSHFLEET_SUBSCRIPTION_BURST',
+    doc: 'How many such requests a token subject may send at once before PUSHFLEET_SUBSCRIPTION_RATE holds it back.',
+    fallback: 100,
+    min: 1,
+  }),
+};

@@ -30,6 +30,28 @@ export async function readOptionalBody(request: Request, response: Response): Pr
 }
 
 /**
+ * What a request to create a subscription asks for: its body, in which `?topic=` stands for `filter` and the header
+ * X-Callback for `url`. With either there need be no body.
+ *
+ * @throws PushfleetError as `readBody`
+ */
+export async function readCreation(request: Request, response: Response): Promise<unknown> {
+  const { topic } = readQuery(request, ['topic']);
+  const url = request.get('x-callback');
+  if (topic === undefined && url === undefined) return readBody(request, response);
+  const body = await readOptionalBody(request, response);
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return body;
+  const { filter, event, url: given, target_url: target } = body as Readonly<Record<string, unknown>>;
+  if (topic !== undefined && (filter ?? event) !== undefined) {
+    throw invalid('Name what is subscribed to by "topic" or in the body, not by both.');
+  }
+  if (url !== undefined && (given ?? target) !== undefined) {
+    throw invalid('Name who is called by X-Callback or in the body, not by both.');
+  }
+  return { ...body, ...(topic !== undefined && { filter: topic }), ...(url !== undefined && { url }) };
+}
+
+/**
  * The parameters of a request's query.
  *
  * @param names what there is; whatever else is given is refused, so that a misspelt one is not passed over

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { PushfleetError } from '@pushfleet/core';
 import {
+  NotifyForm,
+  type NotifyTarget,
   SigningScheme,
   type Subscription,
   type WebhookTarget,
@@ -10,7 +12,10 @@ import {
 } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import { checkEnd, checkRecord, checkSize } from './check-record.ts';
 import { requireSecrets } from './check-target.ts';
-import { draft, notify, webhook, webpush, websub } from './testing.ts';
+import { draft, notified, webhook, webpush, websub } from './testing.ts';
+
+const notify = (over: Partial<NotifyTarget>): Subscription =>
+  draft({ target: notified({ notify: { callbacks: [], form: NotifyForm.NOTIFY_FORM_GENA, ...over } }) });
 
 function hook(over: Partial<WebhookTarget>): Subscription {
   return draft({ target: webhook(over) });
@@ -184,11 +189,27 @@ const borders: readonly [string, Subscription, Subscription][] = [
   ['urgency', of(webpush(), { urgency: '' }), of(webpush(), { urgency: 'HIGH' })],
   [
     'callbacks',
-    of(notify(), { callbacks: Array(8).fill('http://a/') }),
-    of(notify(), { callbacks: Array(9).fill('http://a/') }),
+    notify({ callbacks: Array(7).fill('http://a/') }),
+    notify({ callbacks: Array(8).fill('http://a/') }),
   ],
-  ['no callbacks', of(notify(), {}), of(notify(), { callbacks: [] })],
-  ['form', of(notify(), { form: 2 }), of(notify(), { form: 3 })],
+  ['a callback', notify({ callbacks: [url(2_048)] }), notify({ callbacks: [url(2_049)] })],
+  ['a form', notify({ form: 2 }), notify({ form: 3 as 2 })],
+  ['the handshake of a notification', draft({ target: notified() }), hook({ handshake: 4 })],
+  [
+    'a notification without its handshake',
+    draft({ target: notified() }),
+    draft({ target: notified({ handshake: 2 }) }),
+  ],
+  [
+    'order',
+    draft({ target: notified({ ordered: false, notify: { callbacks: [], form: 2 } }) }),
+    draft({ target: notified({ ordered: false }) }),
+  ],
+  [
+    'a target of notifications alone',
+    draft({ target: notified() }),
+    draft({ target: { $case: 'notify', notify: { callbacks: ['http://a/'], form: 1 } } }),
+  ],
 ];
 
 describe('a record', () => {
@@ -214,7 +235,7 @@ describe('a record', () => {
       checkRecord(record);
       assert.throws(() => requireSecrets(record), { code: 'request_invalid' });
     }
-    for (const target of [webhook(), websub(), webpush(), notify()]) requireSecrets(draft({ target }));
+    for (const target of [webhook(), websub(), webpush(), notified()]) requireSecrets(draft({ target }));
     requireSecrets(of(websub(), { signatureMethod: '', secret: Buffer.alloc(0) }));
     requireSecrets(asks({ signatureMethod: '', secret: Buffer.alloc(0), verifyToken: Buffer.alloc(0) }));
   });

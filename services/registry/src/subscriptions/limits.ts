@@ -35,7 +35,7 @@ export const recordLimits = {
   websubRequests: 8,
   /** Longest time a push service keeps a message, in seconds: four weeks, the most that any takes. */
   ttlSeconds: 2_419_200,
-  /** Most call-back URLs of one NOTIFY receiver. */
+  /** Most call-back URLs of one receiver of notifications. */
   callbacks: 8,
   /** How far ahead an end may lie, in milliseconds: ten years. */
   leaseMs: 10 * 366 * 86_400_000,

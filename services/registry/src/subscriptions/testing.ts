@@ -38,6 +38,7 @@ export const webhook = (over: Partial<WebhookTarget> = {}): Subscription['target
     ordered: false,
     handshake: WebhookHandshake.WEBHOOK_HANDSHAKE_NONE,
     timeoutMs: 0,
+    notify: undefined,
     ...over,
   },
 });
@@ -79,10 +80,16 @@ export const webpush = (): Subscription['target'] => ({
   },
 });
 
-export const notify = (): Subscription['target'] => ({
-  $case: 'notify',
-  notify: { callbacks: ['http://control.example/notify'], form: NotifyForm.NOTIFY_FORM_GENA },
-});
+/** Of who is notified as GENA says, and was never given a secret. */
+export const notified = (over: Partial<WebhookTarget> = {}): Subscription['target'] =>
+  webhook({
+    secrets: [],
+    headers: [],
+    ordered: true,
+    handshake: WebhookHandshake.WEBHOOK_HANDSHAKE_NOTIFY,
+    notify: { callbacks: ['http://control.example/other'], form: NotifyForm.NOTIFY_FORM_GENA },
+    ...over,
+  });
 
 /** A subscription that the registry takes as it is. */
 export const draft = (over: Partial<Subscription> = {}): Subscription => ({

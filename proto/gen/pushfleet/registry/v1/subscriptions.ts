@@ -37,7 +37,7 @@ export const SubscriptionKind = {
   SUBSCRIPTION_KIND_WEBSUB: 2,
   /** SUBSCRIPTION_KIND_WEBPUSH - delivery-webpush sends to a push service. */
   SUBSCRIPTION_KIND_WEBPUSH: 3,
-  /** SUBSCRIPTION_KIND_NOTIFY - A NOTIFY request of the HTTP SUBSCRIBE family (GENA, WebDAV). */
+  /** SUBSCRIPTION_KIND_NOTIFY - Of no record: who is called by NOTIFY (GENA, WebDAV) is a webhook, see WebhookTarget.notify. */
   SUBSCRIPTION_KIND_NOTIFY: 4,
   UNRECOGNIZED: -1,
 } as const;
@@ -135,6 +135,11 @@ export const WebhookHandshake = {
   WEBHOOK_HANDSHAKE_ECHO: 2,
   /** WEBHOOK_HANDSHAKE_CLOUDEVENTS - CloudEvents web hook: OPTIONS with WebHook-Request-Origin. */
   WEBHOOK_HANDSHAKE_CLOUDEVENTS: 3,
+  /**
+   * WEBHOOK_HANDSHAKE_NOTIFY - A first NOTIFY: X-Hook-Secret echoed, or taken by a receiver that refuses the same for a subscription it does not
+   * know. Of receivers of NOTIFY requests, and of those alone.
+   */
+  WEBHOOK_HANDSHAKE_NOTIFY: 4,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -145,6 +150,7 @@ export namespace WebhookHandshake {
   export type WEBHOOK_HANDSHAKE_NONE = typeof WebhookHandshake.WEBHOOK_HANDSHAKE_NONE;
   export type WEBHOOK_HANDSHAKE_ECHO = typeof WebhookHandshake.WEBHOOK_HANDSHAKE_ECHO;
   export type WEBHOOK_HANDSHAKE_CLOUDEVENTS = typeof WebhookHandshake.WEBHOOK_HANDSHAKE_CLOUDEVENTS;
+  export type WEBHOOK_HANDSHAKE_NOTIFY = typeof WebhookHandshake.WEBHOOK_HANDSHAKE_NOTIFY;
   export type UNRECOGNIZED = typeof WebhookHandshake.UNRECOGNIZED;
 }
 
@@ -275,7 +281,7 @@ export interface Subscription {
     /** A browser or app behind a push service. */
     { $case: "webpush"; webpush: WebPushTarget }
     | //
-    /** A receiver of NOTIFY requests. */
+    /** Refused: a receiver of NOTIFY requests is a webhook, see WebhookTarget.notify. */
     { $case: "notify"; notify: NotifyTarget }
     | undefined;
 }
@@ -351,6 +357,8 @@ export interface WebhookTarget {
   handshake: WebhookHandshake;
   /** Give up an attempt after so many milliseconds; 0: the fleet's default. */
   timeoutMs: number;
+  /** Deliveries are NOTIFY requests of this form; absent: they are posted. Never changes, but for its call-backs. */
+  notify: NotifyTarget | undefined;
 }
 
 /** A WebSub subscriber. */
@@ -409,9 +417,12 @@ export interface WebPushTarget {
   replaceByTopic: boolean;
 }
 
-/** A receiver of NOTIFY requests; the subscription's id is its SID or Subscription-ID. */
+/** What is particular to a receiver of NOTIFY requests; the subscription's id is its SID or Subscription-ID. */
 export interface NotifyTarget {
-  /** The call-back URLs, to be tried in this order. */
+  /**
+   * Further call-back URLs, asked in this order where the webhook's own does not confirm. The one that does becomes the
+   * webhook's URL, and the others are dropped: nothing is delivered to who was not asked.
+   */
   callbacks: string[];
   /** Which form of the requests it speaks. */
   form: NotifyForm;
@@ -1296,6 +1307,7 @@ function createBaseWebhookTarget(): WebhookTarget {
     ordered: false,
     handshake: 0,
     timeoutMs: 0,
+    notify: undefined,
   };
 }
 
@@ -1327,6 +1339,9 @@ export const WebhookTarget: MessageFns<WebhookTarget> = {
     }
     if (message.timeoutMs !== 0) {
       writer.uint32(72).uint32(message.timeoutMs);
+    }
+    if (message.notify !== undefined) {
+      NotifyTarget.encode(message.notify, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -1416,6 +1431,14 @@ export const WebhookTarget: MessageFns<WebhookTarget> = {
             message.timeoutMs = reader.uint32();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.notify = NotifyTarget.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1442,6 +1465,9 @@ export const WebhookTarget: MessageFns<WebhookTarget> = {
     message.ordered = object.ordered ?? false;
     message.handshake = object.handshake ?? 0;
     message.timeoutMs = object.timeoutMs ?? 0;
+    message.notify = (object.notify !== undefined && object.notify !== null)
+      ? NotifyTarget.fromPartial(object.notify)
+      : undefined;
     return message;
   },
 };
