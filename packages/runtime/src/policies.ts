@@ -5,10 +5,17 @@ import { ConfigError } from './config.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Part } from './part.ts';
-import { PolicyError, type PolicyFile, parsePolicies, policyFileBytes, type Quota } from './policy-file.ts';
+import {
+  type Feed,
+  PolicyError,
+  type PolicyFile,
+  parsePolicies,
+  policyFileBytes,
+  type Quota,
+} from './policy-file.ts';
 import { PolicyTable, type TopicPolicy } from './policy-table.ts';
 
-export type { Quota } from './policy-file.ts';
+export type { Feed, Quota } from './policy-file.ts';
 export type { TopicPolicy } from './policy-table.ts';
 
 /** The operator's rules for topics and namespaces, as they are now. */
@@ -19,6 +26,8 @@ export interface Policies extends Part {
   publicIn(topic: Topic): Namespace | undefined;
   /** Namespaces in which something is public. */
   publicNamespaces(): Iterable<Namespace>;
+  /** The feed that is declared by this URL, in exactly these characters. */
+  feedAt(url: string): Feed | undefined;
   /** Calls `on` after the policies have changed. */
   onChange(on: () => void): void;
   /** What a namespace may use, over all instances. */
@@ -56,7 +65,7 @@ class Watched implements Policies {
   readonly #file: string | undefined;
   readonly #log: Log;
   readonly #reloads: { add(count: number, attributes: { outcome: 'changed' | 'refused' }): void } | undefined;
-  #table = new PolicyTable({ topics: [], quotas: [] });
+  #table = new PolicyTable({ topics: [], quotas: [], feeds: [] });
   /** What was found last, and what was judged last: a text, or why there is none. */
   #found = '';
   #judged = '';
@@ -87,8 +96,11 @@ class Watched implements Policies {
 
   #use(policies: PolicyFile): void {
     this.#table = new PolicyTable(policies);
-    const { topics, quotas } = policies;
-    this.#log.info({ topics: topics.length, quotas: quotas.length }, 'the policies were read');
+    const { topics, quotas, feeds } = policies;
+    this.#log.info(
+      { topics: topics.length, quotas: quotas.length, feeds: feeds.length },
+      'the policies were read',
+    );
     for (const on of this.#listeners) on();
   }
 
@@ -102,6 +114,10 @@ class Watched implements Policies {
 
   publicNamespaces(): Iterable<Namespace> {
     return this.#table.publicNamespaces;
+  }
+
+  feedAt(url: string): Feed | undefined {
+    return this.#table.feedAt(url);
   }
 
   onChange(on: () => void): void {

@@ -1,4 +1,13 @@
-import { type Namespace, parseNamespace, parseTopicFilter, quote, type TopicFilter } from '@pushfleet/core';
+import {
+  limits,
+  type Namespace,
+  parseNamespace,
+  parseTopic,
+  parseTopicFilter,
+  quote,
+  type Topic,
+  type TopicFilter,
+} from '@pushfleet/core';
 
 /** One entry of `topics`: what holds for the topics that its filter is the first to match. */
 export interface TopicRule {
@@ -35,8 +44,17 @@ export interface QuotaRule {
   readonly quota: Quota;
 }
 
+/** One entry of `feeds`: what is found at a public URL is published to a topic whenever its publisher says that it is new. */
+export interface Feed {
+  readonly namespace: Namespace;
+  readonly topic: Topic;
+  /** Also the `source` of its publications. */
+  readonly url: string;
+}
+
 export interface PolicyFile {
   readonly topics: readonly TopicRule[];
+  readonly feeds: readonly Feed[];
   readonly quotas: readonly QuotaRule[];
 }
 
@@ -83,10 +101,12 @@ export function parsePolicies(text: string): PolicyFile {
   const file = readObject(text, complain);
   const topics = readList('topics', file.topics, complain, readTopicRule);
   const quotas = readList('quotas', file.quotas, complain, readQuotaRule);
-  checkNames('the file', file, ['topics', 'quotas'], complain);
+  const feeds = readList('feeds', file.feeds, complain, readFeed);
+  checkTwice(feeds, complain);
+  checkNames('the file', file, ['topics', 'quotas', 'feeds'], complain);
   if (problems.length > mostProblems) problems.splice(mostProblems, problems.length, 'There is more.');
   if (problems.length > 0) throw new PolicyError(problems);
-  return { topics, quotas };
+  return { topics, quotas, feeds };
 }
 
 function readObject(text: string, complain: Complain): Json {
@@ -173,6 +193,45 @@ function readQuotaRule(entry: Json, place: string, complain: Complain): QuotaRul
   checkNames(place, entry, ['namespace', ...Object.keys(quotaNumbers)], complain);
   const namespace = readNamespace(entry, place, complain);
   return { namespace, quota: readNumbers(entry, place, quotaNumbers, complain) };
+}
+
+function readFeed(entry: Json, place: string, complain: Complain): Feed | undefined {
+  checkNames(place, entry, ['namespace', 'topic', 'url'], complain);
+  const namespace = readNamespace(entry, place, complain);
+  if (namespace === undefined && entry.namespace === '*')
+    complain(`${place}.namespace is "*"; it must be one.`);
+  const topic = readTopic(entry.topic, place, complain);
+  const url = readUrl(entry.url, place, complain);
+  return namespace && topic && url ? { namespace, topic, url } : undefined;
+}
+
+function readTopic(value: unknown, place: string, complain: Complain): Topic | undefined {
+  if (typeof value !== 'string' || value.startsWith('$'))
+    return complain(`${place}.topic is ${show(value)}; it must be a topic such as "news/today".`);
+  try {
+    return parseTopic(value);
+  } catch (error) {
+    return complain(`${place}.topic: ${(error as Error).message}`);
+  }
+}
+
+/** As it will be asked for and compared: what subscribers and publishers say has to be this text. */
+function readUrl(value: unknown, place: string, complain: Complain): string | undefined {
+  const url = typeof value === 'string' ? URL.parse(value) : null;
+  const fits = url !== null && ['http:', 'https:'].includes(url.protocol) && url.href === value;
+  if (fits && !value.includes('#') && url.username === '' && value.length <= limits.nameBytes) return value;
+  return complain(
+    `${place}.url is ${show(value)}; it must be an http or https URL in its normal form, without user and fragment, of at most ${limits.nameBytes} characters, such as "https://blog.example/feed".`,
+  );
+}
+
+/** A URL leads to one topic. */
+function checkTwice(feeds: readonly Feed[], complain: Complain): void {
+  const urls = new Set<string>();
+  for (const { url } of feeds) {
+    if (urls.has(url)) complain(`"feeds" has ${show(url)} twice; a URL is published to one topic.`);
+    urls.add(url);
+  }
 }
 
 function checkNames(place: string, entry: Json, names: readonly string[], complain: Complain): void {

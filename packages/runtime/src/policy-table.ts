@@ -1,6 +1,6 @@
 import { covers, type Namespace, overlaps, type Topic, type TopicFilter } from '@pushfleet/core';
 import { FilterIndex, noRank } from './filter-index.ts';
-import type { PolicyFile, Quota, TopicRule } from './policy-file.ts';
+import type { Feed, PolicyFile, Quota, TopicRule } from './policy-file.ts';
 
 /** What holds for a topic: the entry whose filter is the first to match it, or no limit at all. */
 export interface TopicPolicy {
@@ -34,13 +34,15 @@ export class PolicyTable {
   /** Those in which something is public. */
   readonly publicNamespaces: ReadonlySet<Namespace>;
   readonly #quotas = new Map<Namespace, Quota>();
+  readonly #feeds: ReadonlyMap<string, Feed>;
   #quotaOfOthers: Quota = noQuota;
   /** Whether some namespace may store only so much. */
   readonly limitsStorage: boolean;
   readonly #retentions = new Map<string, number | undefined>();
 
-  constructor({ topics, quotas }: PolicyFile) {
+  constructor({ topics, quotas, feeds }: PolicyFile) {
     this.#topics = topics;
+    this.#feeds = new Map(feeds.map((feed) => [feed.url, feed]));
     this.limitsStorage = quotas.some(({ quota }) => quota.storedBytes !== undefined);
     this.publicNamespaces = new Set(topics.flatMap((rule) => (rule.public && rule.namespace) || []));
     for (const [rank, rule] of topics.entries()) this.#index(rule.namespace).add(rule.filter, rank);
@@ -75,6 +77,10 @@ export class PolicyTable {
       if (rule?.public === true && rank < least) [found, least] = [rule, rank];
     }
     return found?.namespace;
+  }
+
+  feedAt(url: string): Feed | undefined {
+    return this.#feeds.get(url);
   }
 
   #rank(namespace: Namespace, topic: Topic): number {

@@ -1,3 +1,4 @@
+import { limits } from '@pushfleet/core';
 import { deliveryFields, parseRetries, retryRule } from '@pushfleet/delivery';
 import { outboundFields } from '@pushfleet/outbound';
 import {
@@ -87,6 +88,23 @@ const own = {
     min: 1_024,
     max: 4_194_304,
   }),
+  fetchRetryMs: field.parsed(
+    {
+      env: 'PUSHFLEET_WEBSUB_FETCH_RETRY',
+      doc: 'How long after each failed fetch of a feed it is fetched again, give or take a fifth; after the last of them it is not, until it is announced again.',
+      rule: retryRule,
+      example: '5s,1m,10m',
+      fallback: '5s,1m,5m,30m,2h',
+    },
+    parseRetries,
+  ),
+  fetchBytes: field.bytes({
+    env: 'PUSHFLEET_WEBSUB_FETCH_BYTES',
+    doc: "Largest content of a feed that is published. With its headers it must fit into the broker's max_payload.",
+    fallback: limits.payloadBytes,
+    min: 1_024,
+    max: 4_194_304,
+  }),
   rate: field.integer({
     env: 'PUSHFLEET_WEBSUB_RATE',
     doc: 'Requests a second that each address which connects may send to one instance, on average, with bursts of ten times as many. Behind a front that is the front, and this bounds all of them together.',
@@ -96,7 +114,7 @@ const own = {
   }),
   hostRate: field.integer({
     env: 'PUSHFLEET_WEBSUB_HOST_RATE',
-    doc: 'Requests a second for the callbacks of one host, at one instance, on average, with bursts of ten times as many.',
+    doc: 'Requests a second for the callbacks of one host, or that announce its feeds, at one instance, on average, with bursts of ten times as many.',
     fallback: 5,
     min: 1,
     max: 100_000,

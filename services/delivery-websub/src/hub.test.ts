@@ -121,8 +121,13 @@ describe('what is wrong with a request is told in plain text', () => {
       () => ({ 'hub.topic': url(), 'hub.callback': 'http://127.0.0.1:9/' }),
       /hub\.mode is missing/,
     ],
-    ['another mode', 400, () => ({ 'hub.mode': 'list' }), /"subscribe" or "unsubscribe"/],
-    ['publish', 400, () => ({ 'hub.mode': 'publish', 'hub.url': url() }), /no hub\.mode=publish/],
+    ['another mode', 400, () => ({ 'hub.mode': 'list' }), /"subscribe", "unsubscribe" or "publish"/],
+    [
+      'publish of a topic of the fleet',
+      403,
+      () => ({ 'hub.mode': 'publish', 'hub.url': url() }),
+      /is no feed of this hub/,
+    ],
     ['no callback', 400, () => ({ 'hub.mode': 'subscribe', 'hub.topic': url() }), /hub\.callback is missing/],
     [
       'no topic',

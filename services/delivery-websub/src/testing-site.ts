@@ -70,6 +70,8 @@ export class HubSite {
   readonly #directory = mkdtempSync(join(tmpdir(), 'pushfleet-websub-'));
   #env: Env = {};
   #count = 0;
+  #topics: object[] = [open];
+  #feeds: object[] = [];
 
   private constructor(servers: readonly [NatsCluster, RedisServer], subscriber: Subscriber) {
     this.#servers = servers;
@@ -119,6 +121,10 @@ export class HubSite {
     this.worker = await startService('delivery-websub', { ...this.#env, ...ownEnv, ...more });
   }
 
+  async metrics(): Promise<string> {
+    return (await fetch(`http://${this.worker.addresses.ops}/metrics`)).text();
+  }
+
   async stop(): Promise<void> {
     this.#calls.close();
     await this.#backbone.close();
@@ -134,8 +140,19 @@ export class HubSite {
 
   /** Policies before the one that makes topics public. */
   setPolicies(...topics: object[]): void {
-    const all = topics.includes(open) ? topics : [...topics, open];
-    writeFileSync(join(this.#directory, 'policies.json'), JSON.stringify({ topics: all }));
+    this.#topics = topics.includes(open) ? topics : [...topics, open];
+    this.#writePolicies();
+  }
+
+  /** Declares these feeds, and no others; within two seconds the hub knows. */
+  setFeeds(...feeds: readonly { topic: string; url: string }[]): void {
+    this.#feeds = feeds.map((feed) => ({ namespace: 'default', ...feed }));
+    this.#writePolicies();
+  }
+
+  #writePolicies(): void {
+    const policies = { topics: this.#topics, feeds: this.#feeds };
+    writeFileSync(join(this.#directory, 'policies.json'), JSON.stringify(policies));
   }
 
   /** A topic that no other test has, and its URL as discovery gives it. */

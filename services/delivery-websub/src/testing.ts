@@ -114,6 +114,47 @@ export class Subscriber {
   }
 }
 
+/** A publisher outside of the fleet: pages that name their hub, and a word to the hub when there is something new. */
+export class Publisher {
+  readonly #server = createServer((request, response) => {
+    this.asked.push({ path: request.url ?? '', headers: request.headers });
+    response.setHeader('link', `<${this.hub}>; rel="hub", <${this.url}${request.url}>; rel="self"`);
+    if (request.method === 'HEAD') response.end();
+    else this.answer(request.headers, response);
+  });
+  /** Where its hub is. */
+  hub = '';
+  url = '';
+  readonly asked: { readonly path: string; readonly headers: IncomingHttpHeaders }[] = [];
+  /** What a page answers. */
+  answer: (headers: IncomingHttpHeaders, response: ServerResponse) => void = (_, response) =>
+    response.writeHead(404).end();
+
+  static async start(): Promise<Publisher> {
+    const publisher = new Publisher();
+    await once(publisher.#server.listen(0, '127.0.0.1'), 'listening');
+    publisher.url = `http://127.0.0.1:${(publisher.#server.address() as AddressInfo).port}`;
+    return publisher;
+  }
+
+  /** Fetches, without questions for the headers alone. */
+  fetches(path: string): readonly IncomingHttpHeaders[] {
+    return this.asked.filter((one) => one.path === path).map(({ headers }) => headers);
+  }
+
+  /** PubSubHubbub 0.4, section 7.1. */
+  notify(...paths: string[]): Promise<HubAnswer> {
+    const urls = paths.map((path): [string, string] => ['hub.url', this.url + path]);
+    return ask(this.hub, [['hub.mode', 'publish'], ...urls]);
+  }
+
+  async close(): Promise<void> {
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+}
+
 export interface HubAnswer {
   readonly status: number;
   readonly type: string | null;

@@ -1,6 +1,7 @@
-import type { Stores } from '@pushfleet/bus';
-import { type Backbone, parseTopic } from '@pushfleet/core';
+import type { LogTerms, Stores } from '@pushfleet/bus';
+import type { Backbone } from '@pushfleet/core';
 import { createDeliveryControl, wireDelivery, wrongWith } from '@pushfleet/delivery';
+import { createIntake } from '@pushfleet/intake';
 import { type Subscription, SubscriptionKind } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import {
   type Config,
@@ -8,15 +9,19 @@ import {
   createPolicies,
   HttpServer,
   type Part,
-  type Policies,
+  part,
+  Quotas,
   RateLimit,
   type ServiceContext,
 } from '@pushfleet/runtime';
 import type { fields } from './config.ts';
 import { createConsent } from './consent.ts';
 import { WebSubCourier } from './courier.ts';
+import { Fetcher } from './feeds/fetcher.ts';
+import { Notices } from './feeds/notices.ts';
 import { createApp } from './hub/app.ts';
 import { Subscribing } from './hub/subscribing.ts';
+import { TopicUrls } from './hub/topic-urls.ts';
 
 export const name = 'delivery-websub';
 
@@ -27,6 +32,8 @@ const headerBytes = 16_384;
 const requestTimeoutMs = 15_000;
 /** Beyond the time-out of the call that is waited for, in milliseconds. */
 const syncGraceMs = 2_000;
+/** What is fetched is held back by the time that fetches take, long before this many publications a second. */
+const fetchRate = 1_000;
 /** So many requests may come at once for each that may come in a second. */
 const burst = 10;
 
@@ -34,13 +41,19 @@ const burst = 10;
 export function wireDeliveryWebSub(
   config: Config<typeof fields>,
   context: Pick<ServiceContext, 'log' | 'metrics'>,
-  backbone: Backbone & Stores,
+  backbone: Backbone & Stores & { readonly terms: LogTerms | undefined },
 ): { readonly parts: readonly Part[]; readonly http: HttpServer } {
   const { log } = context;
   const origin = originOf(config);
   checkLeases(config);
   const policies = createPolicies({ file: config.policiesFile, ...context });
-  const objection = objectionBy(policies);
+  const topicUrls = new TopicUrls({ origin, policies });
+  const objection = (subscription: Subscription): string | undefined =>
+    topicUrls.holds(subscription) ? undefined : 'The topic is not public any more.';
+  const quotas: Quotas = new Quotas({
+    policies,
+    elsewhere: (namespace) => service.fleet.elsewhere(namespace),
+  });
   const pendingMs = config.questionRetryMs.reduce((sum, ms) => sum + ms * 2, questionMs);
   const consent = createConsent(pendingMs);
   const service = wireDelivery(config, context, backbone, {
@@ -66,12 +79,28 @@ export function wireDeliveryWebSub(
         timeoutMs: config.timeoutMs,
         bodyBytes: config.bodyBytes,
       }),
+    usage: () => quotas.usage(),
+    beside: ({ fleet, caller }) => {
+      const { intake, meters } = createIntake({
+        config: { payloadBytes: config.fetchBytes, ratePerSecond: fetchRate, rateBurst: fetchRate },
+        terms: () => backbone.terms,
+        ...{ backbone, policies, quotas, instance: fleet.instance, log },
+      });
+      const fetcher = new Fetcher({
+        ...{ fleet, policies, caller, intake, service: name, ...context },
+        queue: backbone.queue('feeds'),
+        ledger: backbone.ledger('feeds'),
+        retryMs: config.fetchRetryMs,
+        timeoutMs: config.timeoutMs,
+        bytes: config.fetchBytes,
+      });
+      return [{ ...part('meters', meters), ready: () => meters.ready() }, fetcher];
+    },
   });
   const subscribing = new Subscribing({
     registry: service.registry,
     control: createDeliveryControl(kind, backbone, backbone.signals, true),
-    ...{ consent, origin, pendingMs },
-    publicIn: (topic) => policies.publicIn(topic),
+    ...{ consent, topicUrls, pendingMs },
     checkUrl: (url) => service.caller.check(url),
     wrongWith: (subscription) => wrongWith(subscription, { revocations: service.revocations, objection }),
     lease: { usualMs: config.leaseMs, leastMs: config.leaseLeastMs, mostMs: config.leaseMostMs },
@@ -81,18 +110,15 @@ export function wireDeliveryWebSub(
     syncMost: config.syncRequests,
   });
   const rates = { address: rateOf(config.rate), host: rateOf(config.hostRate) };
-  const handler = createApp({ subscribing, rates, log });
+  const handler = createApp({
+    ...{ subscribing, rates, log },
+    notices: new Notices(backbone.queue('feeds'), policies),
+  });
   const http = new HttpServer({ address: config.listen, handler, log, headerBytes, requestTimeoutMs });
   return { parts: [policies, ...service.parts, http], http };
 }
 
 const rateOf = (perSecond: number): RateLimit => new RateLimit({ perSecond, burst: perSecond * burst });
-
-/** Why nobody may subscribe to a topic any more. */
-const objectionBy =
-  (policies: Pick<Policies, 'publicIn'>) =>
-  ({ namespace, filter }: Subscription): string | undefined =>
-    policies.publicIn(parseTopic(filter)) === namespace ? undefined : 'The topic is not public any more.';
 
 /** The table with its last delay again and again, until a time is over. */
 function repeated(table: readonly number[], untilMs: number): readonly number[] {

@@ -30,6 +30,7 @@ export const ledgerNames = [
   'deletions',
   'sessions',
   'sequences',
+  'feeds',
 ] as const;
 
 /**
@@ -45,7 +46,7 @@ const shelfShares: Readonly<Record<string, number>> = {
 export const shelfNames: readonly string[] = Object.keys(shelfShares);
 
 /** The queues there are; a new one is a new line here too. */
-export const queueNames = ['webhook', 'websub'] as const;
+export const queueNames = ['webhook', 'websub', 'feeds'] as const;
 
 export const logStream = (generation: string, shard: number): string =>
   `pushfleet_log_${generation}_${shard}`;

@@ -10,6 +10,8 @@ import {
   createRegistryClient,
   createTraces,
   declareFleetMetrics,
+  type Fleet,
+  type FleetOptions,
   internalClient,
   logPart,
   type Part,
@@ -30,6 +32,7 @@ type WireConfig = Config<typeof registryFields & typeof traceFields & typeof out
 
 /** What a courier can be made of. */
 export interface CourierTools {
+  readonly fleet: Fleet;
   readonly caller: Caller;
   readonly registry: SubscriptionCalls;
   readonly revocations: RevocationList;
@@ -45,10 +48,14 @@ export interface DeliveryServiceOptions
   readonly name: string;
   readonly limits: DeliveryLimits;
   readonly courier: (tools: CourierTools) => Courier;
+  /** What each namespace uses here, for the other instances. */
+  readonly usage?: FleetOptions['usage'];
+  /** Other work on the log, which is drained before the log is. */
+  readonly beside?: (tools: CourierTools) => readonly Part[];
 }
 
 export interface DeliveryService extends CourierTools {
-  /** In the order in which they start; the last two are the worker and what shows how far it is behind. */
+  /** In the order in which they start; the worker is among the last. */
   readonly parts: readonly Part[];
 }
 
@@ -57,37 +64,65 @@ export function wireDelivery(
   config: WireConfig,
   { log, metrics }: Pick<ServiceContext, 'log' | 'metrics'>,
   backbone: Backbone & Stores,
-  { kind, name, courier, ...options }: DeliveryServiceOptions,
+  { kind, name, courier, usage, beside, ...options }: DeliveryServiceOptions,
 ): DeliveryService {
   if (config.registryUrl === undefined) throw new ConfigError([noRegistry]);
-  const fleet = createFleet(backbone.signals, { service: name, protocol: kind });
+  const fleet = createFleet(backbone.signals, {
+    ...{ service: name, protocol: kind },
+    ...(usage !== undefined && { usage }),
+  });
   declareFleetMetrics(metrics, fleet);
   const traces = createTraces(config, { service: name, instance: fleet.instance, log, metrics });
   const client = createRegistryClient(config, { name, log });
   const registry = callRegistry(internalClient(config, { url: config.registryUrl, service: name }), log);
   const caller = createCaller(config, { log, metrics });
   const { revocations } = client;
-  const tools = { caller, registry, revocations, tracking: new Tracking({ kind, metrics, traces }) };
+  const tools = { fleet, caller, registry, revocations, tracking: new Tracking({ kind, metrics, traces }) };
   const worker = createDeliveryWorker({
     ...options,
     ...{ kind, service: name, backbone, fleet, registry, revocations, log, metrics },
     courier: courier(tools),
   });
-  const { promise: drained, resolve } = Promise.withResolvers<void>();
   const deliveries: Part = {
     ...{ name: worker.name, start: () => worker.start(), ready: () => worker.ready?.() },
-    drain: (deadline) => worker.drain(deadline).finally(resolve),
+    drain: (deadline) => worker.drain(deadline),
     close: async () => {
       await worker.close();
       registry.close();
     },
   };
+  const working = drainedTogether([deliveries, ...(beside?.(tools) ?? [])]);
   const behind = new Behind(kind, backbone.tail(kind), metrics, log);
   const parts = [
-    ...[traces, logPart(backbone, afterwards(drained, backbone)), fleet],
-    ...[client, caller, deliveries, behind],
+    ...[traces, logPart(backbone, afterwards(working.drained, backbone)), fleet],
+    ...[client, caller, ...working.parts, behind],
   ];
   return { ...tools, parts };
+}
+
+/** The same parts, and when all of them are drained. */
+function drainedTogether(parts: readonly Part[]): {
+  readonly parts: readonly Part[];
+  readonly drained: Promise<void>;
+} {
+  const { promise: drained, resolve } = Promise.withResolvers<void>();
+  let left = parts.length;
+  const counted = (drain: Promise<void>) =>
+    drain.finally(() => {
+      if (--left === 0) resolve();
+    });
+  return {
+    parts: parts.map((part) => ({
+      ...{
+        name: part.name,
+        start: () => part.start(),
+        ready: () => part.ready?.(),
+        close: () => part.close(),
+      },
+      drain: (deadline) => counted(part.drain(deadline)),
+    })),
+    drained,
+  };
 }
 
 const noRegistry =

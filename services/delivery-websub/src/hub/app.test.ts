@@ -1,20 +1,29 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
+import type { Appointment } from '@pushfleet/bus';
 import { until } from '@pushfleet/contract';
-import { type Namespace, PushfleetError } from '@pushfleet/core';
+import { defaultNamespace, PushfleetError, parseTopic } from '@pushfleet/core';
 import type { Attempt, DeliveryControl, SubscriptionRef } from '@pushfleet/delivery';
-import type { Subscription } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
-import { createLog, HttpServer, RateLimit } from '@pushfleet/runtime';
+import { Subscription } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
+import { createLog, HttpServer, type Policies, RateLimit } from '@pushfleet/runtime';
 import fc from 'fast-check';
 import { createConsent } from '../consent.ts';
+import { decodeDue, Notices } from '../feeds/notices.ts';
 import { webSubOf } from '../subscriber.ts';
 import { ask, type HubAnswer } from '../testing.ts';
 import { createApp } from './app.ts';
 import { readForm } from './form.ts';
 import { Subscribing } from './subscribing.ts';
-import { topicOfUrl } from './topic-url.ts';
+import { TopicUrls } from './topic-urls.ts';
 
 const origin = 'https://push.example.com';
+const feed = { namespace: defaultNamespace, topic: parseTopic('blog'), url: 'https://blog.example/feed' };
+const hidden = { ...feed, topic: parseTopic('drafts'), url: 'https://blog.example/drafts' };
+const policies: Pick<Policies, 'of' | 'publicIn' | 'feedAt'> = {
+  of: (_, topic) => ({ history: true, presence: true, ...(topic !== hidden.topic && { public: true }) }),
+  publicIn: (topic) => (topic === 'news' ? defaultNamespace : undefined),
+  feedAt: (url) => [feed, hidden].find((one) => one.url === url),
+};
 const form = (more: Record<string, string> = {}): Record<string, string> => ({
   'hub.mode': 'subscribe',
   'hub.topic': `${origin}/v1/topics?topic=news`,
@@ -34,6 +43,7 @@ async function hub(
 ) {
   const records = new Map<string, Subscription>();
   const asked: string[] = [];
+  const due: Appointment[] = [];
   let { conflicts = 0 } = o;
   let revision = 0n;
   let waiting = 0;
@@ -59,8 +69,7 @@ async function hub(
     },
     control,
     consent: createConsent(60_000),
-    origin,
-    publicIn: (topic) => (topic === 'news' ? ('default' as Namespace) : undefined),
+    topicUrls: new TopicUrls({ origin, policies }),
     checkUrl: () => undefined,
     wrongWith: () => undefined,
     lease: { usualMs: 100_000, leastMs: 10_000, mostMs: 200_000 },
@@ -70,7 +79,10 @@ async function hub(
   const log = createLog({ name: 'test', level: 'silent' });
   const server = new HttpServer({
     address: { host: '127.0.0.1', port: 0 },
-    handler: createApp({ subscribing, rates: { address: rate(o.address), host: rate(o.host) }, log }),
+    handler: createApp({
+      ...{ subscribing, log, rates: { address: rate(o.address), host: rate(o.host) } },
+      notices: new Notices({ later: async (all) => void due.push(...all) }, policies),
+    }),
     ...{ log, headerBytes: 16_384, requestTimeoutMs: 15_000 },
   });
   await server.start();
@@ -78,7 +90,12 @@ async function hub(
   const post = (more?: Record<string, string>): Promise<HubAnswer> =>
     ask(`http://127.0.0.1:${server.port}/websub`, form(more));
   const requests = () => [...records.values()].flatMap((record) => webSubOf(record).requests);
-  return { post, requests, asked, waiting: () => waiting };
+  const notify = (...urls: string[]): Promise<HubAnswer> =>
+    ask(`http://127.0.0.1:${server.port}/websub`, [
+      ['hub.mode', 'publish'],
+      ...urls.map((url): [string, string] => ['hub.url', url]),
+    ]);
+  return { post, notify, requests, asked, due, waiting: () => waiting };
 }
 
 describe('limits of strangers', () => {
@@ -121,6 +138,51 @@ describe('limits of strangers', () => {
   });
 });
 
+describe('a notice of new content', () => {
+  const urls = (count: number) => Array.from({ length: count }, () => feed.url);
+
+  test('has a declared feed fetched at once, however often it is named', async (t) => {
+    const { notify, due } = await hub(t);
+    const before = Date.now();
+    const { status, text } = await notify(feed.url, hidden.url, ...urls(20));
+    assert.deepEqual([status, text], [204, '']);
+    assert.deepEqual(
+      due.map(({ body }) => decodeDue(body)),
+      [feed, hidden].map(({ url }) => ({ url, attempts: 0 })),
+    );
+    assert.ok(
+      due.every(({ at, slot, key }) => at >= before && at <= Date.now() && slot < 8 && key.length === 22),
+    );
+  });
+
+  test('of a URL that is no feed is refused in plain text, and nothing is fetched', async (t) => {
+    const { notify, due } = await hub(t);
+    for (const url of ['https://blog.example/other', `${feed.url}#x`, `${feed.url}?x`, origin, '']) {
+      const { status, type, text } = await notify(feed.url, url);
+      const empty = url === '';
+      assert.equal(status, empty ? 204 : 403, url);
+      if (!empty) assert.match(`${type} ${text}`, /^text\/plain; charset=utf-8 .* is no feed of this hub/);
+    }
+    assert.equal(due.length, 1, 'of the one whose second URL was empty');
+  });
+
+  test('names one to sixteen URLs', async (t) => {
+    const { notify, due } = await hub(t);
+    const different = (count: number) => Array.from({ length: count }, (_, i) => `https://blog.example/${i}`);
+    assert.equal((await notify()).status, 400);
+    assert.equal((await notify(...different(16))).status, 403);
+    assert.equal((await notify(...different(17))).status, 400);
+    assert.equal(due.length, 0);
+  });
+
+  test('is bounded by the host of the feed', async (t) => {
+    const { notify } = await hub(t, { host: 2 });
+    const codes = [];
+    for (let i = 0; i < 3; i++) codes.push((await notify(feed.url)).status);
+    assert.deepEqual(codes, [204, 204, 429]);
+  });
+});
+
 test('a lease has its bounds, and none asked for is the usual', async (t) => {
   const { post, requests } = await hub(t);
   for (const asked of [undefined, '', '0', '9', '150', '201', '999999999999999'])
@@ -147,6 +209,32 @@ test('a callback of 2,048 bytes is taken, one more is not, nor a host of 250', a
 });
 
 describe('a topic URL', () => {
+  const all: typeof policies = { ...policies, publicIn: () => defaultNamespace };
+  const topicOfUrl = (url: string, of = origin) =>
+    new TopicUrls({ origin: of, policies: all }).find(url).topic;
+
+  test('may be that of a feed whose topic is public', () => {
+    const urls = new TopicUrls({ origin, policies });
+    assert.deepEqual(urls.find(feed.url), feed);
+    assert.throws(() => urls.find(hidden.url), { code: 'forbidden' });
+    assert.throws(() => urls.find(`${feed.url}/`), { code: 'request_invalid' });
+  });
+
+  test('of a subscription holds while it leads to the same topic in public', () => {
+    const urls = new TopicUrls({ origin: 'https://moved.example', policies });
+    const holds = (topicUrl: string, filter: string, namespace = 'default') =>
+      urls.holds(
+        Subscription.fromPartial({ namespace, filter, target: { $case: 'websub', websub: { topicUrl } } }),
+      );
+    assert.ok(holds(feed.url, 'blog'));
+    assert.ok(!holds(feed.url, 'other'), 'the feed is published elsewhere');
+    assert.ok(!holds(feed.url, 'blog', 'elsewhere'));
+    assert.ok(!holds(hidden.url, 'drafts'));
+    assert.ok(!holds('https://blog.example/ended', 'news'), 'no feed any more');
+    assert.ok(holds(`${origin}/v1/topics/news`, 'news'), 'whatever the origin was then');
+    assert.ok(!holds(`${origin}/v1/topics/orders`, 'orders'));
+  });
+
   test('names a topic in both forms of discovery', () => {
     assert.equal(topicOfUrl(`${origin}/v1/topics?topic=news%2Ftoday`, origin), 'news/today');
     assert.equal(topicOfUrl(`${origin}/v1/topics/news/today`, origin), 'news/today');
@@ -187,8 +275,16 @@ describe('a topic URL', () => {
 
 test('whatever a form is, it is read or refused', () => {
   const pair = fc.tuple(
-    fc.constantFrom('hub.mode', 'hub.topic', 'hub.callback', 'hub.secret', 'hub.lease_seconds', 'hub.verify'),
-    fc.oneof(fc.string(), fc.constantFrom('subscribe', 'unsubscribe', '1', 'sync')),
+    fc.constantFrom(
+      'hub.mode',
+      'hub.topic',
+      'hub.callback',
+      'hub.secret',
+      'hub.lease_seconds',
+      'hub.verify',
+      'hub.url',
+    ),
+    fc.oneof(fc.string(), fc.constantFrom('subscribe', 'unsubscribe', 'publish', '1', 'sync')),
   );
   const refusesOrReturns = (body: Buffer): void => {
     try {

@@ -1,12 +1,14 @@
 import { PushfleetError } from '@pushfleet/core';
 import { byMethod, type Log, problem, type RateLimit } from '@pushfleet/runtime';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
-import { type HubRequest, readForm } from './form.ts';
+import type { Notices } from '../feeds/notices.ts';
+import { readForm } from './form.ts';
 import type { Subscribing } from './subscribing.ts';
 
 export interface HubOptions {
   readonly subscribing: Subscribing;
-  /** By the address that connects, and by the host of the callback. */
+  readonly notices: Pick<Notices, 'take'>;
+  /** By the address that connects, and by the host of the callback or feed. */
   readonly rates: { readonly address: RateLimit; readonly host: RateLimit };
   readonly log: Log;
 }
@@ -27,7 +29,12 @@ export function createApp(options: HubOptions): Express {
   };
   app.post('/websub', read, readBody, async (request, response) => {
     const wanted = readForm(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0));
-    options.rates.host.require(hostOf(wanted));
+    if (wanted.mode === 'publish') {
+      await options.notices.take(wanted.urls, (url) => options.rates.host.require(hostOf(url)));
+      response.status(204).end();
+      return;
+    }
+    options.rates.host.require(hostOf(wanted.callback));
     const outcome = await options.subscribing.take(wanted);
     response.status(outcome === 'verified' ? 204 : 202).end();
   });
@@ -54,7 +61,7 @@ const noForm = (): PushfleetError =>
   );
 
 /** What is no URL is refused behind it. */
-const hostOf = ({ callback }: HubRequest): string => URL.parse(callback)?.hostname ?? '';
+const hostOf = (url: string): string => URL.parse(url)?.hostname ?? '';
 
 function fromExpress(thrown: unknown): unknown {
   const { type, status } = thrown as { readonly type?: unknown; readonly status?: unknown };

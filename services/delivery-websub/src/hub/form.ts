@@ -1,6 +1,16 @@
 import { PushfleetError, quote } from '@pushfleet/core';
 
-/** A request to the hub, as far as its text tells. */
+/** What a form asks of the hub. */
+export type HubForm = HubRequest | Notice;
+
+/** A publisher says that there is something new at these URLs. */
+export interface Notice {
+  readonly mode: 'publish';
+  /** As they were given; at least one. */
+  readonly urls: readonly string[];
+}
+
+/** A subscriber's request, as far as its text tells. */
 export interface HubRequest {
   readonly mode: 'subscribe' | 'unsubscribe';
   /** As it was given. */
@@ -24,18 +34,23 @@ const methods = ['sha1', 'sha256', 'sha384', 'sha512'];
 /** WebSub, section 5.1: less than 200 bytes. */
 const secretBytes = 199;
 const tokenBytes = 256;
+/** URLs that one notice may name. */
+const noticeUrls = 16;
 /** Whoever asks for more gets the longest lease, too. */
 const leaseDigits = 15;
 
 /**
- * The request of a form. Parameters that the hub does not know are passed over (WebSub, section 5.1).
+ * What a form asks for. Parameters that the hub does not know are passed over (WebSub, section 5.1).
  *
  * @throws PushfleetError `request_invalid`
  */
-export function readForm(body: Buffer): HubRequest {
+export function readForm(body: Buffer): HubForm {
   const form = new URLSearchParams(decode(body));
   const mode = required(form, 'hub.mode');
-  if (mode !== 'subscribe' && mode !== 'unsubscribe') throw invalid(noMode(mode));
+  if (mode === 'publish') return { mode, urls: readUrls(form) };
+  if (mode !== 'subscribe' && mode !== 'unsubscribe') {
+    throw invalid(`hub.mode is "subscribe", "unsubscribe" or "publish", not ${quote(mode)}.`);
+  }
   const method = single(form, 'hub.signature_method');
   if (method !== undefined && !methods.includes(method)) {
     throw invalid(`hub.signature_method is one of ${methods.join(', ')}, not ${quote(method)}.`);
@@ -61,11 +76,12 @@ function decode(body: Buffer): string {
   }
 }
 
-function noMode(mode: string): string {
-  if (mode === 'publish') {
-    return 'This hub takes no hub.mode=publish: what is published to a topic of the fleet reaches its subscribers by itself.';
-  }
-  return `hub.mode is "subscribe" or "unsubscribe", not ${quote(mode)}.`;
+/** PubSubHubbub 0.4, section 7.1: `hub.url`, which may be repeated; WebSub leaves it open, and many say `hub.topic`. */
+function readUrls(form: URLSearchParams): readonly string[] {
+  const urls = new Set([...form.getAll('hub.url'), ...form.getAll('hub.topic')].filter(Boolean));
+  if (urls.size === 0) throw invalid('hub.url is missing.');
+  if (urls.size <= noticeUrls) return [...urls];
+  throw invalid(`A request with hub.mode=publish names ${noticeUrls} URLs at most, not ${urls.size}.`);
 }
 
 /** An empty one counts as absent. */

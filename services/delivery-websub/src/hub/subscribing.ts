@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type Namespace, PushfleetError, type Topic } from '@pushfleet/core';
+import { type Namespace, PushfleetError } from '@pushfleet/core';
 import {
   type Attempt,
   type Consent,
@@ -18,16 +18,13 @@ import {
 } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import { requestOf, webSubOf, withWebSub } from '../subscriber.ts';
 import type { HubRequest } from './form.ts';
-import { topicOfUrl } from './topic-url.ts';
+import type { TopicUrls } from './topic-urls.ts';
 
 export interface SubscribingOptions {
   readonly registry: Pick<SubscriptionCalls, 'read' | 'create' | 'change' | 'end'>;
   readonly control: Pick<DeliveryControl, 'ask' | 'call' | 'forget'>;
   readonly consent: Consent;
-  /** The fleet's public origin. */
-  readonly origin: string;
-  /** In which namespace a topic is public; undefined where it is not. */
-  readonly publicIn: (topic: Topic) => Namespace | undefined;
+  readonly topicUrls: Pick<TopicUrls, 'find'>;
   /** @throws PushfleetError `target_refused` */
   readonly checkUrl: (url: string) => void;
   /** Why such a record has no right to deliveries; undefined where it has. @throws PushfleetError `unavailable` */
@@ -94,10 +91,8 @@ export class Subscribing {
   /** The record as it would be new: of what is asked for nothing is confirmed. */
   #draft(wanted: HubRequest): Subscription {
     const { callback, topicUrl } = wanted;
-    const topic = topicOfUrl(topicUrl, this.#o.origin);
+    const { namespace, topic } = this.#o.topicUrls.find(topicUrl);
     const host = this.#checkCallback(callback);
-    const namespace = this.#o.publicIn(topic);
-    if (namespace === undefined) throw notPublic();
     const now = Date.now();
     const request = this.#request(wanted, now);
     return Subscription.fromPartial({
@@ -225,9 +220,6 @@ const refOf = ({ namespace, id }: Subscription): SubscriptionRef => ({
 
 /** The one request of a draft. */
 const questionOf = (draft: Subscription): string => (webSubOf(draft).requests[0] as WebSubRequest).id;
-
-const notPublic = (): PushfleetError =>
-  new PushfleetError('forbidden', 'hub.topic is no topic that can be subscribed to here.');
 
 const notServed = (): PushfleetError =>
   new PushfleetError('forbidden', 'The host of hub.callback is not served here.');

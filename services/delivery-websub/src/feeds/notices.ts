@@ -1,0 +1,65 @@
+import type { Queue } from '@pushfleet/bus';
+import { PushfleetError, quote } from '@pushfleet/core';
+import { shortHash } from '@pushfleet/delivery';
+import type { Policies } from '@pushfleet/runtime';
+
+/** A feed that has to be fetched, as an entry of the queue `feeds`. */
+export interface Due {
+  readonly url: string;
+  /** Attempts that have failed so far. */
+  readonly attempts: number;
+}
+
+/** Slots of the queue that feeds are spread over: as many are fetched at once, and each of them by one instance at a time. */
+export const feedSlots = 8;
+
+export const encodeDue = (due: Due): Uint8Array => Buffer.from(JSON.stringify(due));
+/** @throws SyntaxError where the bytes are not of `encodeDue`'s making */
+export const decodeDue = (body: Uint8Array): Due => JSON.parse(Buffer.from(body).toString()) as Due;
+
+/** The name of a feed in queue and ledger: no level of its URL has a meaning there. */
+export const feedKey = (url: string): string => shortHash(url);
+
+/**
+ * Has a feed fetched at a time, Unix time in milliseconds. One that waits to be fetched already waits for this time from
+ * now on: many notices that come at once are one fetch. Settles once that is on record.
+ */
+export function fetchAt(queue: Pick<Queue, 'later'>, due: Due, at: number): Promise<void> {
+  const key = feedKey(due.url);
+  return queue.later([{ slot: slotOf(key), key, at, body: encodeDue(due) }]);
+}
+
+/** 22 characters of a hash, of which any is as good. */
+const slotOf = (key: string): number => key.charCodeAt(0) % feedSlots;
+
+/** Takes publishers' word that there is something new. */
+export class Notices {
+  readonly #queue: Pick<Queue, 'later'>;
+  readonly #policies: Pick<Policies, 'feedAt'>;
+
+  /** @param queue `feeds` */
+  constructor(queue: Pick<Queue, 'later'>, policies: Pick<Policies, 'feedAt'>) {
+    this.#queue = queue;
+    this.#policies = policies;
+  }
+
+  /**
+   * Settles once it is on record that these are to be fetched; none is where one is refused.
+   *
+   * @param admit throws where a feed is announced too often
+   * @throws PushfleetError `forbidden`, `unavailable`, `storage_full`, and what `admit` throws
+   */
+  async take(urls: readonly string[], admit: (url: string) => void): Promise<void> {
+    for (const url of urls) {
+      if (this.#policies.feedAt(url) === undefined) throw noFeed(url);
+      admit(url);
+    }
+    await Promise.all(urls.map((url) => fetchAt(this.#queue, { url, attempts: 0 }, Date.now())));
+  }
+}
+
+const noFeed = (url: string): PushfleetError =>
+  new PushfleetError(
+    'forbidden',
+    `${quote(url)} is no feed of this hub, which fetches only what its operator has declared. What is published to a topic of the fleet reaches its subscribers by itself.`,
+  );
