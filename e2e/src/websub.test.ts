@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { until } from '@pushfleet/contract';
 import { Fleet, token } from './fleet.ts';
-import { openSse, publish } from './stream.ts';
+import { NotifiedReceiver } from './notified-receiver.ts';
+import { openSse, publish, type Stream } from './stream.ts';
 import { behaviours, Receivers } from './webhook-receivers.ts';
 import { HookManager, patienceMs, webhookEnv } from './webhooks.ts';
 
@@ -27,8 +28,9 @@ before(async () => {
     PUSHFLEET_POLICIES_FILE: policies,
     PUSHFLEET_WEBSUB_VERIFY_RETRY: '1s,1s,1s,1s,1s,1s,1s,1s,1s,1s',
     PUSHFLEET_WEBSUB_RETRY: '1s',
+    PUSHFLEET_WEBHOOK_RETRY: Array(50).fill('1s').join(),
   };
-  fleet = await Fleet.start({ workers: 1, hubs: 2, env });
+  fleet = await Fleet.start({ workers: 2, hubs: 2, env });
   everything = await token({ publish: ['#'], subscribe: ['#'], manage: true });
 });
 after(async () => {
@@ -44,16 +46,16 @@ interface Content {
 /** A callback that confirms whatever it is asked, and takes what it is given as `take` says. */
 async function openCallback(take: (content: Content) => number | Promise<number>) {
   const taken: Content[] = [];
-  let confirmed = 0;
+  let given = 0;
   const server = createServer(async (request, response) => {
     const challenge = new URL(request.url ?? '', 'http://here').searchParams.get('hub.challenge');
     if (challenge !== null) {
       response.end(challenge);
-      confirmed++;
       return;
     }
     const text = Buffer.concat(await request.toArray()).toString();
     const content = { id: String(request.headers['ce-id']), text };
+    given++;
     const status = await take(content);
     if (status < 300) taken.push(content);
     response.writeHead(status).end();
@@ -63,7 +65,8 @@ async function openCallback(take: (content: Content) => number | Promise<number>
   return {
     url: `http://127.0.0.1:${port}/`,
     taken,
-    confirmed: () => confirmed,
+    /** How many deliveries came. */
+    given: () => given,
     close: () => {
       server.closeAllConnections();
       server.close();
@@ -80,62 +83,119 @@ async function subscribe(callback: string): Promise<void> {
   assert.equal(status, 202);
 }
 
-test('one publication reaches a stream, a webhook and a WebSub subscriber, with one id', async () => {
-  const receivers = await Receivers.open();
-  const callback = await openCallback(() => 204);
-  const stream = await openSse(
-    fleet.edges[0]?.addresses.http as string,
-    'news/#',
-    everything,
-    '&format=cloudevents',
-  );
-  try {
+/** One of each that follows the topic, in whichever manner. */
+class Followers {
+  readonly stream: Stream;
+  readonly receivers: Receivers;
+  readonly notified: NotifiedReceiver;
+  readonly websub: Awaited<ReturnType<typeof openCallback>>;
+
+  private constructor(
+    stream: Stream,
+    receivers: Receivers,
+    notified: NotifiedReceiver,
+    websub: Followers['websub'],
+  ) {
+    this.stream = stream;
+    this.receivers = receivers;
+    this.notified = notified;
+    this.websub = websub;
+  }
+
+  /** All of them subscribed. @param take answers the WebSub subscriber's deliveries */
+  static async open(take: (content: Content) => number | Promise<number>): Promise<Followers> {
+    const address = fleet.edges[0]?.addresses.http as string;
+    const followers = new Followers(
+      await openSse(address, topic, everything, '&format=cloudevents'),
+      await Receivers.open(),
+      await NotifiedReceiver.open('echoes'),
+      await openCallback(take),
+    );
+    const { receivers, notified, websub } = followers;
     const hooks = new HookManager(fleet, everything);
-    const url = receivers.add('hook', behaviours.well);
-    await hooks.create({ id: 'hook', filter: 'news/#', url, handshake: 'none' });
-    await subscribe(callback.url);
+    await hooks.create({ filter: topic, url: receivers.add('hook', behaviours.well), handshake: 'none' });
+    const answer = await fetch(`http://${fleet.http.address}/v1/topics/${topic}`, {
+      method: 'SUBSCRIBE',
+      headers: { authorization: `Bearer ${everything}`, callback: `<${notified.url}>`, nt: 'upnp:event' },
+    });
+    const sid = answer.headers.get('sid')?.slice('uuid:'.length);
+    const isActive = async () => (await hooks.call('GET', `/${sid}`)).body.state === 'active';
+    await until(isActive, 'the confirmation of the notified receiver', patienceMs);
+    await subscribe(websub.url);
     // It hears of its subscription a moment before the subscription stands.
-    for (let i = 0; callback.taken.length === 0; i++) {
-      await publish(fleet.http.address, topic, everything, `hello ${i}`);
-      await until(() => callback.taken.length > 0, 'the content', 1_000).catch(() => {});
+    for (let i = 0; websub.given() === 0; i++) {
+      await publish(fleet.http.address, topic, everything, `first ${i}`);
+      await until(() => websub.given() > 0, 'the subscription', 1_000).catch(() => {});
     }
-    const [content] = callback.taken as [Content];
-    await until(() => stream.text().includes(`"id":"${content.id}"`), 'the event', patienceMs);
-    const hooked = () => receivers.of('hook').find(({ headers }) => headers['ce-id'] === content.id);
-    await until(() => hooked() !== undefined, 'the webhook', patienceMs);
-    assert.equal(hooked()?.body, content.text);
+    return followers;
+  }
+
+  /** The ids under which each of them was given a text; an empty set: it was not. */
+  idsOf(text: string): Readonly<Record<string, ReadonlySet<string>>> {
+    const events = [...this.stream.text().matchAll(/^data: ?(.*)$/gm)].map(
+      ([, data]) => JSON.parse(data as string) as { id: string; data?: unknown },
+    );
+    return {
+      stream: new Set(events.filter(({ data }) => data === text).map(({ id }) => id)),
+      hook: new Set(
+        this.receivers
+          .of('hook')
+          .flatMap(({ body, headers }) => (body === text ? [String(headers['ce-id'])] : [])),
+      ),
+      notified: new Set(this.notified.taken.flatMap(({ body, id }) => (body === text ? [id] : []))),
+      websub: new Set(this.websub.taken.flatMap((content) => (content.text === text ? [content.id] : []))),
+    };
+  }
+
+  close(): void {
+    for (const one of [this.stream, this.receivers, this.notified, this.websub]) one.close();
+  }
+}
+
+test('a publication reaches a stream, a webhook, a WebSub subscriber and a notified receiver with one id', async () => {
+  const followers = await Followers.open(() => 204);
+  try {
+    const answer = await fetch(`http://${fleet.http.address}/v1/topics/${topic}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${everything}`, 'content-type': 'text/plain' },
+      body: 'to all',
+    });
+    const { id } = (await answer.json()) as { id: string };
+    const one = new Set([id]);
+    const all = { stream: one, hook: one, notified: one, websub: one };
+    await until(
+      () => Object.values(followers.idsOf('to all')).every(({ size }) => size > 0),
+      'all',
+      patienceMs,
+    );
+    assert.deepEqual(followers.idsOf('to all'), all);
   } finally {
-    stream.close();
-    receivers.close();
-    callback.close();
+    followers.close();
   }
 });
 
-test('kill -9 of a hub in the middle loses nothing that was published', async () => {
+test('kill -9 of a worker of each kind in the middle loses nothing, for none of them', async () => {
   const held = Promise.withResolvers<number>();
   let seen = 0;
-  const callback = await openCallback(() => (++seen % 3 === 0 ? held.promise : seen % 3 === 1 ? 503 : 204));
+  const followers = await Followers.open(() =>
+    ++seen % 3 === 0 ? held.promise : seen % 3 === 1 ? 503 : 204,
+  );
   try {
-    await subscribe(callback.url);
-    await until(() => callback.confirmed() > 0, 'the question', patienceMs);
-    for (let i = 0; seen === 0; i++) {
-      await publish(fleet.http.address, topic, everything, `first ${i}`);
-      await until(() => seen > 0, 'the subscription', 1_000).catch(() => {});
-    }
     const texts = Array.from({ length: 100 }, (_, i) => `text ${i}`);
     for (const [i, text] of texts.entries()) {
       assert.equal(await publish(fleet.http.address, topic, everything, text), 201);
-      if (i === 50) await fleet.end(fleet.hubs, 'SIGKILL');
+      if (i === 40) await fleet.end(fleet.workers, 'SIGKILL');
+      if (i === 60) await fleet.end(fleet.hubs, 'SIGKILL');
     }
     held.resolve(204);
-    const missing = () => texts.filter((text) => !callback.taken.some((content) => content.text === text));
+    const missing = () =>
+      texts.filter((text) => Object.values(followers.idsOf(text)).some(({ size }) => size === 0));
     await until(() => missing().length === 0, 'all of it', 120_000);
-    const ids = new Map(callback.taken.map(({ text, id }) => [text, id]));
-    assert.ok(
-      callback.taken.every(({ text, id }) => ids.get(text) === id),
-      'a repetition has the same id',
-    );
+    for (const text of texts) {
+      const ids = Object.values(followers.idsOf(text)).flatMap((set) => [...set]);
+      assert.equal(new Set(ids).size, 1, `${text}: a repetition has the same id, and so have all`);
+    }
   } finally {
-    callback.close();
+    followers.close();
   }
 });

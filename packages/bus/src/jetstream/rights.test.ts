@@ -141,6 +141,17 @@ ${websub}} }
       await queue.put([{ slot: 3, id: 'e', body }]);
       await until(() => taken === 2, 'the entry and the appointment');
       await owner.stop();
+      if (kind === 'websub') {
+        const feeds = backbone.queue('feeds');
+        const fetching = await feeds.own(0, 1, (entry) => {
+          taken++;
+          entry.done();
+        });
+        await feeds.later([{ slot: 0, key: 'feed', at: Date.now(), body }]);
+        await until(() => taken === 3, 'the feed');
+        await fetching.stop();
+        await backbone.ledger('feeds').put('feed', body, { ifRevision: 0 });
+      }
       const records = backbone.ledger('subscriptions');
       await records.put(kind, new Uint8Array(1), { ifRevision: 0 });
       assert.ok((await records.read()).head > 0);
