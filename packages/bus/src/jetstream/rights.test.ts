@@ -67,15 +67,22 @@ ${websub}} }
     for await (const page of service.bus.retained('#' as TopicFilter, new AbortController().signal)) {
       assert.equal(page[0]?.id, id);
     }
-    const heard: unknown[] = [];
+    const heard = new Set<unknown>();
     const ledger = service.backbone.ledger('revocations');
-    const watching = await ledger.watch(({ key }) => heard.push(key));
+    const watching = await ledger.watch(({ key }) => heard.add(key));
     await ledger.put('k', new Uint8Array(1));
-    service.backbone.signals.hear('s', (value) => heard.push(value));
-    publish.backbone.signals.tell('s', 'signal');
     service.backbone.signals.answer('q', () => 'answer');
-    await publish.backbone.signals.ask('q', {}, 20_000, (answer) => heard.push(answer) > 0);
-    await until(() => heard.length === 3, 'the ledger, the signal and the answer');
+    service.backbone.signals.hear('s', (value) => heard.add(value));
+    // One that is told before the server knows who hears it is nobody's.
+    await until(() => {
+      publish.backbone.signals.tell('s', 'signal');
+      return heard.has('signal');
+    }, 'the signal');
+    await publish.backbone.signals.ask('q', {}, 20_000, (answer) => {
+      heard.add(answer);
+      return true;
+    });
+    await until(() => heard.size === 3, 'the ledger and the answer');
     const worked: string[] = [];
     const options = { concurrency: 1, orderedByTopic: false };
     const member = await service.bus.work('g', '#' as TopicFilter, options, async (publication) => {
