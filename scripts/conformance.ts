@@ -10,7 +10,7 @@ import { bringAutobahn, echoEnv, tryAutobahn } from './conformance/autobahn.ts';
 import { type Language, languages, Missing } from './conformance/languages.ts';
 import { Running } from './conformance/program.ts';
 import { bringWebsockets, tryWebsockets } from './conformance/websockets.ts';
-import { bringFlaskWebSub, tryWebSub } from './conformance/websub.ts';
+import { bringFeedPrograms, bringFlaskWebSub, tryFeed, tryWebSub } from './conformance/websub.ts';
 import { exportServers } from './servers.ts';
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
@@ -173,11 +173,15 @@ async function tryWebSocket(address: string, bearer: string): Promise<void> {
   );
 }
 
-/** The WebSub hub, by a subscriber that others wrote. */
-const tryHub = (): Promise<void> =>
-  ifHere('Flask-WebSub', bringFlaskWebSub, (python) =>
+/** The WebSub hub, by subscribers and a publisher that others wrote. */
+async function tryHub(): Promise<void> {
+  await ifHere('Flask-WebSub', bringFlaskWebSub, (python) =>
     attempt('Flask-WebSub discovers, subscribes, verifies, renews and unsubscribes', () => tryWebSub(python)),
   );
+  await ifHere('pubsubhubbub and django-push', bringFeedPrograms, (programs) =>
+    attempt('django-push announces a feed, and pubsubhubbub is given it', () => tryFeed(programs)),
+  );
+}
 
 /** Skips what cannot be had on this machine, and says so. */
 async function ifHere<T>(what: string, bring: () => T, check: (brought: T) => Promise<void>): Promise<void> {

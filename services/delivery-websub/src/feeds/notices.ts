@@ -46,14 +46,11 @@ export class Notices {
   /**
    * Settles once it is on record that these are to be fetched; none is where one is refused.
    *
-   * @param admit throws where a feed is announced too often
-   * @throws PushfleetError `forbidden`, `unavailable`, `storage_full`, and what `admit` throws
+   * @throws PushfleetError `forbidden`, `unavailable`, `storage_full`
    */
-  async take(urls: readonly string[], admit: (url: string) => void): Promise<void> {
-    for (const url of urls) {
-      if (this.#policies.feedAt(url) === undefined) throw noFeed(url);
-      admit(url);
-    }
+  async take(urls: readonly string[]): Promise<void> {
+    const strange = urls.find((url) => this.#policies.feedAt(url) === undefined);
+    if (strange !== undefined) throw noFeed(strange);
     await Promise.all(urls.map((url) => fetchAt(this.#queue, { url, attempts: 0 }, Date.now())));
   }
 }

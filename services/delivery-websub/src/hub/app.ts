@@ -30,7 +30,8 @@ export function createApp(options: HubOptions): Express {
   app.post('/websub', read, readBody, async (request, response) => {
     const wanted = readForm(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0));
     if (wanted.mode === 'publish') {
-      await options.notices.take(wanted.urls, (url) => options.rates.host.require(hostOf(url)));
+      for (const host of new Set(wanted.urls.map(hostOf))) options.rates.host.require(host);
+      await options.notices.take(wanted.urls);
       response.status(204).end();
       return;
     }

@@ -35,7 +35,7 @@ const methods = ['sha1', 'sha256', 'sha384', 'sha512'];
 const secretBytes = 199;
 const tokenBytes = 256;
 /** URLs that one notice may name. */
-const noticeUrls = 16;
+const noticeUrls = 100;
 /** Whoever asks for more gets the longest lease, too. */
 const leaseDigits = 15;
 
