@@ -13,7 +13,7 @@ export interface Due {
 /** Slots of the queue that feeds are spread over: as many are fetched at once, and each of them by one instance at a time. */
 export const feedSlots = 8;
 
-export const encodeDue = (due: Due): Uint8Array => Buffer.from(JSON.stringify(due));
+const encodeDue = (due: Due): Uint8Array => Buffer.from(JSON.stringify(due));
 /** @throws SyntaxError where the bytes are not of `encodeDue`'s making */
 export const decodeDue = (body: Uint8Array): Due => JSON.parse(Buffer.from(body).toString()) as Due;
 
