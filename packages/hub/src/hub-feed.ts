@@ -251,11 +251,12 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     });
   }
 
-  /** What waits in the outbox must not let a client skip what the resume is about to bring. */
+  /** Neither the place before the outbox nor what waits in it must let a client skip what the resume is about to bring. */
   #hold(after: Mark): void {
     this.#resuming.add(after);
     this.#tied = true;
     if (this.#outbox.count === 0) return;
+    this.#behind = this.#behind.earlier(after).told(this.#behind.passed);
     this.#outbox.rewrite((parcel) => {
       const mark = parcel.mark.earlier(after);
       return replaced(parcel, mark.told(parcel.mark.passed));

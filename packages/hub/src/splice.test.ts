@@ -155,6 +155,19 @@ suite('resuming', () => {
     );
   });
 
+  test('what waits to be taken does not put the cursor before what the replay brings', async () => {
+    const stage = new Stage();
+    const cursor = await stage.publish('b', '0');
+    await publishMany(stage, 'b', 1, 3);
+    const client = await stage.subscribe('a');
+    await publishMany(stage, 'a', 4, 5);
+    await stage.settle();
+    await stage.add(client.feed, 'b', { after: cursor });
+    const resumed = await stage.subscribe(['a', 'b'], { after: client.feed.cursor });
+    assert.deepEqual(resumed.ids(), numbers(1, 5));
+    assert.deepEqual(client.ids(), ['4', '5', '1', '2', '3']);
+  });
+
   test('a cursor of a publish, which names its own shard alone, resumes by time elsewhere', async () => {
     const stage = new Stage({ memory: { shards: 3 } });
     const topics = ['a', 'b', 'c', 'd', 'e', 'f'];
