@@ -178,3 +178,7 @@ export class Mark implements Place {
     return new Mark(this.generation, positions, time, passed, this.read && other.read);
   }
 }
+
+/** A place from which a reader who is at both loses nothing. @throws PushfleetError `cursor_invalid` */
+export const earlierOf = (one: Cursor, other: Cursor): Cursor =>
+  Mark.parse(one).earlier(Mark.parse(other)).cursor;
