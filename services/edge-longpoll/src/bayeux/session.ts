@@ -1,6 +1,6 @@
 import { type Cursor, PushfleetError } from '@pushfleet/core';
 import { type CloseCode, type Connection, closeDetail } from '@pushfleet/edge';
-import type { CloseReason, Feed, Hub } from '@pushfleet/hub';
+import { type CloseReason, earlierOf, type Feed, type Hub } from '@pushfleet/hub';
 import type { Deliveries, Grant, TimerWheel } from '@pushfleet/runtime';
 import { filterOf } from './channel.ts';
 import { eventText, gapText } from './event.ts';
@@ -62,7 +62,7 @@ export class Session implements Connection {
   readonly #shared: SessionShared;
   readonly #feed: Feed;
   readonly #unproven: Unproven;
-  /** Everything up to here has arrived, where something is unproven. */
+  /** Where something is unproven: all before it has arrived, and what is asked of the past lies behind it. */
   #proven: Cursor | undefined;
   /** Unproven messages are to be sent again before any other. */
   #repeat = false;
@@ -73,8 +73,6 @@ export class Session implements Connection {
   #zeros = 0;
   /** The advice that its client follows is the usual one. */
   #advised = false;
-  /** The feed had nothing more when it was last taken from. */
-  #drained = false;
   #handover: Handover | undefined;
   #cancelTimer: () => void = () => {};
   #cancelExpiry: () => void = () => {};
@@ -95,10 +93,7 @@ export class Session implements Connection {
     this.#feed = hub.open({
       overflow: 'rewind',
       ...shared.limits.outbox,
-      onReadable: () => {
-        this.#drained = false;
-        this.#pump();
-      },
+      onReadable: () => this.#pump(),
       onClose: (reason) => this.#closed(reason),
     });
     this.#armIdle();
@@ -119,7 +114,7 @@ export class Session implements Connection {
     return this.#shared.now() >= this.grant.expiresAt;
   }
 
-  /** Who resumes from here is given all that has not arrived. Undefined before the first subscription. */
+  /** Who resumes all subscriptions from here is given all that has not arrived. Undefined before the first one. */
   get place(): Cursor | undefined {
     if (this.#unproven.size > 0) return this.#proven;
     return this.subscriptions.size > 0 ? this.#feed.cursor : undefined;
@@ -129,25 +124,24 @@ export class Session implements Connection {
     return this.#unproven.batch;
   }
 
-  /** Goes on where another instance was. @throws PushfleetError as `Feed.add` */
+  /**
+   * Goes on where another instance was. All subscriptions catch up together: one behind the other, the last would hold
+   * the place back until the first has done, and with a session that moves on before that none would get on.
+   *
+   * @throws PushfleetError as `Feed.add`
+   */
   async resume(subscriptions: readonly Subscription[], from: Cursor | undefined): Promise<void> {
     for (const one of subscriptions) this.subscriptions.set(one.channel, one);
-    this.#proven = from;
-    const plain = subscriptions.filter(({ after, retained }) => after === undefined && !retained);
-    const adds = subscriptions
-      .filter((one) => !plain.includes(one))
-      .map((one) => this.#add([one], one.after ?? from, one.retained));
-    if (plain.length > 0) adds.push(this.#add(plain, from));
-    await Promise.all(adds);
+    if (subscriptions.length > 0) await this.#add(subscriptions, from);
   }
 
-  #add(
-    subscriptions: readonly Subscription[],
-    after: Cursor | undefined,
-    retained: boolean | undefined = false,
-  ): Promise<void> {
+  async #add(subscriptions: readonly Subscription[], after: Cursor | undefined): Promise<void> {
     const filters = subscriptions.map(({ filter }) => filter);
-    return this.#feed.add(filters, { retained, ...(after !== undefined && { after }) });
+    const retained = subscriptions.filter((one) => one.retained).map(({ filter }) => filter);
+    await this.#feed.add(filters, {
+      ...(after !== undefined && { after }),
+      ...(retained.length > 0 && { retained }),
+    });
   }
 
   /**
@@ -168,18 +162,21 @@ export class Session implements Connection {
       );
     }
     const { after, retained } = o;
-    const one: Subscription = {
-      ...{ channel, filter },
-      ...(after !== undefined && { after }),
-      ...(retained && { retained }),
-    };
+    const one: Subscription = { channel, filter, ...(retained && { retained }) };
     this.subscriptions.set(channel, one);
+    if (after !== undefined) this.#goBack(after);
     try {
-      await this.#add([one], after, retained);
+      await this.#add([one], after);
     } catch (error) {
       this.subscriptions.delete(channel);
       throw error;
     }
+  }
+
+  /** The feed holds its places back from now on; those of what was taken before are held back here. */
+  #goBack(after: Cursor): void {
+    if (this.#proven !== undefined) this.#proven = earlierOf(this.#proven, after);
+    this.#unproven.forget();
   }
 
   unsubscribe(channel: string): void {
@@ -251,16 +248,21 @@ export class Session implements Connection {
     this.#proven = unproven.prove(acked) ?? this.#proven;
     // What went out on this very WebSocket behind the last answer is on its way.
     this.#repeat = unproven.size > 0 && (this.acks || poll.way.push === undefined || poll.way !== last?.way);
-    if (unproven.size === 0) this.#settleMarks();
-    if (this.place !== before) this.#shared.onProgress(this);
+    const settled = this.#settleRetained();
+    if (settled || this.place !== before) this.#shared.onProgress(this);
   }
 
-  /** What was asked of the past has arrived. */
-  #settleMarks(): void {
-    if (!this.#feed.live || !this.#drained) return;
-    for (const { channel, filter, after, retained } of this.subscriptions.values()) {
-      if (after !== undefined || retained) this.subscriptions.set(channel, { channel, filter });
-    }
+  /** Those whose retained publications have not all arrived. */
+  get #owed(): readonly Subscription[] {
+    return [...this.subscriptions.values()].filter(({ retained }) => retained);
+  }
+
+  /** Whether all retained publications have just turned out to have arrived. */
+  #settleRetained(): boolean {
+    if (this.#unproven.size > 0 || this.#feed.retaining) return false;
+    const owed = this.#owed;
+    for (const { channel, filter } of owed) this.subscriptions.set(channel, { channel, filter });
+    return owed.length > 0;
   }
 
   /** Sends what there is and may be sent now. */
@@ -304,10 +306,7 @@ export class Session implements Connection {
     if (unproven.size >= batchCount) return undefined;
     if (unproven.size === 0) this.#proven = this.#feed.cursor;
     const items = this.#feed.take(batchCount - unproven.size, batchBytes);
-    if (items.length === 0) {
-      this.#drained = true;
-      return undefined;
-    }
+    if (items.length === 0) return undefined;
     const written = this.#shared.deliveries.writing(items);
     const texts: string[] = [];
     for (const item of items) {
@@ -360,12 +359,17 @@ export class Session implements Connection {
    */
   leave(answer: Omit<Answer, 'events'> = {}, stays = false): Handover {
     if (this.#handover !== undefined) return this.#handover;
+    this.#settleRetained();
     const { place: cursor, batch } = this;
+    const owed = this.#owed.map(({ channel }) => channel);
     const last = this.#last;
     const provable = last !== undefined && last.way.push === undefined && !last.receipt.broken;
     this.#handover = {
-      ...{ cursor, batch },
-      ...((provable || this.acks) && { to: this.#unproven.end, id: last?.id }),
+      ...{ cursor, batch, owed },
+      ...((provable || this.acks) && {
+        ...{ to: this.#unproven.end, id: last?.id },
+        owedTo: this.#feed.retaining ? owed : [],
+      }),
     };
     this.#cancelTimer();
     this.#cancelExpiry();
