@@ -8,7 +8,7 @@ import {
 } from '@pushfleet/core';
 import { type Delivery, type Envelope, type Parcel, replaced } from './delivery.ts';
 import type { Combination, Member } from './fanout.ts';
-import type { CloseReason, Feed, FeedOptions } from './feed.ts';
+import type { CloseReason, Feed, FeedOptions, Past } from './feed.ts';
 import type { Host } from './host.ts';
 import { Mark } from './mark.ts';
 import { Outbox } from './outbox.ts';
@@ -45,6 +45,10 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   #taken = 0;
   /** Up to this one of the pushed items, their places do not tell how far each filter is. */
   #mixedUntil = 0;
+  /** Up to this one of the pushed items there are retained publications. */
+  #retainedUntil = 0;
+  /** Calls of `add` under way that ask for retained publications. */
+  #asking = 0;
   #queued = false;
   #announced = false;
   #closed = false;
@@ -83,20 +87,28 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     return !this.#tied;
   }
 
-  async add(filters: readonly TopicFilter[], o: { after?: Cursor; retained?: boolean } = {}): Promise<void> {
+  get retaining(): boolean {
+    if (this.#asking > 0 || this.#splices.some((splice) => splice.retaining)) return true;
+    return this.#outbox.count > 0 && this.#taken < this.#retainedUntil;
+  }
+
+  async add(filters: readonly TopicFilter[], o: Past = {}): Promise<void> {
     if (this.#closed) throw new PushfleetError('draining', 'The feed is closed; open a new one.');
     const after = o.after === undefined ? undefined : Mark.parse(o.after);
+    const retained = o.retained === true ? filters : o.retained || undefined;
     const subscriptions = this.#register(filters);
     if (after !== undefined) this.#hold(after);
+    if (retained !== undefined) this.#asking++;
     try {
       await this.#acquire(subscriptions);
       const beginning = await this.#begin(after);
-      if (!this.#closed) this.#start(subscriptions, beginning, o.retained === true ? filters : undefined);
+      if (!this.#closed) this.#start(subscriptions, beginning, retained);
     } catch (error) {
       for (const one of subscriptions) this.#drop(one);
       throw error;
     } finally {
       if (after !== undefined) this.#resuming.delete(after);
+      if (retained !== undefined) this.#asking--;
       this.#retie();
     }
   }
@@ -134,6 +146,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   close(): void {
     if (this.#closed) return;
     this.#behind = this.#place();
+    if (this.retaining) this.#asking++; // and they never come
     this.#closed = true;
     for (const splice of this.#splices) splice.stop();
     this.#splices.length = 0;
@@ -202,6 +215,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     // The log may be ahead of what live filters were handed.
     const mark = this.#hasLive ? parcel.mark.earlier(this.#host.mark()) : parcel.mark;
     this.#push(replaced(parcel, this.#floor(mark)), this.#floor(before));
+    if (parcel.kind === 'publication' && parcel.value.retained) this.#retainedUntil = this.#pushed;
   }
 
   giveLate(parcel: Parcel, before: Mark): void {
@@ -251,11 +265,12 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     });
   }
 
-  /** What waits in the outbox must not let a client skip what the resume is about to bring. */
+  /** Neither the place before the outbox nor what waits in it must let a client skip what the resume is about to bring. */
   #hold(after: Mark): void {
     this.#resuming.add(after);
     this.#tied = true;
     if (this.#outbox.count === 0) return;
+    this.#behind = this.#behind.earlier(after).told(this.#behind.passed);
     this.#outbox.rewrite((parcel) => {
       const mark = parcel.mark.earlier(after);
       return replaced(parcel, mark.told(parcel.mark.passed));
@@ -462,11 +477,11 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   }
 
   /**
-   * Drops the outbox, to be read again from what was taken last. While it holds items whose places do not tell
-   * how far each filter is, it stays, and what comes after it is read from the log.
+   * Drops the outbox, to be read again from what was taken last. While it holds retained publications, or items whose
+   * places do not tell how far each filter is, it stays, and what comes after it is read from the log.
    */
   #rewind(before: Mark): void {
-    const mixed = this.#taken < this.#mixedUntil || this.#tied;
+    const mixed = this.#taken < this.#mixedUntil || this.#tied || this.retaining;
     this.#settleTaken();
     const taken = this.#behind.passed;
     const at = mixed ? before.passed : taken.later(this.#reached ?? taken);

@@ -28,3 +28,19 @@ test('a place goes back where the log did, from wherever the log was asked', () 
   assert.equal(incomplete.restarted(incomplete, Mark.parse('g-4-6.3~')).cursor, 'g-4-6.3~');
   assert.equal(Mark.parse('h-1-9').restarted(asked, start).cursor, 'h-1-9');
 });
+
+test('of two places the earlier is behind neither, where one of them resumes a shard by its time', () => {
+  const live = Mark.parse('g-mywpiwwc-2s.5k');
+  const stored = Mark.parse(`g-${(live.time - 60_000).toString(36)}-46._`);
+  for (const [one, other] of [
+    [live, stored],
+    [stored, live],
+  ] as const) {
+    const earlier = one.earlier(other);
+    assert.deepEqual([earlier.positions, earlier.time], [[100, undefined], stored.time]);
+  }
+  const later = Mark.parse(`g-${(live.time + 60_000).toString(36)}-1._`);
+  const { positions, time } = live.earlier(later);
+  assert.deepEqual([positions, time], [[1, undefined], live.time - 10_000]);
+  assert.equal(stored.earlier(Mark.parse(stored.cursor)).cursor, stored.cursor);
+});

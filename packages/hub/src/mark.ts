@@ -1,5 +1,8 @@
 import { type Cursor, formatCursor, type Place, parseCursor } from '@pushfleet/core';
 
+/** The newest that a reader has of one shard may be so much newer than the oldest that is to come of another. */
+const skewMs = 10_000;
+
 /** A place that never changes and whose text is made once, when somebody asks for it. */
 export class Mark implements Place {
   readonly generation: string;
@@ -138,10 +141,25 @@ export class Mark implements Place {
   /** The nearest of both in every shard; across generations, `other`. */
   earlier(other: Mark): Mark {
     if (this === other || this.generation !== other.generation) return other;
-    if (!this.complete) return this.plain;
-    if (!other.complete) return other.plain;
+    if (!this.complete || !other.complete) return this.#earlierByTime(other);
     if (other.reaches(this)) return other.read ? this : this.plain;
     return this.#combine(other, Math.min, Math.min(this.time, other.time));
+  }
+
+  /** A shard of which either has no position resumes by time: before what the other has yet to be given of it. */
+  #earlierByTime(other: Mark): Mark {
+    const shards = Math.max(this.positions.length, other.positions.length);
+    const positions = Array.from({ length: shards }, (_, shard) => {
+      const [one, two] = [this.positions[shard], other.positions[shard]];
+      return one === undefined || two === undefined ? undefined : Math.min(one, two);
+    });
+    const timeOf = (mark: Mark): number => {
+      const gaveUp = positions.some(
+        (position, shard) => position !== mark.positions[shard] && position === undefined,
+      );
+      return gaveUp ? Math.max(0, mark.time - skewMs) : mark.time;
+    };
+    return new Mark(this.generation, positions, Math.min(timeOf(this), timeOf(other)));
   }
 
   #onward(positions: readonly (number | undefined)[], time: number): Mark {
@@ -160,3 +178,7 @@ export class Mark implements Place {
     return new Mark(this.generation, positions, time, passed, this.read && other.read);
   }
 }
+
+/** A place from which a reader who is at both loses nothing. @throws PushfleetError `cursor_invalid` */
+export const earlierOf = (one: Cursor, other: Cursor): Cursor =>
+  Mark.parse(one).earlier(Mark.parse(other)).cursor;

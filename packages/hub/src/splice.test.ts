@@ -155,6 +155,19 @@ suite('resuming', () => {
     );
   });
 
+  test('what waits to be taken does not put the cursor before what the replay brings', async () => {
+    const stage = new Stage();
+    const cursor = await stage.publish('b', '0');
+    await publishMany(stage, 'b', 1, 3);
+    const client = await stage.subscribe('a');
+    await publishMany(stage, 'a', 4, 5);
+    await stage.settle();
+    await stage.add(client.feed, 'b', { after: cursor });
+    const resumed = await stage.subscribe(['a', 'b'], { after: client.feed.cursor });
+    assert.deepEqual(resumed.ids(), numbers(1, 5));
+    assert.deepEqual(client.ids(), ['4', '5', '1', '2', '3']);
+  });
+
   test('a cursor of a publish, which names its own shard alone, resumes by time elsewhere', async () => {
     const stage = new Stage({ memory: { shards: 3 } });
     const topics = ['a', 'b', 'c', 'd', 'e', 'f'];
@@ -235,6 +248,41 @@ suite('retained', () => {
     await stage.publish('a/2', 'new', { retain: true });
     const client = await stage.subscribe('a/#', { retained: true, after: cursor });
     assert.deepEqual(client.ids(), ['retained old', 'new']);
+  });
+
+  test('comes of some of the filters, before what the replay brings of all', async () => {
+    const stage = new Stage();
+    for (const topic of ['a', 'b']) await stage.publish(topic, `kept ${topic}`, { retain: true });
+    const cursor = await stage.publish('a', '1');
+    await stage.publish('b', '2');
+    const client = await stage.subscribe(['b', 'a'], { after: cursor, retained: ['b'] });
+    assert.deepEqual(client.ids(), ['retained kept b', '2']);
+  });
+
+  test('stays where what comes live does not fit, and until it is taken', async () => {
+    const stage = new Stage();
+    for (const id of ['1', '2', '3']) await stage.publish(`a/${id}`, id, { retain: true });
+    const client = await stage.subscribe('a/#', { retained: true }, { overflow: 'rewind', count: 10 });
+    assert.deepEqual([client.feed.live, client.feed.retaining], [true, true]);
+    await publishMany(stage, 'a/live', 4, 30);
+    await stage.settle();
+    const ids: string[] = [];
+    for (let i = 0; i < 6; i++) {
+      ids.push(...client.ids());
+      await stage.settle();
+    }
+    assert.deepEqual(ids, [...numbers(1, 3).map((id) => `retained ${id}`), ...numbers(4, 30)]);
+    assert.equal(client.feed.retaining, false);
+    client.feed.close();
+    assert.equal(client.feed.retaining, false);
+  });
+
+  test('is not said to have come by a feed that was closed before', async () => {
+    const stage = new Stage();
+    await stage.publish('a', '1', { retain: true });
+    const client = await stage.subscribe('a', { retained: true });
+    client.feed.close();
+    assert.equal(client.feed.retaining, true);
   });
 
   test('more than an outbox holds comes as it is taken, and a herd shares the reads', async () => {

@@ -111,6 +111,11 @@ export class Splice<R extends Receiver = Receiver> {
     return this.#progress;
   }
 
+  /** Whether retained publications are still to be given. */
+  get retaining(): boolean {
+    return this.#retained !== undefined;
+  }
+
   /** Whether a live publication is this one's to give, in its order. */
   claims(publication: Publication): boolean {
     const { topic, shard, sequence } = publication;

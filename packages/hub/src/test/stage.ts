@@ -78,7 +78,7 @@ export class Stage {
 
   async subscribe(
     filters: string | string[],
-    o: { after?: Cursor; retained?: boolean } = {},
+    o: { after?: Cursor; retained?: boolean | string[] } = {},
     options: Partial<FeedOptions> = {},
   ): Promise<Client> {
     const client = this.open(options);
@@ -89,10 +89,12 @@ export class Stage {
   async add(
     feed: Feed,
     filters: string | string[],
-    o: { after?: Cursor; retained?: boolean } = {},
+    o: { after?: Cursor; retained?: boolean | string[] } = {},
   ): Promise<void> {
     const parsed: TopicFilter[] = [filters].flat().map(filter);
-    const adding = feed.add(parsed, o);
+    const { after, retained } = o;
+    const some = Array.isArray(retained) ? retained.map(filter) : retained;
+    const adding = feed.add(parsed, { ...(after && { after }), ...(some && { retained: some }) });
     adding.catch(() => {}); // the caller awaits it below
     await this.settle();
     await adding;
