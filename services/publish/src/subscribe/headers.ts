@@ -110,12 +110,14 @@ function readWebDav(headers: IncomingHttpHeaders): Asked {
 function callbacksOf(text: string): readonly string[] {
   const next = /<([^<>\s]*)>[\t ]*/y;
   const callbacks: string[] = [];
-  while (next.lastIndex < text.length) {
+  let read = 0;
+  while (read < text.length && callbacks.length < mostCallbacks) {
     const url = next.exec(text)?.[1];
-    if (url === undefined || callbacks.length === mostCallbacks) break;
+    if (url === undefined) break;
     callbacks.push(checked('CALLBACK', url));
+    read = next.lastIndex;
   }
-  if (callbacks.length > 0 && next.lastIndex === text.length) return callbacks;
+  if (callbacks.length > 0 && read === text.length) return callbacks;
   throw failed(
     `CALLBACK is missing, or is not one to ${mostCallbacks} URLs, each between "<" and ">", such as <https://shop.example.com/events>.`,
   );
