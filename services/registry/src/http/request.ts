@@ -39,6 +39,10 @@ export async function readCreation(request: Request, response: Response): Promis
   const { topic } = readQuery(request, ['topic']);
   const url = request.get('x-callback');
   if (topic === undefined && url === undefined) return readBody(request, response);
+  // node:http reads the bytes of a header as Latin-1: UTF-8 would become another host or path.
+  if (url !== undefined && /[^\x20-\x7e]/.test(url)) {
+    throw invalid('X-Callback is a URL in ASCII: escape the rest with "%", and a name as xn--….');
+  }
   const body = await readOptionalBody(request, response);
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return body;
   const { filter, event, url: given, target_url: target } = body as Readonly<Record<string, unknown>>;
