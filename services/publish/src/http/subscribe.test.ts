@@ -207,6 +207,7 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
     ['no grant', gena, { claims: { pushfleet: { subscribe: ['news'] } } }, 403, 'forbidden'],
     ['an expired token', gena, { claims: { exp: 1 } }, 401, 'token_expired'],
     ['a wildcard', gena, { path: '/orders/%2B' }, 400, 'topic_invalid'],
+    ['a wildcard in a parameter', gena, { path: '?topic=orders/+' }, 400, 'topic_invalid'],
     ['another parameter', gena, { path: '/orders/1?x=1' }, 400, 'request_invalid'],
     ['an inner address', { ...gena, CALLBACK: '<https://10.0.0.1/>' }, {}, 412, 'precondition_failed'],
     ['incompatible headers', { ...gena, SID: 'uuid:1' }, {}, 400, 'request_invalid'],

@@ -1,5 +1,5 @@
 import { PushfleetError, quote } from '@pushfleet/core';
-import { requireJson } from '@pushfleet/runtime';
+import { decodeParameter, parseTarget, requireJson } from '@pushfleet/runtime';
 import express, { type Request, type Response } from 'express';
 
 const bodyBytes = 65_536;
@@ -66,7 +66,11 @@ export function readQuery<const Name extends string>(
   names: readonly Name[],
 ): Partial<Record<Name, string>> {
   const query: Partial<Record<Name, string>> = {};
-  for (const [name, value] of new URLSearchParams(request.url.split('?')[1])) {
+  const decode = (text: string): string => decodeParameter(text, 'request_invalid', 'parameter');
+  for (const pair of parseTarget(request.url).query.split('&')) {
+    if (pair === '') continue;
+    const [name = '', ...rest] = pair.split('=').map(decode);
+    const value = rest.join('=');
     if (!names.includes(name as Name)) {
       throw invalid(`${quote(name)} is no parameter; there are ${names.join(', ') || 'none'}.`);
     }
