@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createMemoryBackbone } from '@pushfleet/bus';
 import { defaultNamespace } from '@pushfleet/core';
+import { createDeliveryControl } from '@pushfleet/delivery';
 import { Sequences } from './sequences.ts';
 
 const one = { namespace: defaultNamespace, id: 'one' };
@@ -35,6 +36,17 @@ describe('the numbers of notifications', () => {
       ['a', 'b', 'c'].map((delivery) => new Sequences(ledger).of(one, delivery, true)),
     );
     assert.deepEqual(given.toSorted(), [1, 2, 3]);
+  });
+
+  test('of a subscription that has ended are not kept', async () => {
+    const backbone = createMemoryBackbone();
+    const ledger = backbone.ledger('sequences');
+    const sequences = new Sequences(ledger);
+    await sequences.of(one, 'a');
+    await sequences.of({ ...one, id: 'two' }, 'a');
+    await createDeliveryControl('webhook', backbone, backbone.signals).forget(one);
+    assert.deepEqual([await ledger.get('default/one'), await sequences.of(one, 'b')], [undefined, 1]);
+    assert.equal(await sequences.of({ ...one, id: 'two' }, 'b'), 2);
   });
 
   for (const [before, after] of [
