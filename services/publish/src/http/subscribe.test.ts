@@ -41,7 +41,10 @@ class Registry {
       this.records.set(subscription.id, subscription);
       return subscription;
     },
-    end: async ({ id }: { readonly id: string }) => void this.records.delete(id),
+    end: async ({ id }: { readonly id: string }) => {
+      if (this.overruns-- > 0) throw new PushfleetError('conflict', 'somebody was first');
+      this.records.delete(id);
+    },
   };
 
   readonly control = {
@@ -166,6 +169,17 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
     const renewed = registry.records.get(id);
     assert.ok((renewed?.expiresAt?.getTime() ?? 0) > before + 800_000);
     assert.equal(renewed?.authority?.tokenId, 'new');
+  });
+
+  test('one that others change all the time is to be asked about again', async () => {
+    const sid = sidOf(await ask('SUBSCRIBE', gena));
+    registry.overruns = Number.POSITIVE_INFINITY;
+    for (const method of ['SUBSCRIBE', 'UNSUBSCRIBE']) {
+      const answer = await ask(method, { SID: sid });
+      assert.equal(answer.headers.get('retry-after'), '1');
+      assert.deepEqual(await codeOf(answer), [503, 'unavailable']);
+    }
+    registry.overruns = 0;
   });
 
   test('UNSUBSCRIBE ends it, with all that is kept of it', async () => {
