@@ -69,7 +69,7 @@ describe('the page about subscriptions inside HTTP', () => {
   });
 
   test('has a command for every row', () => {
-    assert.deepEqual([steps.length, page.match(/```sh\n/g)?.length], [15, 15]);
+    assert.deepEqual([steps.length, page.match(/```sh\n/g)?.length], [16, 16]);
   });
 
   for (const { command, answer, printed: line } of steps) {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { until } from '@pushfleet/contract';
 import { Fleet, token } from './fleet.ts';
+import { NotifiedReceiver } from './notified-receiver.ts';
 import { openSse, publish } from './stream.ts';
 import { behaviours, Receivers } from './webhook-receivers.ts';
 import { HookManager, patienceMs, webhookEnv } from './webhooks.ts';
@@ -80,9 +81,22 @@ async function subscribe(callback: string): Promise<void> {
   assert.equal(status, 202);
 }
 
-test('one publication reaches a stream, a webhook and a WebSub subscriber, with one id', async () => {
+/** By SUBSCRIBE, in the words of GENA; resolves once the receiver has confirmed. */
+async function subscribeNotified(hooks: HookManager, receiver: NotifiedReceiver): Promise<void> {
+  const { status, headers } = await fetch(`http://${fleet.http.address}/v1/topics/${topic}`, {
+    method: 'SUBSCRIBE',
+    headers: { authorization: `Bearer ${everything}`, callback: `<${receiver.url}>`, nt: 'upnp:event' },
+  });
+  assert.equal(status, 200);
+  const id = headers.get('sid')?.slice('uuid:'.length);
+  const active = async () => (await hooks.call('GET', `/${id}`)).body.state === 'active';
+  await until(active, 'the confirmation', patienceMs);
+}
+
+test('one publication reaches a stream, a webhook, a WebSub subscriber and a notified receiver, with one id', async () => {
   const receivers = await Receivers.open();
   const callback = await openCallback(() => 204);
+  const notified = await NotifiedReceiver.open('echoes');
   const stream = await openSse(
     fleet.edges[0]?.addresses.http as string,
     'news/#',
@@ -93,6 +107,7 @@ test('one publication reaches a stream, a webhook and a WebSub subscriber, with 
     const hooks = new HookManager(fleet, everything);
     const url = receivers.add('hook', behaviours.well);
     await hooks.create({ id: 'hook', filter: 'news/#', url, handshake: 'none' });
+    await subscribeNotified(hooks, notified);
     await subscribe(callback.url);
     // It hears of its subscription a moment before the subscription stands.
     for (let i = 0; callback.taken.length === 0; i++) {
@@ -104,8 +119,13 @@ test('one publication reaches a stream, a webhook and a WebSub subscriber, with 
     const hooked = () => receivers.of('hook').find(({ headers }) => headers['ce-id'] === content.id);
     await until(() => hooked() !== undefined, 'the webhook', patienceMs);
     assert.equal(hooked()?.body, content.text);
+    const told = () => notified.taken.find(({ id }) => id === content.id);
+    await until(() => told() !== undefined, 'the notification', patienceMs);
+    assert.equal(told()?.body, content.text);
+    assert.equal(told()?.delivery, hooked()?.headers['webhook-id']);
   } finally {
     stream.close();
+    notified.close();
     receivers.close();
     callback.close();
   }
