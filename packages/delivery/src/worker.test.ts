@@ -286,6 +286,24 @@ for (const [log, open] of Object.entries(logs))
       assert.deepEqual(fleet.courier.seen('s').toSorted(), ids(6));
     });
 
+    it('gives a delivery in order one place for all its attempts, and a replay of it another', async () => {
+      const before = await fleet.backbone.bus(namespace).head();
+      const ref = fleet.registry.put('fifo', { ordered: true });
+      fleet.registry.put('any');
+      const places = (id: string) =>
+        fleet.courier.errands.filter(({ subscription }) => subscription.id === id).map(({ place }) => place);
+      fleet.courier.answer = ({ attempt }) => (attempt === 1 ? failed : delivered);
+      await fleet.worker();
+      await fleet.publish('p0');
+      await until(() => places('fifo').length === 2 && places('any').length === 2, 'two attempts of each');
+      await control().replay(ref, before, await fleet.backbone.bus(namespace).head());
+      await until(() => places('fifo').length === 4, 'two more');
+      const [first, second, third, fourth] = places('fifo') as number[];
+      assert.deepEqual([second, fourth], [first, third]);
+      assert.ok((third ?? 0) > (first ?? 0));
+      assert.deepEqual(places('any'), [undefined, undefined]);
+    });
+
     it('replays no more than a lane has room for, and goes on when it has', async () => {
       const before = await fleet.backbone.bus(namespace).head();
       await publishAll(ids(15));
