@@ -69,7 +69,7 @@ describe('the page about subscriptions inside HTTP', () => {
   });
 
   test('has a command for every row', () => {
-    assert.deepEqual([steps.length, page.match(/```sh\n/g)?.length], [15, 15]);
+    assert.deepEqual([steps.length, page.match(/```sh\n/g)?.length], [16, 16]);
   });
 
   for (const { command, answer, printed: line } of steps) {
@@ -143,6 +143,39 @@ describe('a call-back', () => {
     await until(async () => (await stateOf(sid)) === 404, 'the end', patienceMs);
     assert.equal(anything.taken.length, 0);
     anything.close();
+  });
+
+  test('that says yes behind UNSUBSCRIBE is delivered nothing', async () => {
+    const late = await NotifiedReceiver.open('late');
+    const sid = await subscribe('late', `<${late.url}?1><${late.url}?2>`);
+    await until(() => late.first.length > 0, 'the question', patienceMs);
+    const headers = { authorization: `Bearer ${site.token}`, sid };
+    const { status } = await fetch(`${front.url}/v1/topics/late`, { method: 'UNSUBSCRIBE', headers });
+    assert.equal(status, 200);
+    late.answer();
+    const witness = await site.subscribe(behaviours.well, { filter: 'late' });
+    await site.publish('late', 'after');
+    await site.arrived(witness.name, 1);
+    assert.deepEqual([await stateOf(sid), late.taken.length], [404, 0]);
+    late.close();
+  });
+
+  test('that fails now and then gets all in order, counted; with 412 it has ended', async () => {
+    const failing = await NotifiedReceiver.open('echoes');
+    const sid = await subscribe('failing', `<${failing.url}>`);
+    await until(async () => (await stateOf(sid)) === 'active', 'the confirmation', patienceMs);
+    failing.statuses.push(500, 200, 503, 429, 200);
+    const texts = ['a', 'b', 'c', 'd'];
+    for (const text of texts) await site.publish('failing', text);
+    await until(() => failing.taken.length === texts.length, 'all of them', patienceMs);
+    assert.deepEqual(
+      failing.taken.map(({ body, seq }) => `${body} ${seq}`),
+      texts.map((text, i) => `${text} ${i + 1}`),
+    );
+    failing.statuses.push(412);
+    await site.publish('failing', 'e');
+    await until(async () => (await stateOf(sid)) === 404, 'the end', patienceMs);
+    failing.close();
   });
 
   test('whose lease has ended is called no more', async () => {

@@ -16,9 +16,10 @@ export interface Notified {
 
 /**
  * How it takes a first notification. `echoes`: it sends X-Hook-Secret back. `knows`: it takes what is of a SID that it was
- * told, as UPnP asks of control points, and nothing else. `anything`: it takes everything.
+ * told, as UPnP asks of control points, and nothing else. `anything`: it takes everything. `late`: as `echoes`, once
+ * `answer` is called.
  */
-export type Manner = 'echoes' | 'knows' | 'anything';
+export type Manner = 'echoes' | 'knows' | 'anything' | 'late';
 
 /** A receiver of notifications on a free port of this machine. */
 export class NotifiedReceiver {
@@ -27,6 +28,9 @@ export class NotifiedReceiver {
   /** Those that carried none. */
   readonly first: Notified[] = [];
   readonly sids = new Set<string>();
+  /** What the next notifications that carry a publication are answered; 200 behind those. */
+  readonly statuses: number[] = [];
+  readonly #waiting = Promise.withResolvers<void>();
   readonly #server: Server;
 
   private constructor(manner: Manner) {
@@ -40,8 +44,14 @@ export class NotifiedReceiver {
         response.writeHead(412).end();
         return;
       }
+      const status = seq === '0' ? 200 : (this.statuses.shift() ?? 200);
+      if (status !== 200) {
+        response.writeHead(status).end();
+        return;
+      }
       (seq === '0' ? this.first : this.taken).push(notified);
-      const echo = manner === 'echoes' && secret !== undefined;
+      if (manner === 'late') await this.#waiting.promise;
+      const echo = (manner === 'echoes' || manner === 'late') && secret !== undefined;
       response.writeHead(200, echo ? { 'x-hook-secret': String(secret) } : {}).end();
     });
   }
@@ -55,6 +65,10 @@ export class NotifiedReceiver {
 
   get url(): string {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/events`;
+  }
+
+  answer(): void {
+    this.#waiting.resolve();
   }
 
   close(): void {

@@ -16,6 +16,8 @@ export interface Errand {
   readonly id: string;
   /** 1 at the first. */
   readonly attempt: number;
+  /** Of a delivery in order: its place on the lane, the same at every attempt. Replayed it has another. */
+  readonly place?: number;
   /** Of a farewell: why the subscription ends. */
   readonly reason?: string;
 }

@@ -162,6 +162,8 @@ export class LaneBook {
     const { subscription } = lane;
     if (subscription === undefined) return lane.ended ? 'ended' : 'unknown';
     if (subscription.state !== SubscriptionState.SUBSCRIPTION_STATE_ACTIVE) return 'held';
+    // The registry says that it has ended, or was renewed; what it said last is no consent behind the lease.
+    if (subscription.expiresAt !== undefined && subscription.expiresAt.getTime() <= Date.now()) return 'held';
     return this.#right(lane, subscription);
   }
 

@@ -84,6 +84,29 @@ for (const [log, open] of Object.entries(logs))
       assert.equal((await control().deadLetters(ref, undefined, 10)).items.length, 0);
     });
 
+    it('calls nobody whose lease is over, also where the registry has not said so yet', async () => {
+      const { courier, registry } = fleet;
+      const attempts = (id: string): number => courier.seen(id).length;
+      courier.answer = () => failed;
+      await fleet.worker({ retryMs: Array.from({ length: 1_000 }, () => 10), breakerFailures: 1_000 });
+      const expiresAt = new Date(Date.now() + 3_000);
+      for (const ordered of [true, false]) registry.put(ordered ? 'first' : 'second', { ordered, expiresAt });
+      registry.put('for ever');
+      await fleet.publish('p0');
+      await until(() => attempts('first') > 1 && attempts('second') > 1, 'attempts');
+      const goOn = async (times: number): Promise<void> => {
+        const enough = attempts('for ever') + times;
+        await until(() => attempts('for ever') >= enough, 'attempts of another');
+      };
+      await until(() => expiresAt.getTime() <= Date.now(), 'the end of the leases');
+      await goOn(2);
+      const before = [attempts('first'), attempts('second')] as const;
+      await goOn(10);
+      assert.deepEqual([attempts('first'), attempts('second')], before);
+      registry.put('first', { ordered: true, expiresAt: new Date(Date.now() + 60_000) });
+      await until(() => attempts('first') > before[0], 'it once it is renewed');
+    });
+
     it('keeps the order of the log for a subscription that wants it, also over failures', async () => {
       fleet.registry.put('fifo', { ordered: true });
       let calls = 0;
@@ -261,6 +284,24 @@ for (const [log, open] of Object.entries(logs))
       await control().replay(ref, before, after);
       await until(() => fleet.courier.seen('s').length === 6, 'the stretch');
       assert.deepEqual(fleet.courier.seen('s').toSorted(), ids(6));
+    });
+
+    it('gives a delivery in order one place for all its attempts, and a replay of it another', async () => {
+      const before = await fleet.backbone.bus(namespace).head();
+      const ref = fleet.registry.put('fifo', { ordered: true });
+      fleet.registry.put('any');
+      const places = (id: string) =>
+        fleet.courier.errands.filter(({ subscription }) => subscription.id === id).map(({ place }) => place);
+      fleet.courier.answer = ({ attempt }) => (attempt === 1 ? failed : delivered);
+      await fleet.worker();
+      await fleet.publish('p0');
+      await until(() => places('fifo').length === 2 && places('any').length === 2, 'two attempts of each');
+      await control().replay(ref, before, await fleet.backbone.bus(namespace).head());
+      await until(() => places('fifo').length === 4, 'two more');
+      const [first, second, third, fourth] = places('fifo') as number[];
+      assert.deepEqual([second, fourth], [first, third]);
+      assert.ok((third ?? 0) > (first ?? 0));
+      assert.deepEqual(places('any'), [undefined, undefined]);
     });
 
     it('replays no more than a lane has room for, and goes on when it has', async () => {

@@ -36,7 +36,7 @@ export { type Route, readRoutes, routeFor } from './routes.ts';
 export * from './service.ts';
 export * from './shared-fields.ts';
 export * from './tokens.ts';
-export { namedTopic, parseTarget, topicOf } from './topic-target.ts';
+export { decodeParameter, namedTopic, parseTarget, topicOf } from './topic-target.ts';
 export { isTraceparent, type TraceHeaders } from './trace-context.ts';
 export { createTraces, noTraces, type SpanOptions, type TraceSpan, type Traces } from './traces.ts';
 export { refuseUnread } from './unread.ts';

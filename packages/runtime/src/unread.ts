@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http';
+import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { PushfleetError } from '@pushfleet/core';
 import { problem } from './problem.ts';
@@ -12,7 +12,9 @@ type Unread = NodeJS.ErrnoException & { readonly rawPacket?: Buffer };
  * @param headerBytes most bytes of a request's line and headers together
  */
 export function refuseUnread(error: Unread, socket: Duplex, headerBytes: number): void {
-  if (!socket.writable || error.code === 'ECONNRESET') {
+  // The answer that is under way would have this in its midst. node:http's own handler looks at the same.
+  const { _httpMessage: answer } = socket as { readonly _httpMessage?: ServerResponse | null };
+  if (!socket.writable || error.code === 'ECONNRESET' || answer?.headersSent) {
     socket.destroy();
     return;
   }

@@ -104,11 +104,11 @@ export class WebhookCourier implements Courier {
   }
 
   /** What makes a delivery a notification: only GENA numbers them. */
-  async #noticeOf({ subscription, id, why }: Errand, form: NotifyForm): Promise<Record<string, string>> {
+  async #noticeOf({ subscription, id, place }: Errand, form: NotifyForm): Promise<Record<string, string>> {
     const notice: Notice = { id: subscription.id, sequence: 0 };
     if (form !== NotifyForm.NOTIFY_FORM_GENA) return noticeHeaders(form, notice);
     const ref = { namespace: parseNamespace(subscription.namespace), id: subscription.id };
-    const sequence = await this.#options.sequences.of(ref, id, why === 'test');
+    const sequence = await this.#options.sequences.of(ref, `${id}/${place}`);
     return noticeHeaders(form, { ...notice, sequence });
   }
 

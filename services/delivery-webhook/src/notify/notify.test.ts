@@ -59,12 +59,13 @@ describe('a notification', () => {
   test('of GENA carries NT, NTS, SID and SEQ, and the publication as a webhook would', async () => {
     const to = await ends(200);
     const target = notified(to.url);
-    for (const [id, attempt] of [
-      ['a', 1],
-      ['a', 2],
-      ['b', 1],
+    for (const [id, place, attempt] of [
+      ['a', 1, 1],
+      ['a', 1, 2],
+      ['b', 2, 1],
+      ['a', 3, 1],
     ] as const) {
-      assert.equal((await one.attempt(errand(target, { id, attempt }))).verdict, 'delivered');
+      assert.equal((await one.attempt(errand(target, { id, place, attempt }))).verdict, 'delivered');
     }
     const [{ method, headers, body }] = to.seen as [Seen];
     assert.deepEqual(
@@ -78,7 +79,8 @@ describe('a notification', () => {
     assert.equal(headers['webhook-signature'], undefined);
     assert.deepEqual(
       to.seen.map((seen) => seen.headers.seq),
-      ['1', '1', '2'],
+      ['1', '1', '2', '3'],
+      'a replay is another delivery, with the next number',
     );
   });
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createMemoryBackbone } from '@pushfleet/bus';
 import { defaultNamespace } from '@pushfleet/core';
+import { createDeliveryControl } from '@pushfleet/delivery';
 import { Sequences } from './sequences.ts';
 
 const one = { namespace: defaultNamespace, id: 'one' };
@@ -24,17 +25,40 @@ describe('the numbers of notifications', () => {
   test('are not taken from a delivery under way by a call in between', async () => {
     const sequences = new Sequences(createMemoryBackbone().ledger('sequences'));
     assert.equal(await sequences.of(one, 'a'), 1);
-    assert.equal(await sequences.of(one, 'test', true), 2);
+    assert.equal(await sequences.of(one, 'test'), 2);
     assert.equal(await sequences.of(one, 'a'), 1);
     assert.equal(await sequences.of(one, 'b'), 3);
+  });
+
+  test('stay those of a delivery that a worker makes once more which stood still', async () => {
+    const ledger = createMemoryBackbone().ledger('sequences');
+    const deliveries = Array.from({ length: 200 }, (_, i) => `msg_${i}`);
+    for (const delivery of deliveries) await new Sequences(ledger).of(one, delivery);
+    for (const number of [73, 100, 200]) {
+      assert.equal(await new Sequences(ledger).of(one, deliveries[number - 1] as string), number);
+    }
+    assert.equal(await new Sequences(ledger).of(one, 'next'), 201);
+    const { value } = (await ledger.get('default/one')) ?? {};
+    assert.ok((value?.length ?? 0) < 1_100);
   });
 
   test('are given once where two workers count at the same moment', async () => {
     const ledger = createMemoryBackbone().ledger('sequences');
     const given = await Promise.all(
-      ['a', 'b', 'c'].map((delivery) => new Sequences(ledger).of(one, delivery, true)),
+      ['a', 'b', 'c'].map((delivery) => new Sequences(ledger).of(one, delivery)),
     );
     assert.deepEqual(given.toSorted(), [1, 2, 3]);
+  });
+
+  test('of a subscription that has ended are not kept', async () => {
+    const backbone = createMemoryBackbone();
+    const ledger = backbone.ledger('sequences');
+    const sequences = new Sequences(ledger);
+    await sequences.of(one, 'a');
+    await sequences.of({ ...one, id: 'two' }, 'a');
+    await createDeliveryControl('webhook', backbone, backbone.signals).forget(one);
+    assert.deepEqual([await ledger.get('default/one'), await sequences.of(one, 'b')], [undefined, 1]);
+    assert.equal(await sequences.of({ ...one, id: 'two' }, 'b'), 2);
   });
 
   for (const [before, after] of [
@@ -43,9 +67,10 @@ describe('the numbers of notifications', () => {
   ] as const) {
     test(`${before} is followed by ${after}`, async () => {
       const ledger = createMemoryBackbone().ledger('sequences');
-      const held = { given: before, delivery: 'a', number: before };
-      await ledger.put('default/one', Buffer.from(JSON.stringify(held)));
-      assert.equal(await new Sequences(ledger).of(one, 'b'), after);
+      await ledger.put('default/one', Buffer.from(JSON.stringify({ given: before - 1, marks: '' })));
+      const given = [];
+      for (const delivery of ['a', 'b', 'a']) given.push(await new Sequences(ledger).of(one, delivery));
+      assert.deepEqual(given, [before, after, before]);
     });
   }
 });

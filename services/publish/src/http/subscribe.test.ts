@@ -41,7 +41,10 @@ class Registry {
       this.records.set(subscription.id, subscription);
       return subscription;
     },
-    end: async ({ id }: { readonly id: string }) => void this.records.delete(id),
+    end: async ({ id }: { readonly id: string }) => {
+      if (this.overruns-- > 0) throw new PushfleetError('conflict', 'somebody was first');
+      this.records.delete(id);
+    },
   };
 
   readonly control = {
@@ -168,6 +171,17 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
     assert.equal(renewed?.authority?.tokenId, 'new');
   });
 
+  test('one that others change all the time is to be asked about again', async () => {
+    const sid = sidOf(await ask('SUBSCRIBE', gena));
+    registry.overruns = Number.POSITIVE_INFINITY;
+    for (const method of ['SUBSCRIBE', 'UNSUBSCRIBE']) {
+      const answer = await ask(method, { SID: sid });
+      assert.equal(answer.headers.get('retry-after'), '1');
+      assert.deepEqual(await codeOf(answer), [503, 'unavailable']);
+    }
+    registry.overruns = 0;
+  });
+
   test('UNSUBSCRIBE ends it, with all that is kept of it', async () => {
     const sid = sidOf(await ask('SUBSCRIBE', gena));
     const answer = await ask('UNSUBSCRIBE', { SID: sid });
@@ -207,6 +221,7 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
     ['no grant', gena, { claims: { pushfleet: { subscribe: ['news'] } } }, 403, 'forbidden'],
     ['an expired token', gena, { claims: { exp: 1 } }, 401, 'token_expired'],
     ['a wildcard', gena, { path: '/orders/%2B' }, 400, 'topic_invalid'],
+    ['a wildcard in a parameter', gena, { path: '?topic=orders/+' }, 400, 'topic_invalid'],
     ['another parameter', gena, { path: '/orders/1?x=1' }, 400, 'request_invalid'],
     ['an inner address', { ...gena, CALLBACK: '<https://10.0.0.1/>' }, {}, 412, 'precondition_failed'],
     ['incompatible headers', { ...gena, SID: 'uuid:1' }, {}, 400, 'request_invalid'],

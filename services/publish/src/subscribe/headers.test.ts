@@ -10,6 +10,8 @@ const callback = '<https://a.example/events>';
 const gena = { nt: 'upnp:event', callback };
 const url = 'https://a.example/in';
 const webdav = { 'notification-type': 'update', 'call-back': url };
+/** As node:http hands bytes over. */
+const latin1 = (text: string): string => Buffer.from(text).toString('latin1');
 const long = (bytes: number): string => `https://a.example/${'x'.repeat(bytes - 18)}`;
 
 const codeOf = (read: () => unknown): string => {
@@ -54,6 +56,7 @@ describe('SUBSCRIBE of GENA', () => {
     ['a CALLBACK that is no URL', { ...gena, callback: '<events>' }],
     ['an empty URL', { ...gena, callback: '<>' }],
     ['text behind a URL', { ...gena, callback: `${callback}, <https://b.example/>` }],
+    ['raw UTF-8', { ...gena, callback: `<${latin1('https://bücher.example/')}>` }],
     ['a fragment', { ...gena, callback: '<https://a.example/#b>' }],
     ['httpu', { ...gena, callback: '<httpu://239.255.255.250:1900/>' }],
     ['mailto', { ...gena, callback: '<mailto:a@a.example>' }],
@@ -76,6 +79,14 @@ describe('SUBSCRIBE of GENA', () => {
     for (const good of [callback.repeat(8), `<${long(2_048)}>`]) {
       assert.equal(readSubscribe({ ...gena, callback: good }).kind, 'new');
     }
+  });
+
+  test('has a call-back that is named twice asked once', () => {
+    const asked = readSubscribe({ ...gena, callback: `${callback}<https://b.example/>${callback}` });
+    assert.deepEqual(asked.kind === 'new' && asked.callbacks, [
+      'https://a.example/events',
+      'https://b.example/',
+    ]);
   });
 
   test('says why httpu is not called', () => {
@@ -138,6 +149,7 @@ describe('SUBSCRIBE of WebDAV', () => {
     ['an id and a call-back', { 'subscription-id': id, 'call-back': url }, 'request_invalid'],
     ['no Call-Back', { 'notification-type': 'update' }, 'precondition_failed'],
     ['httpu', { ...webdav, 'call-back': 'httpu://a.example:8080/510' }, 'precondition_failed'],
+    ['raw UTF-8', { ...webdav, 'call-back': latin1('https://a.example/ü') }, 'precondition_failed'],
     ['a Call-Back in brackets', { ...webdav, 'call-back': callback }, 'precondition_failed'],
     ['an id that is none', { 'subscription-id': '15' }, 'precondition_failed'],
     ['two ids', { 'subscription-id': `${id},${id}` }, 'precondition_failed'],

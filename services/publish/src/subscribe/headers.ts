@@ -110,12 +110,15 @@ function readWebDav(headers: IncomingHttpHeaders): Asked {
 function callbacksOf(text: string): readonly string[] {
   const next = /<([^<>\s]*)>[\t ]*/y;
   const callbacks: string[] = [];
-  while (next.lastIndex < text.length) {
+  let read = 0;
+  while (read < text.length && callbacks.length < mostCallbacks) {
     const url = next.exec(text)?.[1];
-    if (url === undefined || callbacks.length === mostCallbacks) break;
+    if (url === undefined) break;
     callbacks.push(checked('CALLBACK', url));
+    read = next.lastIndex;
   }
-  if (callbacks.length > 0 && next.lastIndex === text.length) return callbacks;
+  // Nobody has to refuse a question more often for being named more often.
+  if (callbacks.length > 0 && read === text.length) return [...new Set(callbacks)];
   throw failed(
     `CALLBACK is missing, or is not one to ${mostCallbacks} URLs, each between "<" and ">", such as <https://shop.example.com/events>.`,
   );
@@ -127,9 +130,12 @@ function checked(name: string, url: string): string {
       `${name} is an address of httpu, which is HTTP over UDP: nobody could be asked for consent, and a datagram that is lost is not sent again. Give one of https.`,
     );
   }
-  if (/^https?:\/\/[^\s#]+$/i.test(url) && URL.canParse(url) && Buffer.byteLength(url) <= urlBytes)
+  // ASCII alone: node:http reads the bytes of a header as Latin-1, and UTF-8 would become another host or path.
+  if (/^https?:\/\/[\x21\x22\x24-\x7e]+$/i.test(url) && URL.canParse(url) && url.length <= urlBytes)
     return url;
-  throw failed(`${name} is a URL of https without a fragment, of ${urlBytes} bytes at most.`);
+  throw failed(
+    `${name} is a URL of https in ASCII without a fragment, of ${urlBytes} bytes at most; escape the rest with "%", and a name as xn--….`,
+  );
 }
 
 /** Also where it cannot be one of ours: what does not name a subscription names none that there is. */

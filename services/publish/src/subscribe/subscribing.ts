@@ -100,7 +100,8 @@ export class Subscribing {
         await this.#o.registry.change(renewed, ['expires_at', 'authority']);
         return granted;
       } catch (error) {
-        if (!isOverrun(error) || left <= 1) throw error;
+        if (!isOverrun(error)) throw error;
+        if (left <= 1) throw contended(error);
       }
     }
   }
@@ -108,7 +109,9 @@ export class Subscribing {
   async unsubscribe(grant: Grant, topic: Topic, named: Named): Promise<void> {
     const ref = { namespace: grant.namespace, id: named.id };
     await this.#find(grant, topic, named);
-    await this.#o.registry.end(ref, 'unsubscribed');
+    await this.#o.registry.end(ref, 'unsubscribed').catch((error: unknown) => {
+      throw isOverrun(error) ? contended(error) : error;
+    });
     // It has ended whatever becomes of this: workers drop what is queued for it, and what is kept has an age.
     await this.#o.control.forget(ref).catch(() => {});
   }
@@ -142,6 +145,13 @@ export class Subscribing {
     throw unknownSubscription(form);
   }
 }
+
+/** Neither form has a status for it, and the request is good as it is. */
+const contended = (cause: unknown): PushfleetError =>
+  new PushfleetError('unavailable', 'Others change this subscription at the same moment; send it again.', {
+    cause,
+    retryAfterMs: 1_000,
+  });
 
 const endOf = ({ leaseMs }: Granted): Date => new Date(Date.now() + leaseMs);
 

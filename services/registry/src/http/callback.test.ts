@@ -28,6 +28,19 @@ describe('a subscription by X-Callback', () => {
     assert.deepEqual([why, subscription.id], ['handshake', body.id]);
   });
 
+  for (const [query, filter] of [
+    ['?topic=orders/+', 'orders/+'],
+    ['?topic=orders/+/%23', 'orders/+/#'],
+    ['?topic=orders/a+b', 'orders/a b'],
+    ['?topic=orders/a?b=c', 'orders/a?b=c'],
+    ['?topic=orders/%C3%BC', 'orders/ü'],
+  ] as const) {
+    it(`takes ${query} for ${filter}`, async () => {
+      const { status, body } = await create(query, callback);
+      assert.deepEqual([status, body.filter], [201, filter]);
+    });
+  }
+
   it('takes the rest from a body', async () => {
     const { status, body } = await create(topic, callback, { format: 'verbatim', lease: 60 });
     assert.deepEqual([status, body.format], [201, 'verbatim']);
@@ -49,9 +62,19 @@ describe('a subscription by X-Callback', () => {
     ['a topic twice', `${topic}&topic=a`, callback, undefined, 400, 'request_invalid'],
     ['a topic there and in the body', topic, callback, { filter: 'orders/1' }, 400, 'request_invalid'],
     ['a URL there and in the body', topic, callback, { target_url: hook.url }, 400, 'request_invalid'],
+    ['a topic that is not UTF-8', '?topic=orders%2F%FF', callback, undefined, 400, 'request_invalid'],
+    ['a broken escape', '?topic=orders%2', callback, undefined, 400, 'request_invalid'],
     ['no topic', '', callback, undefined, 400, 'request_invalid'],
     ['no callback', topic, {}, undefined, 400, 'request_invalid'],
     ['two callbacks', topic, { 'x-callback': `${hook.url}, ${hook.url}` }, undefined, 400, 'request_invalid'],
+    [
+      'a callback in raw UTF-8',
+      topic,
+      { 'x-callback': Buffer.from('https://bücher.example/').toString('latin1') },
+      undefined,
+      400,
+      'request_invalid',
+    ],
     ['another parameter', `${topic}&lease=60`, callback, undefined, 400, 'request_invalid'],
     ['a body that is no object', topic, callback, [], 400, 'request_invalid'],
     ['no filter', '?topic=orders%2F%23%2Fa', callback, undefined, 400, 'request_invalid'],

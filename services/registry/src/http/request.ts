@@ -1,5 +1,5 @@
 import { PushfleetError, quote } from '@pushfleet/core';
-import { requireJson } from '@pushfleet/runtime';
+import { decodeParameter, parseTarget, requireJson } from '@pushfleet/runtime';
 import express, { type Request, type Response } from 'express';
 
 const bodyBytes = 65_536;
@@ -39,6 +39,10 @@ export async function readCreation(request: Request, response: Response): Promis
   const { topic } = readQuery(request, ['topic']);
   const url = request.get('x-callback');
   if (topic === undefined && url === undefined) return readBody(request, response);
+  // node:http reads the bytes of a header as Latin-1: UTF-8 would become another host or path.
+  if (url !== undefined && /[^\x20-\x7e]/.test(url)) {
+    throw invalid('X-Callback is a URL in ASCII: escape the rest with "%", and a name as xn--….');
+  }
   const body = await readOptionalBody(request, response);
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return body;
   const { filter, event, url: given, target_url: target } = body as Readonly<Record<string, unknown>>;
@@ -62,7 +66,11 @@ export function readQuery<const Name extends string>(
   names: readonly Name[],
 ): Partial<Record<Name, string>> {
   const query: Partial<Record<Name, string>> = {};
-  for (const [name, value] of new URLSearchParams(request.url.split('?')[1])) {
+  const decode = (text: string): string => decodeParameter(text, 'request_invalid', 'parameter');
+  for (const pair of parseTarget(request.url).query.split('&')) {
+    if (pair === '') continue;
+    const [name = '', ...rest] = pair.split('=').map(decode);
+    const value = rest.join('=');
     if (!names.includes(name as Name)) {
       throw invalid(`${quote(name)} is no parameter; there are ${names.join(', ') || 'none'}.`);
     }
