@@ -72,7 +72,7 @@ export interface Bus {
 
   /**
    * Reads what is stored after `after` up to and including `until` and matches any of the filters: each
-   * publication once, sequences ascending within a shard. What can no longer be given comes as a gap; what was
+   * publication once, shard after shard, sequences ascending within each. What can no longer be given comes as a gap; what was
    * deleted, or outlived the time its publisher gave it, does not. A shard whose `until` lies before `after` has
    * nothing to read.
    *

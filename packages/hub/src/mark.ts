@@ -1,4 +1,4 @@
-import { type Cursor, formatCursor, type Place, parseCursor } from '@pushfleet/core';
+import { type Cursor, formatCursor, type Place, type Publication, parseCursor } from '@pushfleet/core';
 
 /** A place that never changes and whose text is made once, when somebody asks for it. */
 export class Mark implements Place {
@@ -72,12 +72,14 @@ export class Mark implements Place {
   }
 
   /**
-   * This place with one more publication behind the reader. The time stays as long as a shard has no position:
-   * that shard resumes by it.
+   * This place with one more publication of the log behind the reader, who reads up to `until`, shard after shard. The
+   * time stays as long as a later shard is unread: what lies there is older, and may age out.
    */
-  past(shard: number, sequence: number, time: number): Mark {
+  past({ shard, sequence, time }: Publication, until: Mark): Mark {
     const positions = this.positions.slice();
     positions[shard] = Math.max(this.at(shard), sequence);
+    for (let later = shard + 1; later < until.positions.length; later++)
+      if (this.at(later) < until.at(later)) return this.#onward(positions, this.time);
     return this.#onward(positions, time);
   }
 
@@ -144,6 +146,7 @@ export class Mark implements Place {
     return this.#combine(other, Math.min, Math.min(this.time, other.time));
   }
 
+  /** The time stays as long as a shard has no position: that shard resumes by it. */
   #onward(positions: readonly (number | undefined)[], time: number): Mark {
     const newest = this.complete ? Math.max(this.time, time) : this.time;
     return new Mark(this.generation, positions, newest, undefined, this.read);

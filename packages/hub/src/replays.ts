@@ -175,22 +175,24 @@ export class Replays {
   }
 
   async #readPage(flight: Flight): Promise<Page> {
-    const page = new PageBuilder(flight.stretch.set, flight.stretch.after);
-    const reader = this.#resume(flight.key) ?? this.#open(flight.stretch, page);
+    const { set, after, until } = flight.stretch;
+    const parked = this.#resume(flight.key);
+    const page = new PageBuilder(set, after, parked?.until ?? until);
+    const reader = parked ?? this.#open(flight.stretch, page);
     flight.reader = reader;
     try {
       while (page.count < this.#options.pageCount && page.bytes < this.#options.pageBytes) {
         const next = await reader.batches.next();
         reader.stop.signal.throwIfAborted();
-        if (next.done) return page.build(reader.until);
+        if (next.done) return page.build(true);
         page.add(next.value);
       }
     } catch (error) {
       reader.stop.abort();
       throw error;
     }
-    const built = page.build();
-    this.#park(reader, keyOf({ set: flight.stretch.set, after: built.reached, from: undefined }));
+    const built = page.build(false);
+    this.#park(reader, keyOf({ set, after: built.reached, from: undefined }));
     return built;
   }
 

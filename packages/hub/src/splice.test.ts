@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { type Bus, type Cursor, defaultNamespace, PushfleetError } from '@pushfleet/core';
-import { filter, idOf, Stage } from './test/stage.ts';
+import {
+  type Bus,
+  type Cursor,
+  defaultNamespace,
+  formatCursor,
+  type Item,
+  PushfleetError,
+} from '@pushfleet/core';
+import type { Delivery } from './mod.ts';
+import { cursorOf, filter, idOf, Stage, topicsByShard } from './test/stage.ts';
 
 /** Counts what the bus is asked. */
 function count(stage: Stage): { replay: number; retained: number } {
@@ -178,6 +186,22 @@ suite('resuming', () => {
     assert(gap?.kind === 'gap');
     const again = await stage.subscribe('a', { after: gap.to });
     assert.deepEqual(again.ids(), numbers(5, 10));
+  });
+
+  test('what ages out of a shard while those before it are read comes as a gap', async () => {
+    const [first, second] = await topicsByShard(2);
+    const stage = new Stage({ memory: { shards: 2, maxAgeMs: 60_000 } });
+    const after = formatCursor({ generation: 'm1', positions: [0, 0], time: stage.clock.now() });
+    await stage.publish(second as string, 'ages out');
+    await stage.clock.advance(50_000);
+    await publishMany(stage, first as string, 1, 4);
+    const client = await stage.subscribe('#', { after });
+    const taken = client.feed.take(2, 1_000_000);
+    assert.deepEqual(taken.map(idOf), ['1', '2']);
+    client.feed.close();
+    await stage.clock.advance(15_000);
+    const again = await stage.subscribe('#', { after: cursorOf(taken[1] as Item<Delivery>) });
+    assert.deepEqual(again.ids(), ['gap', '3', '4']);
   });
 
   for (const [what, cursor] of [
