@@ -7,6 +7,7 @@ import {
   formatCursor,
   type Item,
   PushfleetError,
+  parseCursor,
 } from '@pushfleet/core';
 import type { Delivery } from './mod.ts';
 import { cursorOf, filter, idOf, Stage, topicsByShard } from './test/stage.ts';
@@ -202,6 +203,17 @@ suite('resuming', () => {
     await stage.clock.advance(15_000);
     const again = await stage.subscribe('#', { after: cursorOf(taken[1] as Item<Delivery>) });
     assert.deepEqual(again.ids(), ['gap', '3', '4']);
+  });
+
+  test('the time that one client says is not told to others', async () => {
+    const stage = new Stage();
+    const start = formatCursor({ generation: 'm1', positions: [0], time: stage.clock.now() });
+    await stage.subscribe('x');
+    await publishMany(stage, 'a', 1, 5);
+    await stage.subscribe('x', { after: formatCursor({ generation: 'm1', positions: [4], time: 9e12 }) });
+    const other = await stage.subscribe('a', { after: start });
+    assert.deepEqual(other.ids(), numbers(1, 5));
+    assert.ok(parseCursor(other.feed.cursor).time <= stage.clock.now());
   });
 
   for (const [what, cursor] of [
