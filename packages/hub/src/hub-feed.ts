@@ -277,19 +277,10 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
 
   async #begin(after: Mark | undefined): Promise<Beginning> {
     const settled = this.#host.settled();
-    if (after === undefined) return { at: settled, resumed: false };
-    if (after.generation !== settled.generation) {
-      const nothing = settled.positions.map(() => 0);
-      return { at: new Mark(settled.generation, nothing, 0), from: after.cursor, resumed: true };
-    }
-    if (!settled.reaches(after)) {
-      const head = await this.#host.head();
-      if (!head.reaches(after)) return { at: after.within(head), from: after.cursor, resumed: true };
-      this.#host.raise(after);
-    }
-    const plain = after.complete && after.positions.length === settled.positions.length;
-    const from = plain && !this.#host.ring.isDoubtful(after) ? undefined : after.cursor;
-    return { at: after, from, resumed: true };
+    if (after === undefined) return { at: settled, resumed: false, doubtful: false };
+    const at = after.within(settled.reaches(after) ? settled : await this.#host.head());
+    this.#host.raise(at);
+    return { at, resumed: true, doubtful: this.#host.ring.isDoubtful(at) };
   }
 
   #start(
@@ -481,7 +472,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
       this.#taken = this.#pushed;
       this.#given = [];
     }
-    const splice = this.#splice({ subscriptions, beginning: { at, resumed: false } });
+    const splice = this.#splice({ subscriptions, beginning: { at, resumed: false, doubtful: false } });
     splice.parked = !mixed;
   }
 

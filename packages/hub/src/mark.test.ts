@@ -46,3 +46,24 @@ test('a place keeps its time while the log is read on to a shard whose turn has 
   assert.equal(Mark.parse('g-1-0.0.5').past(published(0, 5, 4), until).cursor, 'g-4-5.0.5');
   assert.equal(Mark.parse('g-1-_.0.5').past(published(1, 5, 4), until).cursor, 'g-1-_.5.5');
 });
+
+test('a place is without a position where the log has nothing of the kind, and keeps its text', () => {
+  const head = Mark.parse('g-9-5.5');
+  const known = Mark.parse('g-1-4.5~');
+  assert.equal(known.within(head), known);
+  for (const [text, positions] of [
+    ['g-1-4.6', [4, undefined]],
+    ['g-1-4', [4, undefined]],
+    ['h-1-4.5', [undefined, undefined]],
+  ] as const) {
+    const mark = Mark.parse(text).within(head);
+    assert.deepEqual([mark.cursor, mark.generation, mark.positions], [text, 'g', positions]);
+    assert.equal(mark.earlier(head).cursor, text);
+  }
+});
+
+test('where a place has no position, time tells what is behind it', () => {
+  const mark = Mark.parse('g-5-3._');
+  assert.deepEqual([mark.isPast(published(0, 3, 9)), mark.isPast(published(0, 4, 1))], [true, false]);
+  assert.deepEqual([mark.isPast(published(1, 1, 4)), mark.isPast(published(1, 1, 5))], [true, false]);
+});

@@ -58,6 +58,12 @@ export class Mark implements Place {
     return this.positions[shard] ?? 0;
   }
 
+  /** Whether a publication lies at or before this place; where a shard has no position, its time tells. */
+  isPast({ shard, sequence, time }: Publication): boolean {
+    const position = this.positions[shard];
+    return position === undefined ? time < this.time : sequence <= position;
+  }
+
   /** Whether every shard has a position, so that the place can be compared with others. */
   get complete(): boolean {
     return !this.positions.includes(undefined);
@@ -83,12 +89,20 @@ export class Mark implements Place {
     return this.#onward(positions, time);
   }
 
-  /** This place, moved back in every shard where it lies beyond `end`. */
-  within(end: Mark): Mark {
-    const positions = this.positions.map((position, shard) =>
-      position === undefined ? undefined : Math.min(position, end.at(shard)),
+  /**
+   * This place in a log that ends at `head`: a shard in which it names what the log does not have, in another
+   * generation every shard, is without a position. It keeps its text, by which the log tells that something was lost.
+   */
+  within(head: Mark): Mark {
+    const own = this.generation === head.generation;
+    const whole = own && this.positions.length === head.positions.length;
+    const positions = head.positions.map((_, shard) =>
+      own && this.at(shard) <= head.at(shard) ? this.positions[shard] : undefined,
     );
-    return new Mark(this.generation, positions, this.time);
+    if (whole && positions.every((position, shard) => position === this.positions[shard])) return this;
+    const mark = new Mark(head.generation, positions, this.time);
+    mark.#cursor = this.cursor;
+    return mark;
   }
 
   /**

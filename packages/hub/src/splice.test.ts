@@ -232,6 +232,28 @@ suite('resuming', () => {
     });
   }
 
+  test('a place beyond the head, brought twice: who comes later has what was published meanwhile', async () => {
+    const stage = new Stage();
+    await publishMany(stage, 'a', 1, 3);
+    await stage.clock.advance(5);
+    const after = formatCursor({ generation: 'm1', positions: [1_000], time: stage.clock.now() });
+    const one = await stage.subscribe('a', { after });
+    await publishMany(stage, 'a', 4, 5);
+    await stage.settle();
+    assert.deepEqual(one.ids(), ['gap', '4', '5']);
+    const two = await stage.subscribe('a', { after });
+    assert.deepEqual(two.ids(), ['gap', '4', '5']);
+  });
+
+  test('whoever leaves before the gap was taken is told of it again', async () => {
+    const stage = new Stage({ memory: { shards: 2 } });
+    await publishMany(stage, 'a', 1, 3);
+    for (const after of ['old-1-5', 'm1-1-zz.1'] as Cursor[]) {
+      const { feed } = await stage.subscribe('a', { after });
+      assert.equal(feed.cursor, after);
+    }
+  });
+
   test('the log away: the add fails or the replay goes on when it is back', async () => {
     const stage = new Stage({ hub: { pageCount: 5, retryMs: 50 } });
     const cursor = await stage.publish('a', '0');
@@ -271,6 +293,29 @@ suite('retained', () => {
     await stage.publish('a/2', 'new', { retain: true });
     const client = await stage.subscribe('a/#', { retained: true, after: cursor });
     assert.deepEqual(client.ids(), ['retained old', 'new']);
+  });
+
+  test('a cursor without a position for their shard goes by its time', async () => {
+    const [first, second] = await topicsByShard(2);
+    const stage = new Stage({ memory: { shards: 2 } });
+    await stage.publish(second as string, 'kept', { retain: true });
+    await stage.clock.advance(60_000);
+    const after = await stage.publish(first as string, '0');
+    const client = await stage.subscribe('#', { after, retained: true });
+    assert.deepEqual(client.ids(), ['retained kept']);
+    await stage.publish(second as string, 'newer', { retain: true });
+    const again = await stage.subscribe('#', { after, retained: true });
+    assert.deepEqual(again.ids(), ['newer']);
+  });
+
+  test('a cursor of another generation goes by its time', async () => {
+    const stage = new Stage();
+    await stage.publish('a', 'kept', { retain: true });
+    await stage.clock.advance(60_000);
+    const after = formatCursor({ generation: 'old', positions: [5], time: stage.clock.now() });
+    await stage.publish('b', 'newer', { retain: true });
+    const client = await stage.subscribe('#', { after, retained: true });
+    assert.deepEqual(client.ids(), ['retained kept', 'gap', 'newer']);
   });
 
   test('more than an outbox holds comes as it is taken, and a herd shares the reads', async () => {

@@ -1,10 +1,4 @@
-import {
-  type Cursor,
-  matches,
-  type Publication,
-  type PushfleetError,
-  type TopicFilter,
-} from '@pushfleet/core';
+import { matches, type Publication, type PushfleetError, type TopicFilter } from '@pushfleet/core';
 import { Envelope, type Parcel, type PublicationParcel, replaced } from './delivery.ts';
 import { FilterSet } from './filter-set.ts';
 import type { Host } from './host.ts';
@@ -17,8 +11,8 @@ import type { LoggedStretch, Receiver, Subscription } from './subscription.ts';
 /** Where a supply begins. */
 export interface Beginning {
   readonly at: Mark;
-  /** What the log is asked first, where that says more than `at`. */
-  readonly from?: Cursor | undefined;
+  /** The ring may not have all that lies behind it: the log is asked first. */
+  readonly doubtful: boolean;
   /** The reader says where it was; else it begins here and now. */
   readonly resumed: boolean;
 }
@@ -63,7 +57,7 @@ export class Splice<R extends Receiver = Receiver> {
   #reading: Mark;
   /** Behind the last item given. */
   #progress: Mark;
-  #from: Cursor | undefined;
+  #doubtful: boolean;
   /**
    * What was handed over before this splice was made was given by the feed's other filters where they match; what
    * comes after is given by none but this one, in its order.
@@ -89,7 +83,7 @@ export class Splice<R extends Receiver = Receiver> {
     beginning: Beginning;
     retained?: readonly TopicFilter[];
   }) {
-    const { at, from, resumed } = o.beginning;
+    const { at, doubtful, resumed } = o.beginning;
     this.#host = o.host;
     this.#feed = o.feed;
     this.turn = o.turn;
@@ -98,7 +92,7 @@ export class Splice<R extends Receiver = Receiver> {
     this.#at = at;
     this.#reading = at;
     this.#progress = at;
-    this.#from = from;
+    this.#doubtful = doubtful;
     this.#claimed = o.host.handed();
     this.#known = o.host.settled();
     this.#resumed = resumed;
@@ -198,7 +192,7 @@ export class Splice<R extends Receiver = Receiver> {
 
   #ringGoesOn(): boolean {
     const { ring } = this.#host;
-    if (this.#from !== undefined || !ring.holds(this.#at) || this.#readsOn) return false;
+    if (this.#doubtful || !ring.holds(this.#at) || this.#readsOn) return false;
     return this.subscriptions.every(({ filter }) => {
       const since = this.#host.interests.since(filter);
       return since !== undefined && this.#at.reaches(since);
@@ -226,7 +220,7 @@ export class Splice<R extends Receiver = Receiver> {
   /** Gets the next page; false where it has to be read first. */
   #turnPage(): boolean {
     const until = this.#host.settled();
-    const stretch = { set: this.#set, after: this.#reading, from: this.#from, until };
+    const stretch = { set: this.#set, after: this.#reading, until };
     const known = this.#host.replays.recall(stretch);
     if (known !== undefined) {
       this.#open(known);
@@ -267,14 +261,15 @@ export class Splice<R extends Receiver = Receiver> {
   /** Takes the log at its word: what its page has of the past is the reader's due. */
   #goBack(): void {
     this.#fresh = false;
+    // Until it is given something, who is without a position stays where it says: so it is told of a gap again.
+    if (this.#at.complete) this.#progress = this.#reading;
     this.#at = this.#reading;
-    this.#progress = this.#reading;
     for (const one of this.subscriptions) one.from = this.#reading;
   }
 
   #closePage(page: Page): void {
     this.#page = undefined;
-    this.#from = undefined;
+    this.#doubtful = false;
     this.#reading = this.#reading.later(page.reached);
     this.#at = this.#at.later(this.#reading);
     this.#progress = this.#at;
@@ -348,7 +343,7 @@ export class Splice<R extends Receiver = Receiver> {
 
   #pass(parcel: Parcel): void {
     const before = this.#progress;
-    this.#progress = before.later(parcel.mark);
+    this.#progress = (before.complete ? before : this.#at).later(parcel.mark);
     this.#feed.give(replaced(parcel, this.#progress), before);
   }
 }
