@@ -113,17 +113,22 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     const outbox = this.#outbox;
     if (outbox.count === 0 && !this.#tied) return nothing;
     const items: Parcel[] = [];
+    let publications = 0;
     let size = 0;
     for (let next = outbox.peek(); next !== undefined; next = outbox.peek()) {
-      if (items.length > 0 && (items.length >= count || size + next.bytes > bytes)) break;
+      if (publications > 0 && (publications >= count || size + next.bytes > bytes)) break;
       outbox.shift();
       this.#taken++;
       this.#behind = next.mark;
       if (next.mark.passed !== next.mark) this.#reach(next.mark.passed);
       if (this.#isGone(next)) continue;
-      if (next.kind === 'publication') next.tally.delivered++;
-      else this.#host.options.observer?.gap?.();
       items.push(next);
+      if (next.kind === 'gap') {
+        this.#host.options.observer?.gap?.();
+        continue;
+      }
+      next.tally.delivered++;
+      publications++;
       size += next.bytes;
     }
     if (outbox.count === 0) this.#announced = false;
