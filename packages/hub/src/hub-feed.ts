@@ -18,6 +18,24 @@ import type { Ticking } from './ticks.ts';
 
 const nothing: readonly Item<Delivery>[] = [];
 
+/** Filters whose supply begins at one place. */
+interface Supply {
+  readonly subscriptions: readonly Subscription<HubFeed>[];
+  readonly at: Mark;
+  /** Filters whose retained publications come first. */
+  readonly retained: readonly TopicFilter[];
+}
+
+/** Supplies of one place as one. */
+function together(supplies: readonly Supply[]): Supply {
+  const [first] = supplies as [Supply];
+  return {
+    subscriptions: supplies.flatMap(({ subscriptions }) => subscriptions),
+    at: first.at,
+    retained: supplies.flatMap(({ retained }) => retained),
+  };
+}
+
 /** A feed of one hub. */
 export class HubFeed implements Feed, Member, Spliced, Ticking {
   stamp = 0;
@@ -31,8 +49,8 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   #turn = 0;
   /** What splices gave of the log, by the number of items the feed had been given by then. */
   #given: { readonly one: Subscription<HubFeed>; readonly to: Mark; readonly pushed: number }[] = [];
-  /** Where resumes begin that wait for their fence. */
-  readonly #resuming = new Set<Mark>();
+  /** Resumes by where they begin; undefined while their filters have no fence. */
+  readonly #resuming = new Map<Mark, Supply | undefined>();
   /** A splice or a resume holds the cursor back. */
   #tied = false;
   /** Behind what was taken last, or before the oldest item of the outbox. */
@@ -90,14 +108,16 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     if (after !== undefined) this.#hold(after);
     try {
       await this.#acquire(subscriptions);
-      const beginning = await this.#begin(after);
-      if (!this.#closed) this.#start(subscriptions, beginning, o.retained === true ? filters : undefined);
+      const at = await this.#begin(after);
+      const supply = { subscriptions, at, retained: o.retained === true ? filters : [] };
+      if (after !== undefined) this.#resuming.set(after, supply);
+      else if (!this.#closed) this.#start(supply, false);
     } catch (error) {
       for (const one of subscriptions) this.#drop(one);
+      if (after !== undefined) this.#resuming.delete(after);
       throw error;
     } finally {
-      if (after !== undefined) this.#resuming.delete(after);
-      this.#retie();
+      this.#resumeTogether();
     }
   }
 
@@ -167,10 +187,12 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   offerLate(envelope: Envelope): void {
     const { publication } = envelope;
     let given = this.hasLogged(publication) || this.#isGivenLive(envelope);
+    given ||= this.#splices.some((splice) => splice.willGive(publication));
     for (const splice of this.#splices) {
       const filters = splice.missing(envelope);
-      if (!given && filters.length > 0) this.giveLate(envelope.parcel(filters), envelope.mark);
-      given ||= filters.length > 0 || splice.willGive(publication);
+      if (given || filters.length === 0) continue;
+      this.giveLate(envelope.parcel(filters), envelope.mark);
+      given = true;
     }
   }
 
@@ -258,7 +280,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
 
   /** What waits in the outbox must not let a client skip what the resume is about to bring. */
   #hold(after: Mark): void {
-    this.#resuming.add(after);
+    this.#resuming.set(after, undefined);
     this.#tied = true;
     if (this.#outbox.count === 0) return;
     this.#outbox.rewrite((parcel) => {
@@ -280,36 +302,45 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     for (const subscription of subscriptions) subscription.held = !subscription.removed;
   }
 
-  async #begin(after: Mark | undefined): Promise<Beginning> {
+  async #begin(after: Mark | undefined): Promise<Mark> {
     const settled = this.#host.settled();
-    if (after === undefined) return { at: settled, resumed: false, doubtful: false };
+    if (after === undefined) return settled;
     const at = after.within(settled.reaches(after) ? settled : await this.#host.head());
     this.#host.raise(at);
-    return { at, resumed: true, doubtful: this.#host.ring.isDoubtful(at) };
+    return at;
   }
 
-  #start(
-    registered: readonly Subscription<HubFeed>[],
-    beginning: Beginning,
-    retained: readonly TopicFilter[] | undefined,
-  ): void {
-    const subscriptions = registered.filter(({ removed }) => !removed);
-    for (const one of subscriptions) {
-      one.from = beginning.at;
-      one.resumed = beginning.resumed;
+  /**
+   * Begins the resumes once all that were asked for have their fences: those of one place are one supply, whose cursor
+   * gets on with each item. One after the other, the cursor would stay until the last is at work.
+   */
+  #resumeTogether(): void {
+    const resumes = [...this.#resuming.values()];
+    if (!resumes.includes(undefined)) {
+      this.#resuming.clear();
+      const places = Map.groupBy(resumes as Supply[], ({ at }) => at.cursor);
+      if (!this.#closed) for (const supplies of places.values()) this.#start(together(supplies), true);
     }
-    if (!beginning.resumed && retained === undefined) {
-      this.#goLive(subscriptions, beginning.at);
-      return;
+    this.#retie();
+  }
+
+  #start({ subscriptions, at, retained }: Supply, resumed: boolean): void {
+    const held = subscriptions.filter(({ removed }) => !removed);
+    for (const one of held) {
+      one.from = at;
+      one.resumed = resumed;
     }
-    this.#splice({ subscriptions, beginning, ...(retained !== undefined && { retained }) });
-    this.wake();
+    if (!resumed && retained.length === 0) this.#goLive(held, at);
+    else {
+      this.#splice({ subscriptions: held, beginning: { at, resumed }, retained });
+      this.wake();
+    }
   }
 
   #splice(o: {
     subscriptions: Subscription<HubFeed>[];
     beginning: Beginning;
-    retained?: readonly TopicFilter[];
+    retained: readonly TopicFilter[];
   }): Splice<HubFeed> {
     const splice = new Splice<HubFeed>({
       host: this.#host as Host<unknown>,
@@ -405,7 +436,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   #floor(mark: Mark): Mark {
     let floor = mark;
     for (const splice of this.#splices) floor = splice.progress.earlier(floor);
-    for (const after of this.#resuming) floor = floor.earlier(after);
+    for (const after of this.#resuming.keys()) floor = floor.earlier(after);
     return floor;
   }
 
@@ -477,7 +508,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
       this.#taken = this.#pushed;
       this.#given = [];
     }
-    const splice = this.#splice({ subscriptions, beginning: { at, resumed: false, doubtful: false } });
+    const splice = this.#splice({ subscriptions, beginning: { at, resumed: false }, retained: [] });
     splice.parked = !mixed;
   }
 

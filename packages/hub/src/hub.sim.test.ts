@@ -39,6 +39,7 @@ class Client {
   #given = new Set<string>();
   #newest = new Map<string, number>();
   #ordered = true;
+  /** How many one after the other gave it its filters. */
   #calls = 1;
   /** Where the log was when it began behind a publication of its own. */
   #start: Place | undefined;
@@ -88,8 +89,12 @@ class Client {
     const after = this.cursor === undefined ? {} : { after: this.cursor };
     const calls =
       first || this.polls || this.#random.chance(0.6) ? [wanted] : wanted.map((filter) => [filter]);
-    this.#calls = calls.length;
-    const adding = Promise.all(calls.map((call) => feed.add(call, after)));
+    const together = this.#random.chance(0.5);
+    this.#calls = together ? 1 : calls.length;
+    const inTurn = async () => {
+      for (const call of calls) await feed.add(call, after);
+    };
+    const adding = together ? Promise.all(calls.map((call) => feed.add(call, after))) : inTurn();
     const added = await this.#world.during(adding);
     if (!added) this.leave();
     else if (first) {

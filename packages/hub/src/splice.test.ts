@@ -175,6 +175,23 @@ suite('resuming', () => {
     assert.deepEqual(client.ids().sort(), topics.map((topic) => `after ${topic}`).sort());
   });
 
+  test('a client that asks for its filters one by one and is cut each time gets on', async () => {
+    const stage = new Stage();
+    let cursor = await stage.publish('a', '0');
+    for (let i = 1; i <= 30; i++) await stage.publish(i % 2 === 0 ? 'a' : 'b', String(i));
+    const got: string[] = [];
+    for (let round = 0; round < 6; round++) {
+      const { feed } = stage.open({ count: 12 });
+      const adding = Promise.all(['a', 'b'].map((one) => feed.add([filter(one)], { after: cursor })));
+      await stage.settle();
+      await adding;
+      got.push(...feed.take(5, 1_000_000).map(idOf));
+      cursor = feed.cursor;
+      feed.close();
+    }
+    assert.deepEqual(got, numbers(1, 30));
+  });
+
   test('what was lost comes as a gap, with a cursor to go on from', async () => {
     const stage = new Stage({ memory: { shards: 2 } });
     const cursor = await stage.publish('a', '0');

@@ -11,8 +11,6 @@ import type { LoggedStretch, Receiver, Subscription } from './subscription.ts';
 /** Where a supply begins. */
 export interface Beginning {
   readonly at: Mark;
-  /** The ring may not have all that lies behind it: the log is asked first. */
-  readonly doubtful: boolean;
   /** The reader says where it was; else it begins here and now. */
   readonly resumed: boolean;
 }
@@ -57,6 +55,7 @@ export class Splice<R extends Receiver = Receiver> {
   #reading: Mark;
   /** Behind the last item given. */
   #progress: Mark;
+  /** The ring may not have all that lies behind the reader's place: the log is asked first. */
   #doubtful: boolean;
   /**
    * What was handed over before this splice was made was given by the feed's other filters where they match; what
@@ -81,9 +80,9 @@ export class Splice<R extends Receiver = Receiver> {
     turn: number;
     subscriptions: Subscription<R>[];
     beginning: Beginning;
-    retained?: readonly TopicFilter[];
+    retained: readonly TopicFilter[];
   }) {
-    const { at, doubtful, resumed } = o.beginning;
+    const { at, resumed } = o.beginning;
     this.#host = o.host;
     this.#feed = o.feed;
     this.turn = o.turn;
@@ -92,12 +91,12 @@ export class Splice<R extends Receiver = Receiver> {
     this.#at = at;
     this.#reading = at;
     this.#progress = at;
-    this.#doubtful = doubtful;
+    this.#doubtful = resumed && o.host.ring.isDoubtful(at);
     this.#claimed = o.host.handed();
     this.#known = o.host.settled();
     this.#resumed = resumed;
     this.#fresh = resumed;
-    if (o.retained !== undefined) this.#retained = this.#walk(o.retained);
+    if (o.retained.length > 0) this.#retained = this.#walk(o.retained);
   }
 
   /** Everything of its filters up to here was given. */
@@ -146,7 +145,8 @@ export class Splice<R extends Receiver = Receiver> {
 
   /** Whether its page or the ring is yet to bring a publication that nobody else gives. */
   willGive(publication: Publication): boolean {
-    return this.#isAhead(publication) && this.claims(publication);
+    if (!this.#isAhead(publication) || this.#set.match(publication.topic).length === 0) return false;
+    return !this.#isGivenOtherwise(publication);
   }
 
   /** The publications it has in memory and has yet to give, which a slow feed puts off. */
