@@ -78,7 +78,8 @@ export interface Bus {
    *
    * @param after undefined: from the oldest that is stored, without a gap before it
    * @param onStart told before anything is given where the reading begins: at `after`, or behind it in the shards
-   *   whose part of it the log does not trust. The place is `read`, and so is every place further on in this reading
+   *   whose part of it the log does not trust, with an earlier time even where nothing lies in between. The place is
+   *   `read`, and so is every place further on in this reading
    * @throws PushfleetError `cursor_invalid`, or `unavailable` when the log is out of reach
    */
   replay(

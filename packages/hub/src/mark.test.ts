@@ -36,6 +36,9 @@ test('a place goes back where the log did, from wherever the log was asked', () 
   const incomplete = Mark.parse('g-4-_.8');
   assert.equal(incomplete.restarted(incomplete, Mark.parse('g-4-6.3~')).cursor, 'g-4-6.3~');
   assert.equal(Mark.parse('h-1-9').restarted(asked, start).cursor, 'h-1-9');
+  const [later, same] = [Mark.parse('g-4-7.8'), Mark.parse('g-1-5.5~')];
+  assert.equal(later.restarted(asked, same).cursor, 'g-4-7.8~');
+  assert.equal(later.restarted(Mark.parse('g-2-5.5'), same).cursor, 'g-4-5.5~');
 });
 
 test('a place keeps its time while the log is read on to a shard whose turn has not come', () => {

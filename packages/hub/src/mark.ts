@@ -107,14 +107,16 @@ export class Mark implements Place {
 
   /**
    * This place, once the log was asked to read on from `asked` and began at `start`: moved back in every shard that
-   * `start` goes back in, and as trustworthy as the log's own place.
+   * `start` goes back in, and as trustworthy as the log's own place. Where `start` is earlier only by its time, nothing
+   * lies in between; but behind `asked` there may be what this place has skipped.
    */
   restarted(asked: Mark, start: Mark): Mark {
     if (this.generation !== start.generation) return this;
+    const back = start.time < asked.time;
     const positions = start.positions.map((begun, shard) => {
       const position = this.positions[shard];
       if (position === undefined) return begun;
-      return (begun ?? 0) < asked.at(shard) ? Math.min(position, begun ?? 0) : position;
+      return back || (begun ?? 0) < asked.at(shard) ? Math.min(position, begun ?? 0) : position;
     });
     return new Mark(this.generation, positions, this.time, undefined, true);
   }

@@ -120,6 +120,35 @@ suite('resuming', () => {
     assert.ok(calls.replay <= 8, `${calls.replay} reads`);
   });
 
+  test('who waited with another for one read has what was lost on the way around a change of leader', async () => {
+    const stage = new Stage({ hub: { replays: 1 }, memory: { latency: () => 5 } });
+    const at = (sequence: number) =>
+      formatCursor({ generation: 'm1', positions: [sequence], time: stage.clock.now() });
+    const start = at(0);
+    await stage.publish('x', 'keeps the one reader busy');
+    await publishMany(stage, 'a', 1, 4);
+    await stage.clock.advance(15_000);
+    const before = at(5);
+    await stage.clock.advance(5_000);
+    const leaderSince = stage.clock.now();
+    await stage.publish('a', 'lost on the way to one');
+    await stage.publish('b', 'not lost');
+    const behind = at(7);
+    await stage.publish('a', 'later');
+    const [first, one, other] = [stage.open(), stage.open(), stage.open()];
+    const adding = Promise.all([
+      first.feed.add([filter('x')], { after: start }),
+      one.feed.add([filter('a')], { after: behind }),
+      other.feed.add([filter('a')], { after: before }),
+    ]);
+    await stage.clock.advance(6);
+    assert.deepEqual(stage.hubs.stats().replays, { reading: 1, waiting: 2 });
+    stage.backbone.log.leaderSince = leaderSince;
+    await stage.settle(100);
+    await adding;
+    for (const client of [one, other]) assert.deepEqual(client.ids(), ['lost on the way to one', 'later']);
+  });
+
   test('a slow feed holds nobody back and takes no more than its outbox and a page', async () => {
     const stage = new Stage({ hub: { pageCount: 64 } });
     const cursor = await stage.publish('a', '0');
