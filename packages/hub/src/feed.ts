@@ -51,8 +51,8 @@ export interface Feed {
   /** What matches no other filter stops; what waits in the outbox stays. */
   remove(filter: TopicFilter): void;
   /**
-   * Takes the oldest items: at most `count` of together at most `bytes`, and at least one where there is one. Never
-   * waits.
+   * Takes the oldest items: at most `count` publications of together at most `bytes`, and at least one where there is
+   * one. Gaps come on top: who takes one at a time behind what ages out would be given gaps alone, for ever. Never waits.
    */
   take(count: number, bytes: number): readonly Item<Delivery>[];
   /** Resuming the feed's filters from here loses nothing that was not taken. Moves on while nothing matches. */

@@ -18,6 +18,24 @@ import type { Ticking } from './ticks.ts';
 
 const nothing: readonly Item<Delivery>[] = [];
 
+/** Filters whose supply begins at one place. */
+interface Supply {
+  readonly subscriptions: readonly Subscription<HubFeed>[];
+  readonly at: Mark;
+  /** Filters whose retained publications come first. */
+  readonly retained: readonly TopicFilter[];
+}
+
+/** Supplies of one place as one. */
+function together(supplies: readonly Supply[]): Supply {
+  const [first] = supplies as [Supply];
+  return {
+    subscriptions: supplies.flatMap(({ subscriptions }) => subscriptions),
+    at: first.at,
+    retained: supplies.flatMap(({ retained }) => retained),
+  };
+}
+
 /** A feed of one hub. */
 export class HubFeed implements Feed, Member, Spliced, Ticking {
   stamp = 0;
@@ -31,8 +49,8 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   #turn = 0;
   /** What splices gave of the log, by the number of items the feed had been given by then. */
   #given: { readonly one: Subscription<HubFeed>; readonly to: Mark; readonly pushed: number }[] = [];
-  /** Where resumes begin that wait for their fence. */
-  readonly #resuming = new Set<Mark>();
+  /** Resumes by where they begin; undefined while their filters have no fence. */
+  readonly #resuming = new Map<Mark, Supply | undefined>();
   /** A splice or a resume holds the cursor back. */
   #tied = false;
   /** Behind what was taken last, or before the oldest item of the outbox. */
@@ -89,27 +107,30 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
 
   get retaining(): boolean {
     if (this.#asking > 0 || this.#splices.some((splice) => splice.retaining)) return true;
+    if ([...this.#resuming.values()].some((supply) => (supply?.retained.length ?? 0) > 0)) return true;
     return this.#outbox.count > 0 && this.#taken < this.#retainedUntil;
   }
 
   async add(filters: readonly TopicFilter[], o: Past = {}): Promise<void> {
     if (this.#closed) throw new PushfleetError('draining', 'The feed is closed; open a new one.');
     const after = o.after === undefined ? undefined : Mark.parse(o.after);
-    const retained = o.retained === true ? filters : o.retained || undefined;
+    const retained = o.retained === true ? filters : o.retained || [];
     const subscriptions = this.#register(filters);
     if (after !== undefined) this.#hold(after);
-    if (retained !== undefined) this.#asking++;
+    if (retained.length > 0) this.#asking++;
     try {
       await this.#acquire(subscriptions);
-      const beginning = await this.#begin(after);
-      if (!this.#closed) this.#start(subscriptions, beginning, retained);
+      const at = await this.#begin(after);
+      const supply = { subscriptions, at, retained };
+      if (after !== undefined) this.#resuming.set(after, supply);
+      else if (!this.#closed) this.#start(supply, false);
     } catch (error) {
       for (const one of subscriptions) this.#drop(one);
+      if (after !== undefined) this.#resuming.delete(after);
       throw error;
     } finally {
-      if (after !== undefined) this.#resuming.delete(after);
-      if (retained !== undefined) this.#asking--;
-      this.#retie();
+      if (retained.length > 0) this.#asking--;
+      this.#resumeTogether();
     }
   }
 
@@ -125,17 +146,22 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     const outbox = this.#outbox;
     if (outbox.count === 0 && !this.#tied) return nothing;
     const items: Parcel[] = [];
+    let publications = 0;
     let size = 0;
     for (let next = outbox.peek(); next !== undefined; next = outbox.peek()) {
-      if (items.length > 0 && (items.length >= count || size + next.bytes > bytes)) break;
+      if (publications > 0 && (publications >= count || size + next.bytes > bytes)) break;
       outbox.shift();
       this.#taken++;
       this.#behind = next.mark;
       if (next.mark.passed !== next.mark) this.#reach(next.mark.passed);
       if (this.#isGone(next)) continue;
-      if (next.kind === 'publication') next.tally.delivered++;
-      else this.#host.options.observer?.gap?.();
       items.push(next);
+      if (next.kind === 'gap') {
+        this.#host.options.observer?.gap?.();
+        continue;
+      }
+      next.tally.delivered++;
+      publications++;
       size += next.bytes;
     }
     if (outbox.count === 0) this.#announced = false;
@@ -175,10 +201,12 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   offerLate(envelope: Envelope): void {
     const { publication } = envelope;
     let given = this.hasLogged(publication) || this.#isGivenLive(envelope);
+    given ||= this.#splices.some((splice) => splice.willGive(publication));
     for (const splice of this.#splices) {
       const filters = splice.missing(envelope);
-      if (!given && filters.length > 0) this.giveLate(envelope.parcel(filters), envelope.mark);
-      given ||= filters.length > 0 || splice.willGive(publication);
+      if (given || filters.length === 0) continue;
+      this.giveLate(envelope.parcel(filters), envelope.mark);
+      given = true;
     }
   }
 
@@ -267,7 +295,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
 
   /** Neither the place before the outbox nor what waits in it must let a client skip what the resume is about to bring. */
   #hold(after: Mark): void {
-    this.#resuming.add(after);
+    this.#resuming.set(after, undefined);
     this.#tied = true;
     if (this.#outbox.count === 0) return;
     this.#behind = this.#behind.earlier(after).told(this.#behind.passed);
@@ -290,45 +318,45 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     for (const subscription of subscriptions) subscription.held = !subscription.removed;
   }
 
-  async #begin(after: Mark | undefined): Promise<Beginning> {
+  async #begin(after: Mark | undefined): Promise<Mark> {
     const settled = this.#host.settled();
-    if (after === undefined) return { at: settled, resumed: false };
-    if (after.generation !== settled.generation) {
-      const nothing = settled.positions.map(() => 0);
-      return { at: new Mark(settled.generation, nothing, 0), from: after.cursor, resumed: true };
-    }
-    if (!settled.reaches(after)) {
-      const head = await this.#host.head();
-      if (!head.reaches(after)) return { at: after.within(head), from: after.cursor, resumed: true };
-      this.#host.raise(after);
-    }
-    const plain = after.complete && after.positions.length === settled.positions.length;
-    const from = plain && !this.#host.ring.isDoubtful(after) ? undefined : after.cursor;
-    return { at: after, from, resumed: true };
+    if (after === undefined) return settled;
+    const at = after.within(settled.reaches(after) ? settled : await this.#host.head());
+    this.#host.raise(at);
+    return at;
   }
 
-  #start(
-    registered: readonly Subscription<HubFeed>[],
-    beginning: Beginning,
-    retained: readonly TopicFilter[] | undefined,
-  ): void {
-    const subscriptions = registered.filter(({ removed }) => !removed);
-    for (const one of subscriptions) {
-      one.from = beginning.at;
-      one.resumed = beginning.resumed;
+  /**
+   * Begins the resumes once all that were asked for have their fences: those of one place are one supply, whose cursor
+   * gets on with each item. One after the other, the cursor would stay until the last is at work.
+   */
+  #resumeTogether(): void {
+    const resumes = [...this.#resuming.values()];
+    if (!resumes.includes(undefined)) {
+      this.#resuming.clear();
+      const places = Map.groupBy(resumes as Supply[], ({ at }) => at.cursor);
+      if (!this.#closed) for (const supplies of places.values()) this.#start(together(supplies), true);
     }
-    if (!beginning.resumed && retained === undefined) {
-      this.#goLive(subscriptions, beginning.at);
-      return;
+    this.#retie();
+  }
+
+  #start({ subscriptions, at, retained }: Supply, resumed: boolean): void {
+    const held = subscriptions.filter(({ removed }) => !removed);
+    for (const one of held) {
+      one.from = at;
+      one.resumed = resumed;
     }
-    this.#splice({ subscriptions, beginning, ...(retained !== undefined && { retained }) });
-    this.wake();
+    if (!resumed && retained.length === 0) this.#goLive(held, at);
+    else {
+      this.#splice({ subscriptions: held, beginning: { at, resumed }, retained });
+      this.wake();
+    }
   }
 
   #splice(o: {
     subscriptions: Subscription<HubFeed>[];
     beginning: Beginning;
-    retained?: readonly TopicFilter[];
+    retained: readonly TopicFilter[];
   }): Splice<HubFeed> {
     const splice = new Splice<HubFeed>({
       host: this.#host as Host<unknown>,
@@ -424,7 +452,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   #floor(mark: Mark): Mark {
     let floor = mark;
     for (const splice of this.#splices) floor = splice.progress.earlier(floor);
-    for (const after of this.#resuming) floor = floor.earlier(after);
+    for (const after of this.#resuming.keys()) floor = floor.earlier(after);
     return floor;
   }
 
@@ -496,7 +524,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
       this.#taken = this.#pushed;
       this.#given = [];
     }
-    const splice = this.#splice({ subscriptions, beginning: { at, resumed: false } });
+    const splice = this.#splice({ subscriptions, beginning: { at, resumed: false }, retained: [] });
     splice.parked = !mixed;
   }
 

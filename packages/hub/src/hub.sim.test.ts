@@ -39,7 +39,10 @@ class Client {
   #given = new Set<string>();
   #newest = new Map<string, number>();
   #ordered = true;
+  /** How many one after the other gave it its filters. */
   #calls = 1;
+  /** Where the log was when it began behind a publication of its own. */
+  #start: Place | undefined;
 
   constructor(world: World) {
     this.#world = world;
@@ -58,6 +61,8 @@ class Client {
 
   /** Opens a feed: a first one, or one that resumes, in one call or in several. */
   async open(patient: boolean): Promise<void> {
+    if (this.cursor === undefined && this.#world.orderly && this.#random.chance(0.2))
+      await this.#beginBehindOne();
     const first = this.cursor === undefined;
     const wanted = first ? this.#pickFilters() : [...this.owed.keys()];
     this.#given = new Set();
@@ -84,14 +89,31 @@ class Client {
     const after = this.cursor === undefined ? {} : { after: this.cursor };
     const calls =
       first || this.polls || this.#random.chance(0.6) ? [wanted] : wanted.map((filter) => [filter]);
-    this.#calls = calls.length;
-    const adding = Promise.all(calls.map((call) => feed.add(call, after)));
+    const together = this.#random.chance(0.5);
+    this.#calls = together ? 1 : calls.length;
+    const inTurn = async () => {
+      for (const call of calls) await feed.add(call, after);
+    };
+    const adding = together ? Promise.all(calls.map((call) => feed.add(call, after))) : inTurn();
     const added = await this.#world.during(adding);
     if (!added) this.leave();
     else if (first) {
       this.cursor = feed.cursor;
       for (const filter of wanted) this.owed.set(filter, parseCursor(this.cursor));
     }
+  }
+
+  /** It publishes first, and begins behind that: a place that has a position in one shard alone. */
+  async #beginBehindOne(): Promise<void> {
+    this.cursor = await this.#world.publish();
+    this.#start = this.#world.heads();
+    for (const filter of this.#pickFilters()) this.owed.set(filter, this.#start);
+  }
+
+  #owedBehind(cursor: Cursor): Place {
+    const place = parseCursor(cursor);
+    const positions = place.positions.map((position, shard) => position ?? this.#start?.positions[shard]);
+    return { ...place, positions };
   }
 
   /** One more filter, from now on or from where the client stands. */
@@ -103,7 +125,7 @@ class Client {
     if (back) this.#ordered = false; // what it brings of the past may be older than what others brought
     this.#note('widen', filter, back ? cursor : 'now');
     const added = await this.#world.during(feed.add([filter], back ? { after: cursor } : {}));
-    if (added) this.owed.set(filter, back ? parseCursor(cursor) : this.#world.heads());
+    if (added) this.owed.set(filter, back ? this.#owedBehind(cursor) : this.#world.heads());
   }
 
   take(feed: Feed, count: number): number {
@@ -272,10 +294,12 @@ class World {
     return kept;
   }
 
-  async publish(): Promise<void> {
+  async publish(): Promise<Cursor> {
     const topic = this.random.pick(topics);
     const bus = (this.edges[0] as Edge).backbone.bus(defaultNamespace);
-    await bus.publish([draft(topic, String(++this.#ids))]);
+    const [stored] = await bus.publish([draft(topic, String(++this.#ids))]);
+    assert.ok(stored !== undefined && !(stored instanceof PushfleetError));
+    return stored.cursor;
   }
 
   async outage(): Promise<void> {

@@ -7,6 +7,7 @@ import {
   type Draft,
   defaultNamespace,
   type Item,
+  parseCursor,
   parseTopic,
   parseTopicFilter,
   type TopicFilter,
@@ -104,4 +105,18 @@ export class Stage {
 export function idOf(item: Item<Delivery>): string {
   if (item.kind === 'gap') return 'gap';
   return item.value.retained ? `retained ${item.value.publication.id}` : item.value.publication.id;
+}
+
+/** The place behind an item. */
+export const cursorOf = (item: Item<Delivery>): Cursor => (item.kind === 'gap' ? item.to : item.value.cursor);
+
+/** For every shard the name of a topic that lies in it. */
+export async function topicsByShard(shards: number): Promise<string[]> {
+  const stage = new Stage({ memory: { shards } });
+  const topics: string[] = [];
+  for (const name of 'abcdefgh') {
+    const { positions } = parseCursor(await stage.publish(name, name));
+    topics[positions.findIndex((position) => position !== undefined)] = name;
+  }
+  return topics;
 }
