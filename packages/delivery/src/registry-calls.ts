@@ -1,6 +1,6 @@
 import type { ServiceError } from '@grpc/grpc-js';
-import { Metadata } from '@grpc/grpc-js';
-import type { Namespace } from '@pushfleet/core';
+import { Metadata, status } from '@grpc/grpc-js';
+import { type Namespace, PushfleetError } from '@pushfleet/core';
 import {
   type BatchGetSubscriptionsResponse,
   type ListSubscriptionsResponse,
@@ -39,7 +39,7 @@ export function callRegistry(client: InternalClient, log: Log): RegistryCalls {
   const ask = <T>(call: (options: { deadline: number }, callback: Callback<T>) => unknown): Promise<T> => {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     call({ deadline: Date.now() + deadlineMs }, (error, response) =>
-      error === null ? resolve(response) : reject(fromGrpc(error)),
+      error === null ? resolve(response) : reject(failureOf(error)),
     );
     return promise;
   };
@@ -106,6 +106,17 @@ export function callRegistry(client: InternalClient, log: Log): RegistryCalls {
     watch: (kind, onChange, onLost) => watch(service, kind, onChange, onLost, log),
     close: () => service.close(),
   };
+}
+
+/** What grpc-js makes of a registry that is away names inner addresses, and would be shown to whoever asked. */
+function failureOf(error: ServiceError): PushfleetError {
+  const away = error.code === status.UNAVAILABLE || error.code === status.DEADLINE_EXCEEDED;
+  const own = error.metadata?.get('pushfleet-code').length > 0;
+  if (own || !away) return fromGrpc(error);
+  return new PushfleetError('unavailable', 'The registry does not answer at the moment; try again shortly.', {
+    cause: error,
+    retryAfterMs: 1_000,
+  });
 }
 
 function byNamespace(refs: readonly SubscriptionRef[]): Map<string, string[]> {

@@ -31,8 +31,9 @@ class Registry {
   readonly calls = {
     find: async ({ id }: { readonly id: string }) => this.records.get(id),
     create: async (subscription: Subscription) => {
-      if (this.failure !== undefined) throw this.failure;
+      if (this.failure?.code !== 'unavailable') this.#requireWell();
       this.records.set(subscription.id, subscription);
+      this.#requireWell();
       return subscription;
     },
     change: async (subscription: Subscription, fields: readonly string[]) => {
@@ -46,6 +47,10 @@ class Registry {
       this.records.delete(id);
     },
   };
+
+  #requireWell(): void {
+    if (this.failure !== undefined) throw this.failure;
+  }
 
   readonly control = {
     ask: async ({ id }: { readonly id: string }) => {
@@ -253,6 +258,14 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
     assert.deepEqual(await codeOf(await ask('SUBSCRIBE', gena)), [503, 'unavailable']);
     assert.equal(registry.records.size, before);
     registry.askFails = undefined;
+  });
+
+  test('what may have been stored where the registry gave no answer is not kept', async () => {
+    registry.failure = new PushfleetError('unavailable', 'no answer');
+    const before = registry.records.size;
+    assert.deepEqual(await codeOf(await ask('SUBSCRIBE', gena)), [503, 'unavailable']);
+    assert.equal(registry.records.size, before);
+    registry.failure = undefined;
   });
 
   test('OPTIONS names both', async () => {

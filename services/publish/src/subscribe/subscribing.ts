@@ -75,7 +75,13 @@ export class Subscribing {
         },
       },
     });
-    await this.#o.registry.create(draft, 0);
+    await this.#o.registry.create(draft, 0).catch((error: unknown) => {
+      // It may be stored all the same, and would take room until its lease ends.
+      if (PushfleetError.from(error).code === 'unavailable') {
+        void this.#o.registry.end(ref, 'unsubscribed').catch(() => {});
+      }
+      throw error;
+    });
     try {
       await this.#o.control.ask(ref, `ask_${randomBytes(16).toString('base64url')}`);
     } catch (error) {
