@@ -190,38 +190,6 @@ describe('a call-back', () => {
   });
 });
 
-test('a publication reaches SSE, a webhook and a notified receiver with one id', async () => {
-  const notified = await NotifiedReceiver.open('echoes');
-  const sid = await subscribe('three', `<${notified.url}>`);
-  await until(async () => (await stateOf(sid)) === 'active', 'the confirmation', patienceMs);
-  const webhook = await site.subscribe(behaviours.well, { filter: 'three' });
-  const ids: string[] = [];
-  const leaving = new AbortController();
-  const sse = await fetch(`http://${site.fleet.sse.address}/sse?topic=three&format=cloudevents`, {
-    headers: { authorization: `Bearer ${site.token}` },
-    signal: leaving.signal,
-  });
-  let text = '';
-  void (async () => {
-    for await (const chunk of (sse.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream()))
-      text += chunk;
-  })().catch(() => {});
-  const answer = await fetch(`${front.url}/v1/topics/three`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${site.token}`, 'content-type': 'text/plain' },
-    body: 'to all',
-  });
-  const { id } = (await answer.json()) as { id: string };
-  const [posted] = await site.arrived(webhook.name, 1);
-  await until(() => notified.taken.length === 1, 'the notification', patienceMs);
-  await until(() => text.includes(`"id":"${id}"`), 'the event', patienceMs);
-  ids.push(String(posted?.headers['ce-id']), notified.taken[0]?.id ?? '');
-  assert.deepEqual(ids, [id, id]);
-  assert.equal(posted?.headers['webhook-id'], notified.taken[0]?.delivery);
-  leaving.abort();
-  notified.close();
-});
-
 test('kill -9 of workers mid-way loses no notification, and takes no number twice', async () => {
   const count = 300;
   const notified = await NotifiedReceiver.open('echoes');
