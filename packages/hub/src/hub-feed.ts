@@ -340,7 +340,9 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     this.#retie();
   }
 
-  #start({ subscriptions, at, retained }: Supply, resumed: boolean): void {
+  #start(supply: Supply, resumed: boolean): void {
+    const { subscriptions, retained } = supply;
+    const at = resumed ? this.#host.ring.beforeLosses(supply.at) : supply.at;
     const held = subscriptions.filter(({ removed }) => !removed);
     for (const one of held) {
       one.from = at;

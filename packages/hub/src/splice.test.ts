@@ -149,6 +149,29 @@ suite('resuming', () => {
     for (const client of [one, other]) assert.deepEqual(client.ids(), ['lost on the way to one', 'later']);
   });
 
+  test('who left before an audit found what it had not been given has it when it comes back', async () => {
+    let lose = false;
+    const network = () => (lose ? [] : [1]);
+    const stage = new Stage({ memory: { network, follower: { auditMs: 1_000 } } });
+    const stays = await stage.subscribe('#');
+    const leaves = await stage.subscribe('#');
+    await stage.publish('a', '1');
+    lose = true;
+    await stage.publish('b', '2');
+    lose = false;
+    await stage.publish('c', '3');
+    await stage.settle();
+    assert.deepEqual(leaves.ids(), ['1', '3']);
+    const { cursor } = leaves.feed;
+    leaves.feed.close();
+    await stage.clock.advance(3_000);
+    assert.deepEqual(stays.ids(), ['1', '3', '2']);
+    const back = await stage.subscribe('#', { after: cursor });
+    assert.deepEqual(back.ids(), ['2', '3']);
+    const again = await stage.subscribe('#', { after: back.feed.cursor });
+    assert.deepEqual(again.ids(), [], 'it goes back once');
+  });
+
   test('a slow feed holds nobody back and takes no more than its outbox and a page', async () => {
     const stage = new Stage({ hub: { pageCount: 64 } });
     const cursor = await stage.publish('a', '0');
