@@ -129,6 +129,15 @@ describe('a feed that is fetched', () => {
     );
   });
 
+  test('is published anew where what was known of it has expired', async (t) => {
+    const { ledger, instance, texts } = blog(t);
+    await instance().run(url);
+    for await (const page of (await ledger.read()).pages)
+      for (const { key } of page) await ledger.delete(key);
+    assert.equal(await instance().run(url), 'published');
+    assert.deepEqual(texts(), ['a', 'a']);
+  });
+
   for (const [what, feed] of [
     ['no more', undefined],
     ['for another topic', { ...declared, topic: parseTopic('secret') }],
