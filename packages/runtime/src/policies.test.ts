@@ -195,6 +195,7 @@ describe('what is wrong with a file', () => {
         'https://a.example/#',
         'https://u@a.example/',
         'https://u:p@a.example/',
+        'https://:p@a.example/',
         7,
       ],
     ].map((url) => [{ feeds: [{ ...feed, url }] }, /^feeds\[0\]\.url is .*in its normal form/] as const),

@@ -219,7 +219,8 @@ function readTopic(value: unknown, place: string, complain: Complain): Topic | u
 function readUrl(value: unknown, place: string, complain: Complain): string | undefined {
   const url = typeof value === 'string' ? URL.parse(value) : null;
   const fits = url !== null && ['http:', 'https:'].includes(url.protocol) && url.href === value;
-  if (fits && !value.includes('#') && url.username === '' && value.length <= limits.nameBytes) return value;
+  const isBare = url?.username === '' && url.password === '' && !url.href.includes('#');
+  if (fits && isBare && value.length <= limits.nameBytes) return value;
   return complain(
     `${place}.url is ${show(value)}; it must be an http or https URL in its normal form, without user and fragment, of at most ${limits.nameBytes} characters, such as "https://blog.example/feed".`,
   );

@@ -26,7 +26,10 @@ const own = {
     doc: 'Where delivery-websub answers /healthz, /readyz and /metrics.',
     fallback: '127.0.0.1:9185',
   }),
-  ...deliveryFields('PUSHFLEET_WEBSUB'),
+  ...deliveryFields('PUSHFLEET_WEBSUB', {
+    timeout: ' A question to a callback has 10 s at most; the fetch of a feed has as much as a delivery.',
+    most: '',
+  }),
   retryMs: field.parsed(
     {
       env: 'PUSHFLEET_WEBSUB_RETRY',

@@ -6,7 +6,7 @@ import { HubSite, texts } from './testing-site.ts';
 
 let site: HubSite;
 before(async () => {
-  site = await HubSite.start();
+  site = await HubSite.start({ PUSHFLEET_WEBSUB_QUEUE: '10' });
 });
 after(() => site?.stop());
 
@@ -63,6 +63,39 @@ describe('distribution', () => {
     await site.passed(topic, url);
     await site.passed(topic, url);
     assert.ok(callback.contents.length <= attempts + 1, 'an attempt under way, and none behind it');
+  });
+});
+
+describe('what waits for a subscriber', () => {
+  test('is not delivered once it has unsubscribed, nor when it subscribes again', async () => {
+    const { topic, url } = site.newTopic();
+    const callback = site.subscriber.callback();
+    callback.take = status(503);
+    await site.subscribed(url, callback);
+    await site.publish(topic, 'before');
+    await heard(() => callback.contents, 1, 'an attempt');
+    await site.unsubscribe(url, callback);
+    await site.gone(url, callback);
+    callback.take = status(204);
+    await site.subscribed(url, callback);
+    const { length } = callback.contents;
+    await site.publish(topic, 'since');
+    await until(() => texts(callback).includes('since'), 'the content');
+    await site.passed(topic, url);
+    await site.passed(topic, url);
+    const later = texts(callback).slice(length);
+    assert.deepEqual(new Set(later), new Set(['since', 'to the witness']));
+  });
+
+  test('and is too much ends its subscription, and tells it', async () => {
+    const { topic, url } = site.newTopic();
+    const callback = site.subscriber.callback();
+    callback.take = status(503);
+    await site.subscribed(url, callback);
+    for (let i = 0; i < 30; i++) await site.publish(topic, String(i));
+    await heard(() => callback.denials, 1, 'the denial');
+    assert.match(callback.denials[0]?.query.get('hub.reason') ?? '', /wait/);
+    await site.gone(url, callback);
   });
 });
 

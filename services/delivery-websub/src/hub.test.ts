@@ -57,6 +57,19 @@ describe('the public tests of hubs', () => {
     });
   }
 
+  test('101: the signature is that of the bytes, whatever they are', async () => {
+    const { topic, url } = site.newTopic();
+    const callback = site.subscriber.callback();
+    await site.subscribed(url, callback, { 'hub.secret': 'süß & 50%' });
+    const bodies = [Buffer.from([0, 255, 10, 13, 0, 10]), Buffer.alloc(0), Buffer.from('\ufeffä\r\n')];
+    for (const body of bodies) await site.publish(topic, body, 'text/plain; charset=utf-8');
+    await heard(() => callback.contents, bodies.length, 'the contents');
+    const hex = ({ body }: Pick<Seen, 'body'>) => body.toString('hex');
+    assert.deepEqual(new Set(callback.contents.map(hex)), new Set(bodies.map((body) => hex({ body }))));
+    for (const { headers, body } of callback.contents)
+      assert.equal(headers['x-hub-signature'], signature('sha256', 'süß & 50%', body));
+  });
+
   test('102: parameters that it does not know are passed over', async () => {
     const { topic, url } = site.newTopic();
     const callback = site.subscriber.callback();
@@ -242,6 +255,82 @@ describe('what is wrong with a request is told in plain text', () => {
   });
 });
 
+describe('a callback', () => {
+  const asking = (callback: string) =>
+    ask(site.hub, {
+      'hub.mode': 'subscribe',
+      'hub.topic': `${site.url}/v1/topics?topic=news%2Fspelled`,
+      'hub.callback': callback,
+    });
+
+  for (const callback of [
+    'https://reader.example./',
+    'https://[::1]/',
+    'https://[::ffff:10.0.0.1]/',
+    'https://[64:ff9b::a00:1]/',
+    'https://0xa000001/',
+    'https://167772161/',
+    'https://012.1/',
+    'https://１０.0.0.1/',
+    'https://10.0.0.1./',
+    'https://localhost/',
+    'https://reader.example:22/',
+    'http://reader.example/',
+    'https://user@reader.example/',
+    'https://:pass@reader.example/',
+    'https://127.0.0.1@reader.example/',
+    'https:\\\\reader.example/',
+    'https:reader.example',
+    'https://reader.example/a\r\nx: y',
+    'https://reader.example/a b',
+    '//reader.example/',
+    'ftp://reader.example/',
+  ]) {
+    test(`is not called: ${JSON.stringify(callback)}`, async () => {
+      const { status: code, text } = await asking(callback);
+      assert.equal(code, 422, text);
+    });
+  }
+
+  test('is counted, and revoked, by its host in its usual form', async () => {
+    const owners = [];
+    for (const url of [
+      'https://bücher.example/a',
+      'https://XN--BCHER-KVA.example/b',
+      'https://b%C3%BCcher.example/c',
+    ]) {
+      const { status: code, text } = await asking(url);
+      assert.equal(code, 202, text);
+      const record = await site.recordOf(`${site.url}/v1/topics?topic=news%2Fspelled`, {
+        ...site.subscriber.callback(),
+        url,
+      });
+      owners.push(record?.authority?.subject);
+    }
+    assert.deepEqual(new Set(owners), new Set(['websub:xn--bcher-kva.example']));
+  });
+});
+
+test('what a topic URL holds gets out of no header', async () => {
+  const topic = 'news/a\r\nx-evil: 1\r\n\r\n>; rel="x"';
+  const callback = site.subscriber.callback();
+  for (const form of ['?topic=', '/'])
+    assert.equal((await site.subscribe(`${site.url}/v1/topics${form}${topic}`, callback)).status, 400);
+  for (const form of ['?topic=', '/']) {
+    const url = `${site.url}/v1/topics${form}${encodeURIComponent(topic)}`;
+    await site.subscribed(url, callback);
+    assert.equal(callback.verifications.at(-1)?.query.get('hub.topic'), url);
+    assert.equal(callback.verifications.at(-1)?.headers['x-evil'], undefined);
+  }
+  await site.publish(topic, 'a');
+  await heard(() => callback.contents, 2, 'the content, by each spelling');
+  for (const { headers, body } of callback.contents) {
+    assert.equal(headers['x-evil'], undefined);
+    assert.equal(body.toString(), 'a');
+    assert.match(String(headers.link), /^<[^<>"\s]+>; rel="hub", <[^<>"\s]+>; rel="self"$/);
+  }
+});
+
 describe('PubSubHubbub 0.3', () => {
   test('hub.verify=sync is verified before it is answered, with 204 and the token', async () => {
     const { topic, url } = site.newTopic();
@@ -266,6 +355,16 @@ describe('PubSubHubbub 0.3', () => {
       assert.equal(await site.recordOf(url, callback), undefined);
       assert.equal(callback.verifications.length, 1);
     }
+  });
+
+  test('many that are verified at once are', async () => {
+    const { url } = site.newTopic();
+    const callbacks = Array.from({ length: 60 }, () => site.subscriber.callback());
+    const answers = await Promise.all(
+      callbacks.map((callback) => site.subscribe(url, callback, { 'hub.verify': 'sync' })),
+    );
+    assert.deepEqual(new Set(answers.map(({ status: code }) => code)), new Set([204]));
+    for (const callback of callbacks) assert.equal(await site.isActive(url, callback), true);
   });
 
   test('the first word that is known counts, and async is 202', async () => {

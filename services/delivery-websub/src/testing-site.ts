@@ -66,15 +66,16 @@ export class HubSite {
   #calls!: SubscriptionCalls & { close(): void };
   #front!: Awaited<ReturnType<typeof openFront>>;
   readonly #backbone: JetStreamBackbone;
-  readonly #servers: readonly [NatsCluster, RedisServer];
+  readonly servers: readonly [NatsCluster, RedisServer];
   readonly #directory = mkdtempSync(join(tmpdir(), 'pushfleet-websub-'));
   #env: Env = {};
   #count = 0;
   #topics: object[] = [open];
   #feeds: object[] = [];
+  #quotas: object[] = [];
 
   private constructor(servers: readonly [NatsCluster, RedisServer], subscriber: Subscriber) {
-    this.#servers = servers;
+    this.servers = servers;
     this.subscriber = subscriber;
     const log = createLog({ name: 'test', level: 'silent' });
     this.#backbone = connectJetStream({ servers: servers[0].url, name: 'test', log });
@@ -96,7 +97,7 @@ export class HubSite {
       '/websub': () => this.worker.addresses.http as string,
     });
     this.url = this.#front.url;
-    const [nats, redis] = this.#servers;
+    const [nats, redis] = this.servers;
     this.#env = {
       PUSHFLEET_NATS_URL: nats.url,
       PUSHFLEET_REDIS_URL: redis.url,
@@ -130,7 +131,7 @@ export class HubSite {
     await this.#backbone.close();
     await Promise.all([this.worker, this.#publisher, this.#registry].map((one) => one.kill('SIGKILL')));
     await Promise.all([this.subscriber.close(), this.#front.close()]);
-    await Promise.all(this.#servers.map((server) => server.stop()));
+    await Promise.all(this.servers.map((server) => server.stop()));
     rmSync(this.#directory, { recursive: true });
   }
 
@@ -150,8 +151,14 @@ export class HubSite {
     this.#writePolicies();
   }
 
+  /** What the namespace of the tests may use. */
+  setQuota(quota: object): void {
+    this.#quotas = [{ namespace: 'default', ...quota }];
+    this.#writePolicies();
+  }
+
   #writePolicies(): void {
-    const policies = { topics: this.#topics, feeds: this.#feeds };
+    const policies = { topics: this.#topics, feeds: this.#feeds, quotas: this.#quotas };
     writeFileSync(join(this.#directory, 'policies.json'), JSON.stringify(policies));
   }
 

@@ -4,6 +4,7 @@ import { createDeliveryControl, wireDelivery, wrongWith } from '@pushfleet/deliv
 import { createIntake } from '@pushfleet/intake';
 import { type Subscription, SubscriptionKind } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import {
+  afterwards,
   type Config,
   ConfigError,
   createPolicies,
@@ -94,7 +95,8 @@ export function wireDeliveryWebSub(
         timeoutMs: config.timeoutMs,
         bytes: config.fetchBytes,
       });
-      return [{ ...part('meters', meters), ready: () => meters.ready() }, fetcher];
+      const measuring = part('meters', afterwards(fetcher.drained, meters));
+      return [{ ...measuring, ready: () => meters.ready() }, fetcher];
     },
   });
   const subscribing = new Subscribing({

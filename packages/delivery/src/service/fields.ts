@@ -21,25 +21,33 @@ export function parseRetries(text: string): readonly number[] {
 /** The rule that `parseRetries` goes by. */
 export const retryRule = `1 to ${mostRetries} times with commas between them, each in seconds or with its unit (ms, s, m, h, d), from 1 s to 30 d`;
 
-/** What every service reads whose workers call receivers. @param prefix of its variables: `PUSHFLEET_WEBHOOK` */
-export const deliveryFields = (prefix: string) => ({
+/** What a page says of the fields below that a subscription may have terms of its own for. */
+const ownTerms = { timeout: ' A subscription can ask for less.', most: ', where it does not say' };
+
+/**
+ * What every service reads whose workers call receivers.
+ *
+ * @param prefix of its variables: `PUSHFLEET_WEBHOOK`
+ * @param terms what is said of a subscription's own terms
+ */
+export const deliveryFields = (prefix: string, terms = ownTerms) => ({
   timeoutMs: field.duration({
     env: `${prefix}_TIMEOUT`,
-    doc: 'How long one attempt may take, from the lookup of its host to the end of the answer. A subscription can ask for less.',
+    doc: `How long one attempt may take, from the lookup of its host to the end of the answer.${terms.timeout}`,
     fallback: 30,
     min: 1,
     max: 120,
   }),
   endpointConcurrency: field.integer({
     env: `${prefix}_ENDPOINT_CONCURRENCY`,
-    doc: 'Most deliveries of one subscription on their way at once, where it does not say.',
+    doc: `Most deliveries of one subscription on their way at once${terms.most}.`,
     fallback: 10,
     min: 1,
     max: 1_000,
   }),
   endpointRate: field.integer({
     env: `${prefix}_ENDPOINT_RATE`,
-    doc: 'Most deliveries of one subscription a second, where it does not say.',
+    doc: `Most deliveries of one subscription a second${terms.most}.`,
     fallback: 100,
     min: 1,
     max: 100_000,

@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
 import type { OutboundAnswer } from '@pushfleet/outbound';
 
-/** What was published last of a feed, as the ledger `feeds` holds it. */
-export interface Known {
+/** What an answer is known by. */
+interface Marks {
   /** Of content and its type. */
   readonly digest: string;
   /** `ETag` and `Last-Modified` of the answer, for conditional requests; empty: it had none. */
@@ -10,15 +10,25 @@ export interface Known {
   readonly modified: string;
 }
 
-export interface Content extends Known {
+/** What was published last of a feed, as the ledger `feeds` holds it. */
+export interface Known extends Marks {
+  /** It is about to be published, or was a moment ago: nobody knows. */
+  readonly pending: boolean;
+}
+
+export interface Content extends Marks {
   readonly type: string;
   readonly body: Uint8Array;
 }
 
 const headerLength = 256;
 
+export const encodeKnown = ({ digest, etag, modified, pending }: Known): Uint8Array =>
+  Buffer.from(JSON.stringify({ digest, etag, modified, pending } satisfies Known));
+export const decodeKnown = (value: Uint8Array): Known => JSON.parse(Buffer.from(value).toString()) as Known;
+
 /** Asks for what there is, unless it is still what was published last (RFC 9110 section 13.1). */
-export function fetchHeaders(known: Known | undefined): Record<string, string> {
+export function fetchHeaders(known: Marks | undefined): Record<string, string> {
   return {
     accept: '*/*',
     // Subscribers are sent the bytes as they are.

@@ -4,10 +4,12 @@ import { until } from '@pushfleet/contract';
 import { type Callback, heard, Publisher, status } from '../testing.ts';
 import { HubSite, texts } from '../testing-site.ts';
 import { contentOf, fetchHeaders } from './content.ts';
+import { slotOf } from './notices.ts';
 
 const env = {
   PUSHFLEET_WEBSUB_FETCH_RETRY: Array(40).fill('1s').join(),
   PUSHFLEET_WEBSUB_FETCH_BYTES: '2KiB',
+  PUSHFLEET_WEBSUB_TIMEOUT: '3s',
 };
 let site: HubSite;
 let publisher: Publisher;
@@ -25,22 +27,44 @@ const page = (text: string, headers: Record<string, string> = {}) =>
       .writeHead(200, { 'content-type': 'text/plain', ...headers })
       .end(text)) as Publisher['answer'];
 
-/** A feed of its own, declared, with a subscriber of its URL. */
-async function subscribed(): Promise<{ path: string; url: string; callback: Callback }> {
+interface TestFeed {
+  readonly path: string;
+  readonly topic: string;
+  readonly url: string;
+}
+
+function newFeed(): TestFeed {
   const path = `/feed/${++count}?of=${count}`;
-  const url = publisher.url + path;
-  site.setFeeds(
-    { topic: `news/feed-${count}`, url },
-    { topic: `orders/feed-${count}`, url: `${url}&hidden` },
-  );
+  return { path, topic: `news/feed-${count}`, url: publisher.url + path };
+}
+
+/** Another that is worked on by the same owner. */
+function feedBeside({ url }: Pick<TestFeed, 'url'>): TestFeed {
+  const feed = newFeed();
+  return slotOf(feed.url) === slotOf(url) ? feed : feedBeside({ url });
+}
+
+const declared = ({ topic, url }: TestFeed) => ({ topic, url });
+
+/** A feed, declared, with a subscriber of its URL. @param beside others that are declared */
+async function subscribed(
+  feed = newFeed(),
+  ...beside: readonly TestFeed[]
+): Promise<TestFeed & { callback: Callback }> {
+  const { path, topic, url } = feed;
+  const hidden = { topic: `orders/feed-${count}`, url: `${url}&hidden` };
+  site.setFeeds(...[feed, ...beside].map(declared), hidden);
   const callback = site.subscriber.callback();
   const found = await site.subscriber.discover(url);
   assert.deepEqual(found, { hub: site.hub, topic: url });
   const isKnown = async () => (await site.subscribe(url, callback)).status === 202;
   await until(isKnown, 'the feed to be declared', 10_000);
   await until(() => site.isActive(url, callback), 'the subscription', 20_000);
-  return { path, url, callback };
+  return { path, topic, url, callback };
 }
+
+const givenUp = async (): Promise<number> =>
+  Number(/fetches_total\{outcome="given_up"\} (\d+)/.exec(await site.metrics())?.[1]);
 
 async function announce(path: string): Promise<void> {
   const { status: code, text } = await publisher.notify(path);
@@ -94,12 +118,14 @@ describe('a feed that is announced', () => {
     assert.equal(headers?.['accept-encoding'], 'identity');
   });
 
-  test('is fetched again while it fails: an error, a redirect, no answer at all', async () => {
+  test('is fetched again while it fails: by an error, a redirect, nothing, headers or a body without end', async () => {
     const { path, callback } = await subscribed();
     const answers: Publisher['answer'][] = [
       (_, response) => response.writeHead(503).end(),
       (_, response) => response.writeHead(302, { location: '/elsewhere' }).end(),
       (_, response) => response.destroy(),
+      page('with too much before it', { 'x-more': 'x'.repeat(100_000) }),
+      (_, response) => void response.writeHead(200, { 'content-type': 'text/plain' }).write('and so on'),
       page('at last'),
     ];
     publisher.answer = (headers, response) => (answers.shift() ?? page('at last'))(headers, response);
@@ -107,6 +133,36 @@ describe('a feed that is announced', () => {
     await heard(() => callback.contents, 1, 'the content');
     assert.deepEqual(texts(callback).slice(0, 1), ['at last']);
     assert.equal(publisher.fetches('/elsewhere').length, 0);
+  });
+
+  test('and never answers keeps no other feed of its slot waiting, however often strangers announce it', async () => {
+    const slow = newFeed();
+    const other = await subscribed(feedBeside(slow), slow);
+    const callback = site.subscriber.callback();
+    await site.subscribed(slow.url, callback);
+    publisher.answer = (headers, response) => {
+      if (response.req.url === other.path) page('the other')(headers, response);
+    };
+    for (let i = 0; i < 40; i++) await announce(slow.path);
+    await announce(other.path);
+    await heard(() => other.callback.contents, 1, 'the other');
+    publisher.answer = page('the slow one');
+    await heard(() => callback.contents, 1, 'the slow one');
+    assert.ok(publisher.fetches(slow.path).length < 40, 'the notices are not worked off one by one');
+  });
+
+  test('and cannot be published is given up, until there is something that can', async () => {
+    const { path, callback } = await subscribed();
+    for (const type of [`text/plain; ${'x'.repeat(300)}`, 'text/plain;\tx=1']) {
+      publisher.answer = page(type, { 'content-type': type });
+      const before = await givenUp();
+      await announce(path);
+      await until(async () => (await givenUp()) > before, 'it to be given up', 20_000);
+    }
+    publisher.answer = page('plain');
+    await announce(path);
+    await heard(() => callback.contents, 1, 'the content');
+    assert.deepEqual(texts(callback), ['plain']);
   });
 
   test('fifty times while it is fetched is fetched a few times more', async () => {
@@ -126,11 +182,9 @@ describe('a feed that is announced', () => {
   test('with more than it may have is given up, and its subscribers hear of the next that fits', async () => {
     const { path, callback } = await subscribed();
     publisher.answer = page('x'.repeat(2_049));
-    const given = async () =>
-      /fetches_total\{outcome="given_up"\} (\d+)/.exec(await site.metrics())?.[1] ?? '0';
-    const before = await given();
+    const before = await givenUp();
     await announce(path);
-    await until(async () => (await given()) !== before, 'it to be given up', 20_000);
+    await until(async () => (await givenUp()) > before, 'it to be given up', 20_000);
     publisher.answer = page('x'.repeat(2_048));
     await announce(path);
     await heard(() => callback.contents, 1, 'the content');

@@ -10,27 +10,29 @@ export interface Due {
   readonly attempts: number;
 }
 
-/** Slots of the queue that feeds are spread over: as many are fetched at once, and each of them by one instance at a time. */
+/** Slots of the queue that feeds are spread over: those of a slot are fetched by one instance at a time. */
 export const feedSlots = 8;
 
-const encodeDue = (due: Due): Uint8Array => Buffer.from(JSON.stringify(due));
-/** @throws SyntaxError where the bytes are not of `encodeDue`'s making */
-export const decodeDue = (body: Uint8Array): Due => JSON.parse(Buffer.from(body).toString()) as Due;
-
-/** The name of a feed in queue and ledger: no level of its URL has a meaning there. */
-export const feedKey = (url: string): string => shortHash(url);
+export const encodeDue = (due: Due): Uint8Array => Buffer.from(JSON.stringify(due));
+/** @throws SyntaxError or TypeError where the bytes are not of `encodeDue`'s making */
+export function decodeDue(body: Uint8Array): Due {
+  const { url, attempts } = JSON.parse(Buffer.from(body).toString()) as Due;
+  return { url, attempts };
+}
 
 /**
  * Has a feed fetched at a time, Unix time in milliseconds. One that waits to be fetched already waits for this time from
  * now on: many notices that come at once are one fetch. Settles once that is on record.
  */
 export function fetchAt(queue: Pick<Queue, 'later'>, due: Due, at: number): Promise<void> {
-  const key = feedKey(due.url);
-  return queue.later([{ slot: slotOf(key), key, at, body: encodeDue(due) }]);
+  return queue.later([{ slot: slotOf(due.url), key: keyOf(due.url), at, body: encodeDue(due) }]);
 }
 
-/** 22 characters of a hash, of which any is as good. */
-const slotOf = (key: string): number => key.charCodeAt(0) % feedSlots;
+/** No level of a URL has a meaning in the queue. */
+const keyOf = (url: string): string => shortHash(url);
+
+/** Which slot a feed is of. Any of the 22 characters of a hash is as good. */
+export const slotOf = (url: string): number => keyOf(url).charCodeAt(0) % feedSlots;
 
 /** Takes publishers' word that there is something new. */
 export class Notices {
