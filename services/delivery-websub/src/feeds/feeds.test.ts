@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { until } from '@pushfleet/contract';
-import { type Callback, heard, Publisher, status } from '../testing.ts';
+import { ask, type Callback, heard, Publisher, status } from '../testing.ts';
 import { HubSite, texts } from '../testing-site.ts';
 import { contentOf, fetchHeaders } from './content.ts';
 import { slotOf } from './notices.ts';
@@ -63,8 +63,9 @@ async function subscribed(
   return { path, topic, url, callback };
 }
 
-const givenUp = async (): Promise<number> =>
-  Number(/fetches_total\{outcome="given_up"\} (\d+)/.exec(await site.metrics())?.[1]);
+const counted = async (outcome: string): Promise<number> =>
+  Number(new RegExp(`fetches_total\\{outcome="${outcome}"\\} (\\d+)`).exec(await site.metrics())?.[1]);
+const givenUp = (): Promise<number> => counted('given_up');
 
 async function announce(path: string): Promise<void> {
   const { status: code, text } = await publisher.notify(path);
@@ -207,6 +208,39 @@ describe('a feed that is announced', () => {
     await site.startWorker(env);
     await until(() => texts(callback).includes('survived'), 'the content', 60_000);
   });
+});
+
+test('two feeds of one topic: who follows either hears of both, and which it is', async () => {
+  const [one, other] = [newFeed(), newFeed()];
+  const { callback, topic } = await subscribed(one, { ...other, topic: one.topic });
+  const answer: Publisher['answer'] = (headers, response) => page(response.req.url ?? '')(headers, response);
+  publisher.answer = answer;
+  for (const { path } of [one, other]) await announce(path);
+  await heard(() => callback.contents, 2, `what is published to ${topic}`);
+  const sources = callback.contents.map(({ headers, body }) => [headers['ce-source'], String(body)]);
+  assert.deepEqual(
+    new Map(sources as [string, string][]),
+    new Map([one, other].map(({ url, path }) => [url, path])),
+  );
+});
+
+test('a topic of the fleet itself that is declared as a feed goes in no circle', async () => {
+  const { topic, url } = site.newTopic();
+  site.setFeeds({ topic, url });
+  const isKnown = async () => (await ask(site.hub, { 'hub.mode': 'publish', 'hub.url': url })).status === 204;
+  await until(isKnown, 'it to be declared', 10_000);
+  const callback = site.subscriber.callback();
+  await site.subscribed(url, callback);
+  await site.publish(topic, 'by somebody');
+  await until(() => texts(callback).includes('by somebody'), 'the publication');
+  const before = await counted('unchanged');
+  await until(
+    async () => (await isKnown()) && (await counted('unchanged')) > before,
+    'it to be found unchanged',
+    20_000,
+  );
+  await site.passed(topic, url);
+  assert.equal(new Set(texts(callback)).size, 3, texts(callback).join('\n'));
 });
 
 test('a feed whose topic is not public is fetched, and nobody subscribes to it', async () => {
