@@ -21,11 +21,12 @@ export function decodeDue(body: Uint8Array): Due {
 }
 
 /**
- * Has a feed fetched at a time, Unix time in milliseconds. One that waits to be fetched already waits for this time from
- * now on: many notices that come at once are one fetch. Settles once that is on record.
+ * Has a feed fetched at a time, Unix time in milliseconds. What waits already for a notice waits once, and so does what
+ * waits for a retry: many notices are one fetch, and none waits as long as a retry does. Settles once that is on record.
  */
 export function fetchAt(queue: Pick<Queue, 'later'>, due: Due, at: number): Promise<void> {
-  return queue.later([{ slot: slotOf(due.url), key: keyOf(due.url), at, body: encodeDue(due) }]);
+  const key = `${keyOf(due.url)}/${due.attempts === 0 ? 'notice' : 'retry'}`;
+  return queue.later([{ slot: slotOf(due.url), key, at, body: encodeDue(due) }]);
 }
 
 /** No level of a URL has a meaning in the queue. */

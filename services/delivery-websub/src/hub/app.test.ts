@@ -8,7 +8,7 @@ import { Subscription } from '@pushfleet/proto/pushfleet/registry/v1/subscriptio
 import { createLog, HttpServer, type Policies, RateLimit } from '@pushfleet/runtime';
 import fc from 'fast-check';
 import { createConsent } from '../consent.ts';
-import { decodeDue, Notices } from '../feeds/notices.ts';
+import { decodeDue, fetchAt, Notices } from '../feeds/notices.ts';
 import { webSubOf } from '../subscriber.ts';
 import { ask, type HubAnswer } from '../testing.ts';
 import { createApp } from './app.ts';
@@ -151,7 +151,10 @@ describe('a notice of new content', () => {
       [feed, hidden].map(({ url }) => ({ url, attempts: 0 })),
     );
     assert.ok(
-      due.every(({ at, slot, key }) => at >= before && at <= Date.now() && slot < 8 && key.length === 22),
+      due.every(
+        ({ at, slot, key }) =>
+          at >= before && at <= Date.now() && slot < 8 && /^[\w-]{22}\/notice$/.test(key),
+      ),
     );
   });
 
@@ -163,6 +166,15 @@ describe('a notice of new content', () => {
       assert.match(text, /is no feed of this hub/);
     }
     assert.deepEqual(due, []);
+  });
+
+  test('is not put off by the retry of a fetch that failed meanwhile', async (t) => {
+    const { notify, due } = await hub(t);
+    await notify(feed.url);
+    await fetchAt({ later: async (all) => void due.push(...all) }, { url: feed.url, attempts: 1 }, 1);
+    const [notice, retry] = due;
+    assert.equal(notice?.slot, retry?.slot);
+    assert.notEqual(notice?.key, retry?.key, 'of one key the newer would replace the older');
   });
 
   test('names one to a hundred URLs', async (t) => {
