@@ -32,7 +32,7 @@ module.exports = {
     only('packages/intake', ['packages/core', 'packages/bus', 'packages/runtime']),
     only('packages/edge', ['packages/core', 'packages/bus', 'packages/hub', 'packages/runtime']),
     only('packages/outbound', ['packages/core', 'packages/runtime']),
-    only('packages/delivery', ['packages/core', 'packages/bus', 'packages/runtime']),
+    only('packages/delivery', ['packages/core', 'packages/bus', 'packages/runtime', 'packages/outbound']),
     // What services of others install pulls in the public API and nothing else of the fleet.
     only('packages/publisher', []),
     {

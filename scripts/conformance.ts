@@ -10,6 +10,7 @@ import { bringAutobahn, echoEnv, tryAutobahn } from './conformance/autobahn.ts';
 import { type Language, languages, Missing } from './conformance/languages.ts';
 import { Running } from './conformance/program.ts';
 import { bringWebsockets, tryWebsockets } from './conformance/websockets.ts';
+import { bringFeedPrograms, bringFlaskWebSub, tryFeed, tryWebSub } from './conformance/websub.ts';
 import { exportServers } from './servers.ts';
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
@@ -172,6 +173,16 @@ async function tryWebSocket(address: string, bearer: string): Promise<void> {
   );
 }
 
+/** The WebSub hub, by subscribers and a publisher that others wrote. */
+async function tryHub(): Promise<void> {
+  await ifHere('Flask-WebSub', bringFlaskWebSub, (python) =>
+    attempt('Flask-WebSub discovers, subscribes, verifies, renews and unsubscribes', () => tryWebSub(python)),
+  );
+  await ifHere('pubsubhubbub and django-push', bringFeedPrograms, (programs) =>
+    attempt('django-push announces a feed, and pubsubhubbub is given it', () => tryFeed(programs)),
+  );
+}
+
 /** Skips what cannot be had on this machine, and says so. */
 async function ifHere<T>(what: string, bring: () => T, check: (brought: T) => Promise<void>): Promise<void> {
   let brought: T;
@@ -203,6 +214,7 @@ try {
 } finally {
   await fleet.stop();
 }
+await tryHub();
 if (counts.passed === 0) counts.failed++;
 if (counts.skipped > 0) console.log(`${counts.skipped} skipped: these prove nothing on this machine`);
 console.log(`${counts.passed} passed, ${counts.failed} failed`);

@@ -22,7 +22,8 @@ export const advice: Readonly<Record<ErrorCode, string>> = {
   method_not_allowed: 'The header `Allow` lists the methods',
   unsupported_media_type: 'The detail lists what is accepted',
   conflict: 'Read it again, and change what is there now',
-  precondition_failed: 'Read it again; its `ETag` is the `If-Match` of a change to what you read',
+  precondition_failed:
+    'Read it again; its `ETag` is the `If-Match` of a change to what you read. After SUBSCRIBE: mend what the detail names, or subscribe anew',
   rate_limited: 'Wait as told, then send fewer at a time',
   too_many_connections: 'Wait as told, or let clients share a connection',
   storage_full: 'Operator: give the log more room, or keep less',

@@ -28,6 +28,8 @@ export interface FleetOptions {
   readonly publishers?: number;
   /** Instances of delivery-webhook; none unless asked for. */
   readonly workers?: number;
+  /** Instances of delivery-websub; none unless asked for. Their address is the fleet's public one then. */
+  readonly hubs?: number;
   /** More variables for every service. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -68,11 +70,14 @@ export class Fleet {
   readonly #doors = new Map<EdgeService, Door>();
   readonly publishers: ServiceProcess[] = [];
   readonly workers: ServiceProcess[] = [];
+  readonly hubs: ServiceProcess[] = [];
   registry!: ServiceProcess;
   /** host:port of the publish services' HTTP. */
   http!: Door;
   /** host:port of the publish services' gRPC. */
   grpc!: Door;
+  /** host:port of the WebSub hubs that were asked for. */
+  hub: Door | undefined;
   readonly #env: Record<string, string>;
 
   private constructor(nats: NatsCluster, redis: RedisServer, env: Readonly<Record<string, string>>) {
@@ -108,13 +113,24 @@ export class Fleet {
     return fleet;
   }
 
-  async #startServices({ edges = 1, protocols = ['edge-sse'], publishers = 1, workers = 0 }: FleetOptions) {
+  async #startServices({
+    edges = 1,
+    protocols = ['edge-sse'],
+    publishers = 1,
+    workers = 0,
+    hubs = 0,
+  }: FleetOptions) {
+    if (hubs > 0) {
+      this.hub = await openDoor(() => this.hubs.map(({ addresses }) => addresses.http as string));
+      this.#env.PUSHFLEET_PUBLIC_URL = `http://${this.hub.address}`;
+    }
     this.registry = await startService('registry', this.#env);
     this.#env.PUSHFLEET_REGISTRY_URL = `http://${this.registry.addresses.grpc}`;
     await Promise.all([
       ...protocols.flatMap((name) => Array.from({ length: edges }, () => this.startEdge(name))),
       ...Array.from({ length: publishers }, () => this.startPublisher()),
       ...Array.from({ length: workers }, () => this.startWorker()),
+      ...Array.from({ length: hubs }, () => this.startHub()),
     ]);
     for (const name of protocols) {
       this.#doors.set(
@@ -163,6 +179,10 @@ export class Fleet {
     this.workers.push(await startService('delivery-webhook', this.#env));
   }
 
+  async startHub(): Promise<void> {
+    this.hubs.push(await startService('delivery-websub', this.#env));
+  }
+
   /** The registry anew, at the addresses that it had. */
   async restartRegistry(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     const { http, grpc } = this.registry.addresses as { http: string; grpc: string };
@@ -188,7 +208,7 @@ export class Fleet {
   }
 
   async stop(): Promise<void> {
-    for (const door of [...this.#doors.values(), this.http, this.grpc]) door?.close();
+    for (const door of [...this.#doors.values(), this.http, this.grpc, this.hub]) door?.close();
     await Promise.all(this.#services.map((service) => service.kill('SIGKILL')));
     await Promise.all([this.nats.stop(), this.redis.stop()]);
   }
@@ -200,6 +220,7 @@ export class Fleet {
       ...[...this.#edges.values()].flat(),
       ...this.publishers,
       ...this.workers,
+      ...this.hubs,
     ];
     return all.filter((service) => service !== undefined);
   }

@@ -29,10 +29,10 @@ export async function knock(
 const sseUrl = (address: string, filter: string, query = ''): string =>
   `http://${address}/sse?topic=${encodeURIComponent(filter)}${query}`;
 
-/** An SSE stream that is open. */
-export async function openSse(address: string, filter: string, token: string): Promise<Stream> {
+/** An SSE stream that is open. @param query more of it, such as `&format=cloudevents` */
+export async function openSse(address: string, filter: string, token: string, query = ''): Promise<Stream> {
   const leaving = new AbortController();
-  const answer = await fetch(sseUrl(address, filter), {
+  const answer = await fetch(sseUrl(address, filter, query), {
     headers: { authorization: `Bearer ${token}` },
     signal: leaving.signal,
   });

@@ -19,6 +19,8 @@ const topics = ['a', 'a/b', 'a/c', 'a/b/c', 'x/b', '$fleet/a'].map(parseTopic);
 const filters = ['#', 'a/#', 'a/+', 'a/b', '+/b', '$fleet/#', 'x/b'].map(parseTopicFilter);
 const auditMs = 1_000;
 const dayMs = 86_400_000;
+/** How long the orderly network takes for a message. */
+const onTheWayMs = 2;
 
 interface Options {
   /** An orderly network is one connection: first in, first out, losing only while it is known to be away. */
@@ -67,7 +69,7 @@ class World {
   }
 
   #fate(orderly: boolean): number[] {
-    if (orderly) return this.#away ? [] : [2];
+    if (orderly) return this.#away ? [] : [onTheWayMs];
     if (!this.faulty) return [1];
     const delays = [];
     if (!this.random.chance(0.1)) delays.push(this.random.below(40));
@@ -156,6 +158,17 @@ class World {
     }
   }
 
+  /** Nothing that is owed and not on its way is older than the place says. */
+  assertNotOlder(place: Place): void {
+    const handed = new Set(this.handed.map(({ id }) => id));
+    for (const held of this.held.values()) {
+      const older = this.owed(held).find(({ id, time }) => time < place.time - onTheWayMs && !handed.has(id));
+      if (older === undefined) continue;
+      const { topic, sequence, time } = older;
+      assert.fail(`${topic}#${sequence} is ${place.time - time} ms older than the place of ${held.filter}`);
+    }
+  }
+
   assertOrderedOnce(): void {
     const newest = new Map<string, number>();
     for (const { topic, sequence } of this.handed) {
@@ -201,6 +214,7 @@ test('where losses announce themselves, the place never runs ahead of what was h
     for (let i = 0; i < 60; i++) {
       await world.step();
       world.assertHanded(world.following.place);
+      world.assertNotOlder(world.following.place);
     }
     await world.settle();
     world.assertHanded();

@@ -66,7 +66,12 @@ export class Follower implements Following {
   readonly #stopping = new AbortController();
   readonly #unsuspect: () => void;
   #joinedCount = 0;
+  /** Stays while a shard heals: what that one has lost is older than what others hand over meanwhile. */
   #time = 0;
+  /** Of what was handed over last. */
+  #newest = 0;
+  /** How many shards heal. */
+  #healing = 0;
   #auditTime = 0;
   #cancelAudit: () => void = () => {};
 
@@ -203,7 +208,8 @@ export class Follower implements Following {
   #handOver(shard: Shard, publication: Publication): void {
     shard.seen.set(publication.topic, publication.sequence);
     this.#positions[shard.index] = publication.sequence;
-    this.#time = publication.time;
+    this.#newest = publication.time;
+    if (this.#healing === 0) this.#time = this.#newest;
     this.#on({ kind: 'publication', value: publication });
   }
 
@@ -231,6 +237,7 @@ export class Follower implements Following {
       return;
     }
     shard.held = [];
+    this.#healing++;
     void this.#healUntilWhole(shard, reason);
   }
 
@@ -249,6 +256,7 @@ export class Follower implements Following {
     this.#options.onHealed?.({ shard: shard.index, reason, found });
     const held = shard.held ?? [];
     shard.held = undefined;
+    if (--this.#healing === 0) this.#time = Math.max(this.#time, this.#newest);
     for (const { interest, message } of held) this.#receive(interest, message);
   }
 

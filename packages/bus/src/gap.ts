@@ -52,6 +52,8 @@ export interface Start {
   readonly place: Place;
   /** Where each shard reads on. */
   readonly positions: readonly number[];
+  /** Whether every shard takes the cursor's positions at their word. */
+  readonly trusted: boolean;
   /** The cursor names what this log does not have. */
   readonly lost: boolean;
   readonly shelves: readonly Shelf[];
@@ -100,9 +102,10 @@ function timeBehindGap(start: Start, until: readonly number[], keptSince: number
   return lost || aged ? place.time : undefined;
 }
 
-/** Where a replay begins, before any gap. */
-export function startCursor({ place, positions }: Start, generation: string): Cursor {
-  return formatCursor({ generation, positions, time: place.time, read: true });
+/** Where a replay begins, before any gap. Its time tells where it goes back, though nothing may lie in between. */
+export function startCursor({ place, positions, trusted }: Start, generation: string): Cursor {
+  const time = trusted ? place.time : Math.max(0, place.time - mistrustMs);
+  return formatCursor({ generation, positions, time, read: true });
 }
 
 /** How long the log keeps what a filter matches, in milliseconds, where a policy keeps it for less than the rest. */

@@ -72,13 +72,14 @@ export interface Bus {
 
   /**
    * Reads what is stored after `after` up to and including `until` and matches any of the filters: each
-   * publication once, sequences ascending within a shard. What can no longer be given comes as a gap; what was
+   * publication once, shard after shard, sequences ascending within each. What can no longer be given comes as a gap; what was
    * deleted, or outlived the time its publisher gave it, does not. A shard whose `until` lies before `after` has
    * nothing to read.
    *
    * @param after undefined: from the oldest that is stored, without a gap before it
    * @param onStart told before anything is given where the reading begins: at `after`, or behind it in the shards
-   *   whose part of it the log does not trust. The place is `read`, and so is every place further on in this reading
+   *   whose part of it the log does not trust, with an earlier time even where nothing lies in between. The place is
+   *   `read`, and so is every place further on in this reading
    * @throws PushfleetError `cursor_invalid`, or `unavailable` when the log is out of reach
    */
   replay(

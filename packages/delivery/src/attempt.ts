@@ -8,7 +8,7 @@ export type Verdict =
   | 'throttled'
   /** It will never take this one, as it is: a dead letter at once. */
   | 'rejected'
-  /** It wants nothing any more: its subscription ends. */
+  /** It wants nothing any more: its subscription ends. Of a question: a no that will not change. */
   | 'gone';
 
 /** What one call to a receiver brought. */
@@ -32,7 +32,7 @@ export interface CapturedResponse {
 }
 
 /** Why a receiver is called. */
-export type Why = 'publication' | 'test' | 'handshake';
+export type Why = 'publication' | 'test' | 'handshake' | 'farewell';
 
 /** An attempt as it is kept for the owner of the subscription. */
 export interface Attempt extends Outcome {

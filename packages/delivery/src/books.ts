@@ -155,8 +155,9 @@ export class Books {
     return this.#removing;
   }
 
-  /** Gives the delivery up. */
+  /** Gives the delivery up: a dead letter, where somebody looks after it. */
   bury(delivery: Delivery, attempts: number, reason: string): Promise<void> {
+    if (this.#o.ownerless) return Promise.resolve();
     return this.#o.patiently('a dead letter', async () => {
       const { owed } = await this.#refer(delivery);
       const letter: Buried = {
@@ -172,6 +173,7 @@ export class Books {
 
   /** Keeps an attempt for the owner of the subscription. Nothing waits for it, and under load it may be dropped. */
   attempt(ref: SubscriptionRef, attempt: Attempt): void {
+    if (this.#o.ownerless) return;
     if (this.#attempts.length >= mostPending) {
       this.dropped++;
       return;

@@ -3,6 +3,7 @@ import { type Backbone, type Cursor, type Publication, parseTopic, type Signals 
 import { type Subscription, SubscriptionState } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import type { Attempt, Outcome } from './attempt.ts';
 import type { Books } from './books.ts';
+import type { Consent } from './consent.ts';
 import type { Courier } from './courier.ts';
 import type { HookNews } from './hooks.ts';
 import type { Job } from './job.ts';
@@ -24,14 +25,16 @@ export interface CallsOptions {
   readonly subscribers: Subscribers;
   readonly books: Books;
   readonly courier: Courier;
+  readonly consent: Consent;
   readonly news: HookNews;
-  readonly limits: { readonly retryMs: readonly number[]; readonly timeoutMs: number };
+  readonly limits: { readonly questionRetryMs: readonly number[]; readonly timeoutMs: number };
   readonly patiently: Patiently;
 }
 
 type Call = Extract<Job, { kind: 'call' }>;
+type Change = (held: Subscription) => ReturnType<Consent['agreed']> | undefined;
 
-/** Calls to receivers that no publication is behind: tests, and the question whether they want to be called at all. */
+/** Calls to receivers that no publication is behind: tests, what they are asked, and that it is over. */
 export class Calls {
   readonly #o: CallsOptions;
 
@@ -53,19 +56,39 @@ export class Calls {
 
   /** Returns when it is made again, Unix time in milliseconds. */
   async #attempt(call: Call): Promise<number | undefined> {
-    const subscription = await this.#o.patiently('a subscription', async () => this.#o.subscribers.get(call));
-    const wanted =
-      call.why === 'test' || subscription?.state === SubscriptionState.SUBSCRIPTION_STATE_PENDING;
-    if (subscription === undefined || !wanted) return undefined;
+    const subscription = await this.#wanted(call);
+    if (subscription === undefined) return undefined;
+    const { why, namespace, reason } = call;
     const at = Date.now();
     const outcome = await this.#o.courier.attempt({
-      ...{ why: call.why, namespace: call.namespace, subscription },
+      ...{ why, namespace, subscription },
       ...(await this.#errand(call)),
       ...{ id: call.delivery, attempt: call.attempts + 1 },
+      ...(reason !== undefined && { reason }),
     });
-    const nextAt = call.why === 'handshake' ? await this.#answered(call, subscription, outcome) : undefined;
+    const nextAt = await this.#follow(call, outcome);
     this.#tell(call, outcome, at, nextAt);
     return nextAt;
+  }
+
+  /** The subscription that the call is for; undefined where there is nothing left to call for. */
+  async #wanted(call: Call): Promise<Subscription | undefined> {
+    if (call.why === 'farewell') return this.#stopped(call);
+    const subscription = await this.#read(call);
+    if (subscription === undefined || call.why === 'test') return subscription;
+    return this.#o.consent.isOpen(subscription, call.delivery) ? subscription : undefined;
+  }
+
+  /** Delivered to no more, whatever becomes of the farewell. */
+  async #stopped(call: Call): Promise<Subscription | undefined> {
+    const state = SubscriptionState.SUBSCRIPTION_STATE_SUSPENDED;
+    const stateReason = call.reason ?? '';
+    await this.#apply(call, (held) =>
+      held.state === state
+        ? undefined
+        : { wanted: { ...held, state, stateReason }, fields: ['state', 'state_reason'] },
+    );
+    return this.#read(call);
   }
 
   async #errand({
@@ -73,7 +96,7 @@ export class Calls {
     namespace,
     id,
   }: Call): Promise<{ publication: Publication | undefined; cursor: Cursor | undefined }> {
-    if (why === 'handshake') return { publication: undefined, cursor: undefined };
+    if (why !== 'test') return { publication: undefined, cursor: undefined };
     const cursor = await this.#o.patiently('the head of the log', () =>
       this.#o.backbone.bus(namespace).head(),
     );
@@ -90,43 +113,68 @@ export class Calls {
     return { publication, cursor };
   }
 
-  /** What follows from a receiver's word on whether it wants to be called. */
-  async #answered(call: Call, subscription: Subscription, outcome: Outcome): Promise<number | undefined> {
+  /** Returns when it is made again, Unix time in milliseconds. */
+  async #follow(call: Call, outcome: Outcome): Promise<number | undefined> {
+    if (call.why === 'test') return undefined;
     if (outcome.verdict === 'delivered') {
-      await this.#activate(call, subscription);
+      await this.#settle(call, true, undefined);
       return undefined;
     }
     const attempts = call.attempts + 1;
-    const delay = retryDelay(this.#o.limits.retryMs, attempts, outcome.retryAfterMs);
+    const delay = retryDelay(this.#o.limits.questionRetryMs, attempts, outcome.retryAfterMs);
     // Whoever asked and heard a refusal draws its own conclusion; nobody else may be waiting.
     if (delay !== undefined && outcome.verdict !== 'gone') {
       const at = Date.now() + delay;
       await this.#o.books.callLater({ ...call, attempts }, at);
       return at;
     }
-    await this.#o.patiently('the end of a subscription', () =>
-      this.#o.subscribers.end(call, 'handshake_failed'),
-    );
-    this.#o.news(call, 'handshake_failed', { reason: outcome.error });
+    await this.#settle(call, false, outcome.error);
     return undefined;
   }
 
-  /** Somebody else may change it at the same moment: then it is read again, and looked at as it is now. */
-  async #activate(call: Call, asked: Subscription): Promise<void> {
-    const state = SubscriptionState.SUBSCRIPTION_STATE_ACTIVE;
-    let subscription: Subscription | undefined = asked;
-    while (subscription?.state === SubscriptionState.SUBSCRIPTION_STATE_PENDING) {
-      const active = { ...subscription, state, stateReason: '' };
+  async #settle(call: Call, agreed: boolean, reason: string | undefined): Promise<void> {
+    const { consent, news } = this.#o;
+    if (call.why === 'farewell') {
+      await this.#apply(call, () => 'end', 'denied');
+      return;
+    }
+    const ended = await this.#apply(
+      call,
+      (held) => {
+        if (!consent.isOpen(held, call.delivery)) return undefined;
+        const now = Date.now();
+        return agreed ? consent.agreed(held, call.delivery, now) : consent.refused(held, call.delivery, now);
+      },
+      agreed ? 'unsubscribed' : 'handshake_failed',
+    );
+    if (ended && !agreed) news(call, 'handshake_failed', { reason });
+  }
+
+  /**
+   * Changes the record as it is now, from the start where somebody else changes it at the same moment. Says whether it
+   * ended by that.
+   */
+  async #apply(call: Call, change: Change, reason = ''): Promise<boolean> {
+    for (let held = await this.#read(call); held !== undefined; held = await this.#read(call)) {
+      const consequence = change(held);
+      if (consequence === undefined) return false;
+      const { revision } = held;
       try {
         await this.#o.patiently('the state of a subscription', () =>
-          this.#o.subscribers.change(active, ['state', 'state_reason']),
+          consequence === 'end'
+            ? this.#o.subscribers.end(call, reason, revision)
+            : this.#o.subscribers.change(consequence.wanted, consequence.fields),
         );
-        return;
+        return consequence === 'end';
       } catch (error) {
         if (!isOverrun(error)) throw error;
-        subscription = await this.#o.patiently('a subscription', async () => this.#o.subscribers.get(call));
       }
     }
+    return false;
+  }
+
+  #read(call: Call): Promise<Subscription | undefined> {
+    return this.#o.patiently('a subscription', () => this.#o.subscribers.fresh(call));
   }
 
   #tell(

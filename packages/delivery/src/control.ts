@@ -28,8 +28,17 @@ export interface DeliveryControl {
   /**
    * Has the receiver called. Resolves with the attempt, or undefined where no worker has made it in `waitMs`
    * milliseconds; it is made later then.
+   *
+   * @param delivery its id; absent: one of its own
    */
-  call(of: SubscriptionRef, why: 'test' | 'handshake', waitMs: number): Promise<Attempt | undefined>;
+  call(
+    of: SubscriptionRef,
+    why: 'test' | 'handshake',
+    waitMs: number,
+    delivery?: string,
+  ): Promise<Attempt | undefined>;
+  /** Has the receiver asked; settles once the question is on record. @param question its id, as `Consent` knows it */
+  ask(of: SubscriptionRef, question: string): Promise<void>;
   /** @throws PushfleetError `request_invalid` for a `before` that no page gave */
   attempts(of: SubscriptionRef, before: string | undefined, limit: number): Promise<Page<Attempt>>;
   /** @throws PushfleetError `request_invalid` for a `before` that no page gave */
@@ -49,9 +58,18 @@ export interface DeliveryControl {
   forget(of: SubscriptionRef): Promise<void>;
 }
 
-/** The deliveries of one kind of receiver, such as `webhook`, as managers see them. */
-export function createDeliveryControl(kind: string, stores: Stores, signals: Signals): DeliveryControl {
-  return new Control(deliveryStores(kind, stores), signals);
+/**
+ * The deliveries of one kind of receiver, such as `webhook`, as managers see them.
+ *
+ * @param ownerless as in `DeliveryOptions`
+ */
+export function createDeliveryControl(
+  kind: string,
+  stores: Stores,
+  signals: Signals,
+  ownerless = false,
+): DeliveryControl {
+  return new Control(deliveryStores(kind, stores, ownerless), signals);
 }
 
 class Control implements DeliveryControl {
@@ -63,8 +81,12 @@ class Control implements DeliveryControl {
     this.#signals = signals;
   }
 
-  async call(of: SubscriptionRef, why: 'test' | 'handshake', waitMs: number): Promise<Attempt | undefined> {
-    const delivery = `msg_${randomUUID().replaceAll('-', '')}`;
+  async call(
+    of: SubscriptionRef,
+    why: 'test' | 'handshake',
+    waitMs: number,
+    delivery = `msg_${randomUUID().replaceAll('-', '')}`,
+  ): Promise<Attempt | undefined> {
     const { promise, resolve } = Promise.withResolvers<Attempt | undefined>();
     const stop = this.#signals.hear(attemptSignal, (value) => {
       const news = value as Partial<CallNews> | null;
@@ -78,6 +100,10 @@ class Control implements DeliveryControl {
       stop();
       clearTimeout(timer);
     }
+  }
+
+  ask(of: SubscriptionRef, question: string): Promise<void> {
+    return this.#put(of, { kind: 'call', ...nameOf(of), why: 'handshake', delivery: question, attempts: 0 });
   }
 
   attempts(of: SubscriptionRef, before: string | undefined, limit: number): Promise<Page<Attempt>> {

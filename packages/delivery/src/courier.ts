@@ -8,14 +8,18 @@ export interface Errand {
   readonly namespace: Namespace;
   /** With its secrets. */
   readonly subscription: Subscription;
-  /** A handshake has none; a test has one that was never in the log. */
+  /** A handshake and a farewell have none; a test has one that was never in the log. */
   readonly publication: Publication | undefined;
   /** The place right behind the publication; of a test, the log's head. The same for all its receivers. */
   readonly cursor: Cursor | undefined;
-  /** Names the delivery to its receiver: the same at every attempt, and for every duplicate of the publication. */
+  /** Names the delivery to its receiver, the same at every attempt and for every duplicate of the publication; or the question. */
   readonly id: string;
   /** 1 at the first. */
   readonly attempt: number;
+  /** Of a delivery in order: its place on the lane, the same at every attempt. Replayed it has another. */
+  readonly place?: number;
+  /** Of a farewell: why the subscription ends. */
+  readonly reason?: string;
 }
 
 /** What a kind of receiver adds to the machinery: how it is called, and what its answers mean. */

@@ -222,8 +222,11 @@ export class Dispatch {
       return;
     }
     const attempt = delivery.attempts + 1;
-    const errand = { why: 'publication', namespace, subscription, publication, cursor, id, attempt } as const;
-    const outcome = await this.#o.courier.attempt(errand);
+    const { record } = delivery;
+    const outcome = await this.#o.courier.attempt({
+      ...{ why: 'publication', namespace, subscription, publication, cursor, id, attempt },
+      ...(record.on === 'lane' && { place: record.sequence }),
+    });
     this.#back(delivery);
     if (delivery.moving !== undefined) await delivery.moving;
     const nextAt = this.#o.settling.settle(delivery, subscription, outcome, () => this.#settle(delivery));

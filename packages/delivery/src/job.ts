@@ -74,6 +74,8 @@ export type Job =
       readonly why: Exclude<Why, 'publication'>;
       readonly delivery: string;
       readonly attempts: number;
+      /** Of a farewell. */
+      readonly reason?: string;
     };
 
 /** A publication without its payload, as JSON. */

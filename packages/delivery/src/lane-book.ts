@@ -1,7 +1,6 @@
 import type { Shelf } from '@pushfleet/bus';
-import type { Namespace } from '@pushfleet/core';
 import { type Subscription, SubscriptionState } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
-import { type Log, type RevocationList, TimerWheel } from '@pushfleet/runtime';
+import { type Log, TimerWheel } from '@pushfleet/runtime';
 import type { Books } from './books.ts';
 import type { GateLimits, Terms } from './gate.ts';
 import { decodeJson, type Reference } from './job.ts';
@@ -9,15 +8,16 @@ import { type Delivery, Lane } from './lane.ts';
 import type { OwedShelf } from './owed-shelf.ts';
 import type { Patiently } from './patience.ts';
 import { deliveryId, keyOf, laneKey, refOfLane, type SubscriptionRef } from './place.ts';
+import { receiverOf } from './receiver.ts';
+import { type RightOptions, wrongWith } from './right.ts';
 import type { Subscribers } from './subscribers.ts';
 
-export interface LaneBookOptions {
+export interface LaneBookOptions extends RightOptions {
   readonly kind: string;
   readonly shelf: Shelf;
   readonly owed: OwedShelf;
   readonly books: Books;
   readonly subscribers: Subscribers;
-  readonly revocations: RevocationList;
   readonly limits: GateLimits & {
     readonly endpointConcurrency: number;
     readonly endpointRate: number;
@@ -162,25 +162,22 @@ export class LaneBook {
     const { subscription } = lane;
     if (subscription === undefined) return lane.ended ? 'ended' : 'unknown';
     if (subscription.state !== SubscriptionState.SUBSCRIPTION_STATE_ACTIVE) return 'held';
+    // The registry says that it has ended, or was renewed; what it said last is no consent behind the lease.
+    if (subscription.expiresAt !== undefined && subscription.expiresAt.getTime() <= Date.now()) return 'held';
     return this.#right(lane, subscription);
   }
 
   /** Whether whoever made the subscription still has the right to it. */
-  #right(lane: Lane, { authority, namespace }: Subscription): Standing {
-    const { subject = '', tokenId, issuedAt } = authority ?? {};
-    const facts = {
-      ...{ subject, namespace: namespace as Namespace, expiresAt: 0, tokenDigest: '' },
-      ...(tokenId !== undefined && tokenId !== '' && { tokenId }),
-      ...(issuedAt !== undefined && { issuedAt: issuedAt.getTime() }),
-    };
+  #right(lane: Lane, subscription: Subscription): Standing {
     try {
-      if (!this.#o.revocations.revoked(facts)) return 'open';
+      const reason = wrongWith(subscription, this.#o);
+      if (reason === undefined) return 'open';
+      this.#o.onStop(lane, reason);
+      return 'held';
     } catch {
       this.wakeIn(lane, askAgainMs);
       return 'unknown';
     }
-    this.#o.onStop(lane, 'The right of whoever created it was revoked.');
-    return 'held';
   }
 
   /** Removes what is kept of a subscription that has ended. */
@@ -287,17 +284,13 @@ export class LaneBook {
     if (subscription === undefined) return;
     lane.terms = this.#terms(subscription);
     // Another address is another receiver; and whoever resumes a subscription wants it tried, whatever was before.
-    lane.meet(`${addressOf(subscription)} ${subscription.stateSince?.getTime()}`, this.#o.limits);
+    lane.meet(`${receiverOf(subscription).address} ${subscription.stateSince?.getTime()}`, this.#o.limits);
   }
 
-  #terms({ target }: Subscription): Terms {
+  #terms(subscription: Subscription): Terms {
     const { endpointConcurrency, endpointRate } = this.#o.limits;
-    const asked = target?.$case === 'webhook' ? target.webhook : undefined;
-    return {
-      ordered: asked?.ordered ?? false,
-      concurrency: asked?.concurrency || endpointConcurrency,
-      rate: asked?.ratePerSecond || endpointRate,
-    };
+    const { ordered, concurrency, rate } = receiverOf(subscription);
+    return { ordered, concurrency: concurrency || endpointConcurrency, rate: rate || endpointRate };
   }
 
   #changed(ref: SubscriptionRef | undefined): void {
@@ -309,6 +302,7 @@ export class LaneBook {
       // What was created anew under an old name is another subscription.
       lane.ended = false;
       lane.cleared = false;
+      lane.stopping = false;
       this.#onReady(lane);
     }
   }
@@ -321,6 +315,3 @@ export class LaneBook {
     }
   }
 }
-
-const addressOf = ({ target }: Subscription): string =>
-  target?.$case === 'webhook' ? target.webhook.url : '';

@@ -1,7 +1,9 @@
 import type { Stores } from '@pushfleet/bus';
 import type { Backbone } from '@pushfleet/core';
-import type { SubscriptionKind } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
+import type { Subscription, SubscriptionKind } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import type { Fleet, Log, Metrics, RevocationList } from '@pushfleet/runtime';
+import type { Standing } from './audit.ts';
+import type { Consent } from './consent.ts';
 import type { Courier } from './courier.ts';
 import type { SubscriptionCalls } from './subscribers.ts';
 
@@ -9,6 +11,10 @@ import type { SubscriptionCalls } from './subscribers.ts';
 export interface DeliveryLimits {
   /** After the first attempt the second comes so much later, and so on; behind the last is a dead letter. */
   readonly retryMs: readonly number[];
+  /** No delivery is tried for longer after its first attempt; absent: for as long as the table can take. */
+  readonly horizonMs?: number;
+  /** The same of questions and farewells; behind the last the answer is no. */
+  readonly questionRetryMs: readonly number[];
   /** Most deliveries on their way at once that answer in time. */
   readonly concurrency: number;
   /** Most deliveries on their way at once that do not. */
@@ -23,7 +29,7 @@ export interface DeliveryLimits {
   readonly breakerFailures: number;
   /** For how long, at first; doubles up to sixteen times as long. */
   readonly breakerMs: number;
-  /** A subscription that has failed for so long is suspended. */
+  /** A subscription that has failed for so long is suspended; Infinity: never. */
   readonly suspendAfterMs: number;
   /** Most deliveries that wait for one receiver; beyond, its subscription is suspended. */
   readonly queue: number;
@@ -44,6 +50,17 @@ export interface DeliveryOptions {
   readonly registry: SubscriptionCalls;
   readonly revocations: RevocationList;
   readonly courier: Courier;
+  /** What a receiver's word means; absent: it makes a subscription that waits for it active. */
+  readonly consent?: Consent;
+  /**
+   * Nobody looks after its subscriptions: one that is stopped ends, and its receiver is told so; no news is published,
+   * and neither attempts nor dead letters are kept. Absent: one that is stopped is suspended, for its owner to resume.
+   */
+  readonly ownerless?: boolean;
+  /** Why the subscription must not be delivered to any more, beyond revoked rights; undefined where it may. */
+  readonly objection?: (subscription: Subscription) => string | undefined;
+  /** Of receivers without an owner: when to look for those that are objected to, to whom nothing is published. */
+  readonly standing?: Standing;
   readonly limits: DeliveryLimits;
   readonly log: Log;
   readonly metrics: Metrics;

@@ -1,11 +1,13 @@
 import type { ServiceError } from '@grpc/grpc-js';
-import { Metadata } from '@grpc/grpc-js';
-import type { Namespace } from '@pushfleet/core';
+import { Metadata, status } from '@grpc/grpc-js';
+import { type Namespace, PushfleetError } from '@pushfleet/core';
 import {
   type BatchGetSubscriptionsResponse,
+  type ListSubscriptionsResponse,
   type Subscription,
   type SubscriptionKind,
   SubscriptionServiceClient,
+  SubscriptionState,
   type WatchSubscriptionsResponse,
 } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import { fromGrpc, type InternalClient, type Log, watchStream } from '@pushfleet/runtime';
@@ -15,11 +17,19 @@ import type { SubscriptionCalls } from './subscribers.ts';
 /** A call without an answer by then has failed, in milliseconds. */
 const deadlineMs = 10_000;
 const pageSize = 1_000;
+const listSize = 500;
 
 type Callback<T> = (error: ServiceError | null, response: T) => void;
 
-/** The registry's subscriptions over gRPC. `close` ends the connection. */
-export function callRegistry(client: InternalClient, log: Log): SubscriptionCalls & { close(): void } {
+/** The registry's subscriptions over gRPC. */
+export interface RegistryCalls extends SubscriptionCalls {
+  /** One without its secrets; undefined where there is none. */
+  find(ref: SubscriptionRef): Promise<Subscription | undefined>;
+  /** Ends the connection. */
+  close(): void;
+}
+
+export function callRegistry(client: InternalClient, log: Log): RegistryCalls {
   const service = new SubscriptionServiceClient(client.target, client.credentials, {
     ...client.options,
     // A page of 500 records with their secrets and headers is larger than gRPC's 4 MiB.
@@ -29,7 +39,7 @@ export function callRegistry(client: InternalClient, log: Log): SubscriptionCall
   const ask = <T>(call: (options: { deadline: number }, callback: Callback<T>) => unknown): Promise<T> => {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     call({ deadline: Date.now() + deadlineMs }, (error, response) =>
-      error === null ? resolve(response) : reject(fromGrpc(error)),
+      error === null ? resolve(response) : reject(failureOf(error)),
     );
     return promise;
   };
@@ -40,6 +50,16 @@ export function callRegistry(client: InternalClient, log: Log): SubscriptionCall
         service.matchSubscriptions(request, none, options, on as Callback<unknown>),
       );
       return answers;
+    },
+    async list(kind, namespace, pageToken) {
+      const request = {
+        ...{ namespace, kind, pageToken, pageSize: listSize, owner: '', filter: '' },
+        state: SubscriptionState.SUBSCRIPTION_STATE_UNSPECIFIED,
+      };
+      const { subscriptions, nextPageToken } = await ask<ListSubscriptionsResponse>((options, on) =>
+        service.listSubscriptions(request, none, options, on),
+      );
+      return { found: subscriptions, next: nextPageToken === '' ? undefined : nextPageToken };
     },
     async read(refs) {
       const pages = await Promise.all(
@@ -58,6 +78,19 @@ export function callRegistry(client: InternalClient, log: Log): SubscriptionCall
         ),
       };
     },
+    async find({ namespace, id }) {
+      const request = { namespace, ids: [id], withSecrets: false };
+      const { subscriptions } = await ask<BatchGetSubscriptionsResponse>((options, on) =>
+        service.batchGetSubscriptions(request, none, options, on),
+      );
+      return subscriptions[0];
+    },
+    async create(subscription, ownerLimit) {
+      const answer = await ask<{ subscription: Subscription | undefined }>((options, on) =>
+        service.createSubscription({ subscription, ownerLimit }, none, options, on),
+      );
+      return answer.subscription as Subscription;
+    },
     async change(subscription, fields) {
       const request = { subscription, updateMask: [...fields] };
       const answer = await ask<{ subscription: Subscription | undefined }>((options, on) =>
@@ -65,14 +98,25 @@ export function callRegistry(client: InternalClient, log: Log): SubscriptionCall
       );
       return answer.subscription as Subscription;
     },
-    async end({ namespace, id }, reason) {
+    async end({ namespace, id }, reason, ifRevision) {
       await ask((options, on) =>
-        service.deleteSubscription({ namespace, id, ifRevision: undefined, reason }, none, options, on),
+        service.deleteSubscription({ namespace, id, ifRevision, reason }, none, options, on),
       );
     },
     watch: (kind, onChange, onLost) => watch(service, kind, onChange, onLost, log),
     close: () => service.close(),
   };
+}
+
+/** What grpc-js makes of a registry that is away names inner addresses, and would be shown to whoever asked. */
+function failureOf(error: ServiceError): PushfleetError {
+  const away = error.code === status.UNAVAILABLE || error.code === status.DEADLINE_EXCEEDED;
+  const own = error.metadata?.get('pushfleet-code').length > 0;
+  if (own || !away) return fromGrpc(error);
+  return new PushfleetError('unavailable', 'The registry does not answer at the moment; try again shortly.', {
+    cause: error,
+    retryAfterMs: 1_000,
+  });
 }
 
 function byNamespace(refs: readonly SubscriptionRef[]): Map<string, string[]> {

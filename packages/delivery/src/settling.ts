@@ -2,6 +2,7 @@ import { type Subscription, SubscriptionState } from '@pushfleet/proto/pushfleet
 import type { Log } from '@pushfleet/runtime';
 import type { Outcome } from './attempt.ts';
 import type { Books } from './books.ts';
+import type { Farewells } from './farewells.ts';
 import { type HookNews, hooksLevel } from './hooks.ts';
 import type { Delivery, Lane } from './lane.ts';
 import { type Patiently, Stopped } from './patience.ts';
@@ -12,6 +13,8 @@ export interface SettlingOptions {
   readonly books: Books;
   readonly subscribers: Subscribers;
   readonly news: HookNews;
+  /** Where a subscription that is stopped ends, and its receiver is told so. */
+  readonly farewells: Farewells | undefined;
   readonly limits: { readonly retryMs: readonly number[]; readonly suspendAfterMs: number };
   readonly log: Log;
   readonly patiently: Patiently;
@@ -58,12 +61,17 @@ export class Settling {
     }
   }
 
-  /** Has the registry stop the subscription; what is queued for it stays. */
+  /** Has the registry stop the subscription; what is queued for it stays, unless it ends with a farewell. */
   stop(lane: Lane, reason: string): void {
     const { subscription } = lane;
     const suspended = subscription?.state === SubscriptionState.SUBSCRIPTION_STATE_SUSPENDED;
     if (lane.stopping || subscription === undefined || suspended) return;
     lane.stopping = true;
+    if (this.#o.farewells !== undefined) {
+      // The lane is held until the registry says that it has stopped.
+      this.#forgive(lane.note(this.#o.farewells.bid(lane.ref, subscription.revision, reason)));
+      return;
+    }
     const state = SubscriptionState.SUBSCRIPTION_STATE_SUSPENDED;
     const stopped = this.#change({ ...subscription, state, stateReason: reason }, ['state', 'state_reason'])
       .then((changed) => changed && this.#o.news(lane.ref, 'suspended', { reason }))

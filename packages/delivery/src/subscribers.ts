@@ -1,4 +1,4 @@
-import { PushfleetError } from '@pushfleet/core';
+import { type Namespace, PushfleetError } from '@pushfleet/core';
 import type {
   MatchAnswer,
   MatchQuestion,
@@ -11,11 +11,20 @@ import { keyOf, type SubscriptionRef } from './place.ts';
 /** What a worker asks of the registry. All reject with PushfleetError. */
 export interface SubscriptionCalls {
   match(kind: SubscriptionKind, questions: readonly MatchQuestion[]): Promise<readonly MatchAnswer[]>;
+  /** A page of those of a kind, without their secrets. @param pageToken of the page before; empty: from the beginning */
+  list(kind: SubscriptionKind, namespace: Namespace, pageToken: string): Promise<ListedSubscriptions>;
   /** With their secrets; those that do not exist are left out, those that cannot be opened now are told apart. */
   read(refs: readonly SubscriptionRef[]): Promise<ReadSubscriptions>;
+  /**
+   * Stores a new one.
+   *
+   * @param ownerLimit most that its owner may have; 0: as many as the namespace
+   */
+  create(subscription: Subscription, ownerLimit: number): Promise<Subscription>;
   /** Changes the named fields, if the revision is still the record's. */
   change(subscription: Subscription, fields: readonly string[]): Promise<Subscription>;
-  end(ref: SubscriptionRef, reason: string): Promise<void>;
+  /** @param revision it ends only where that is still the record's */
+  end(ref: SubscriptionRef, reason: string, revision?: bigint): Promise<void>;
   /**
    * Follows the changes of a kind, over all losses of the connection. `onChange` hears each; `onLost` whenever
    * changes may have been missed.
@@ -25,6 +34,12 @@ export interface SubscriptionCalls {
     onChange: (change: SubscriptionChange) => void,
     onLost: () => void,
   ): { stop(): void };
+}
+
+export interface ListedSubscriptions {
+  readonly found: readonly Subscription[];
+  /** Undefined: that was the last page. */
+  readonly next: string | undefined;
 }
 
 export interface ReadSubscriptions {
@@ -89,14 +104,20 @@ export class Subscribers {
     return asked.answer.promise;
   }
 
+  /** As `get`, as it is now: for who has heard of a change before this worker may have. */
+  async fresh(ref: SubscriptionRef): Promise<Subscription | undefined> {
+    this.#forget(ref);
+    return this.get(ref);
+  }
+
   /** Changes a subscription; what came of it is read again. @throws PushfleetError `conflict` where somebody was first */
   async change(subscription: Subscription, fields: readonly string[]): Promise<void> {
     await this.#calls.change(subscription, fields).finally(() => this.#forget(refOf(subscription)));
   }
 
-  async end(ref: SubscriptionRef, reason: string): Promise<void> {
-    await this.#calls.end(ref, reason);
-    this.#forget(ref);
+  /** @throws PushfleetError `conflict` where somebody was first, if a revision is given */
+  async end(ref: SubscriptionRef, reason: string, revision?: bigint): Promise<void> {
+    await this.#calls.end(ref, reason, revision).finally(() => this.#forget(ref));
   }
 
   #forget(ref: SubscriptionRef | undefined): void {

@@ -22,9 +22,14 @@ import {
 import { createLog, createMetrics, type Part } from '@pushfleet/runtime';
 import type { Outcome } from './attempt.ts';
 import type { Courier, Errand } from './courier.ts';
-import type { DeliveryLimits } from './options.ts';
+import type { DeliveryLimits, DeliveryOptions } from './options.ts';
 import { keyOf, type SubscriptionRef } from './place.ts';
-import { type ReadSubscriptions, refOf, type SubscriptionCalls } from './subscribers.ts';
+import {
+  type ListedSubscriptions,
+  type ReadSubscriptions,
+  refOf,
+  type SubscriptionCalls,
+} from './subscribers.ts';
 import { createDeliveryWorker } from './worker.ts';
 
 export const namespace = 'ns' as Namespace;
@@ -79,6 +84,14 @@ export class TestRegistry implements SubscriptionCalls {
     });
   }
 
+  async list(_: SubscriptionKind, ns: Namespace, pageToken: string): Promise<ListedSubscriptions> {
+    this.#here();
+    const all = [...this.records.values()].filter((record) => record.namespace === ns);
+    const from = Number(pageToken);
+    const next = from + this.pageSize < all.length ? String(from + this.pageSize) : undefined;
+    return { found: all.slice(from, from + this.pageSize), next };
+  }
+
   async read(refs: readonly SubscriptionRef[]): Promise<ReadSubscriptions> {
     this.#here();
     const sealed = refs.filter((ref) => this.sealed.has(ref.id)).map((ref) => ({ ref, reason: 'no key' }));
@@ -98,10 +111,19 @@ export class TestRegistry implements SubscriptionCalls {
     ) as Subscription;
   }
 
-  async end(ref: SubscriptionRef, reason: string): Promise<void> {
+  async create(subscription: Subscription): Promise<Subscription> {
+    this.#here();
+    const { id } = subscription;
+    if (this.records.has(keyOf(refOf(subscription)))) throw new PushfleetError('conflict', 'there is one');
+    return this.records.get(keyOf(this.put(id, subscription))) as Subscription;
+  }
+
+  async end(ref: SubscriptionRef, reason: string, revision?: bigint): Promise<void> {
     this.#here();
     const held = this.records.get(keyOf(ref));
     if (held === undefined) return;
+    if (revision !== undefined && held.revision !== revision)
+      throw new PushfleetError('conflict', 'somebody was first');
     this.records.delete(keyOf(ref));
     this.ended.push(`${ref.id}: ${reason}`);
     this.#tell(held, true);
@@ -159,7 +181,14 @@ export const delivered: Outcome = { verdict: 'delivered', status: 204, durationM
 export const failed: Outcome = { verdict: 'failed', status: 500, durationMs: 1, error: 'It answered 500.' };
 
 const testLimits: DeliveryLimits = {
-  ...{ retryMs: [50, 50, 50], concurrency: 100, slow: 1_000, endpointConcurrency: 10, endpointRate: 10_000 },
+  ...{
+    retryMs: [50, 50, 50],
+    questionRetryMs: [50, 50, 50],
+    concurrency: 100,
+    slow: 1_000,
+    endpointConcurrency: 10,
+    endpointRate: 10_000,
+  },
   ...{ timeoutMs: 2_000, breakerFailures: 5, breakerMs: 200, suspendAfterMs: 60_000, queue: 1_000 },
   ...{ queueMs: 3_600_000, attemptsMs: 3_600_000, deadLettersMs: 3_600_000 },
 };
@@ -170,7 +199,7 @@ export interface TestFleet {
   readonly courier: TestCourier;
   publish(id: string, topic?: string): Promise<Stored>;
   /** Another worker, with the same receivers. */
-  worker(limits?: Partial<DeliveryLimits>): Promise<Part>;
+  worker(limits?: Partial<DeliveryLimits>, more?: Partial<DeliveryOptions>): Promise<Part>;
   close(): Promise<void>;
 }
 
@@ -189,7 +218,7 @@ export function testFleet(backbone: Backbone & Stores = createMemoryBackbone()):
       if (answer instanceof PushfleetError) throw answer;
       return answer as Stored;
     },
-    worker: async (limits = {}) => {
+    worker: async (limits = {}, more = {}) => {
       const self = { instance: `worker-${instances.length}`, service: 'delivery-test' };
       instances.push(self);
       const worker = createDeliveryWorker({
@@ -203,6 +232,7 @@ export function testFleet(backbone: Backbone & Stores = createMemoryBackbone()):
         revocations: { revoked: () => false, onRevoked: () => () => {} },
         log: createLog({ name: 'test', level: process.env.TEST_LOG ?? 'silent' }),
         metrics: createMetrics(),
+        ...more,
       });
       await worker.start();
       workers.push(worker);

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connectJetStream, migrate } from '@pushfleet/bus';
 import { startNats, until } from '@pushfleet/contract';
 import { Subscription, SubscriptionState } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
+import type { Consent } from './consent.ts';
 import { createDeliveryControl } from './control.ts';
 import { type SubscriptionRef, slotOf } from './place.ts';
 import { delivered, failed, namespace, type TestFleet, testFleet } from './testing.ts';
@@ -81,6 +82,29 @@ for (const [log, open] of Object.entries(logs))
       await control().redeliver(ref, items[0]?.letter ?? '');
       await until(() => fleet.courier.errands.length === 5, 'the dead letter once more');
       assert.equal((await control().deadLetters(ref, undefined, 10)).items.length, 0);
+    });
+
+    it('calls nobody whose lease is over, also where the registry has not said so yet', async () => {
+      const { courier, registry } = fleet;
+      const attempts = (id: string): number => courier.seen(id).length;
+      courier.answer = () => failed;
+      await fleet.worker({ retryMs: Array.from({ length: 1_000 }, () => 10), breakerFailures: 1_000 });
+      const expiresAt = new Date(Date.now() + 3_000);
+      for (const ordered of [true, false]) registry.put(ordered ? 'first' : 'second', { ordered, expiresAt });
+      registry.put('for ever');
+      await fleet.publish('p0');
+      await until(() => attempts('first') > 1 && attempts('second') > 1, 'attempts');
+      const goOn = async (times: number): Promise<void> => {
+        const enough = attempts('for ever') + times;
+        await until(() => attempts('for ever') >= enough, 'attempts of another');
+      };
+      await until(() => expiresAt.getTime() <= Date.now(), 'the end of the leases');
+      await goOn(2);
+      const before = [attempts('first'), attempts('second')] as const;
+      await goOn(10);
+      assert.deepEqual([attempts('first'), attempts('second')], before);
+      registry.put('first', { ordered: true, expiresAt: new Date(Date.now() + 60_000) });
+      await until(() => attempts('first') > before[0], 'it once it is renewed');
     });
 
     it('keeps the order of the log for a subscription that wants it, also over failures', async () => {
@@ -262,6 +286,24 @@ for (const [log, open] of Object.entries(logs))
       assert.deepEqual(fleet.courier.seen('s').toSorted(), ids(6));
     });
 
+    it('gives a delivery in order one place for all its attempts, and a replay of it another', async () => {
+      const before = await fleet.backbone.bus(namespace).head();
+      const ref = fleet.registry.put('fifo', { ordered: true });
+      fleet.registry.put('any');
+      const places = (id: string) =>
+        fleet.courier.errands.filter(({ subscription }) => subscription.id === id).map(({ place }) => place);
+      fleet.courier.answer = ({ attempt }) => (attempt === 1 ? failed : delivered);
+      await fleet.worker();
+      await fleet.publish('p0');
+      await until(() => places('fifo').length === 2 && places('any').length === 2, 'two attempts of each');
+      await control().replay(ref, before, await fleet.backbone.bus(namespace).head());
+      await until(() => places('fifo').length === 4, 'two more');
+      const [first, second, third, fourth] = places('fifo') as number[];
+      assert.deepEqual([second, fourth], [first, third]);
+      assert.ok((third ?? 0) > (first ?? 0));
+      assert.deepEqual(places('any'), [undefined, undefined]);
+    });
+
     it('replays no more than a lane has room for, and goes on when it has', async () => {
       const before = await fleet.backbone.bus(namespace).head();
       await publishAll(ids(15));
@@ -306,6 +348,120 @@ for (const [log, open] of Object.entries(logs))
       const tested = await control().call(ref, 'test', 5_000);
       assert.equal(tested?.status, 204);
       assert.equal(fleet.courier.errands.at(-1)?.publication?.type, 'pushfleet.hook.test');
+    });
+
+    describe('of receivers without an owner', () => {
+      const { SUBSCRIPTION_STATE_ACTIVE: active, SUBSCRIPTION_STATE_PENDING: pending } = SubscriptionState;
+      const kind = { kind: 'websub', ownerless: true };
+      const owner = { subject: 'owner', tokenId: '', issuedAt: undefined, subscribeGrants: [] };
+      const asked = (why: string) => fleet.courier.errands.filter((errand) => errand.why === why);
+
+      it('tells the receiver why its subscription was stopped, until it has heard it, and ends it', async () => {
+        fleet.registry.put('s');
+        let objection: string | undefined;
+        await fleet.worker({}, { ...kind, objection: () => objection });
+        await fleet.publish('p0');
+        await until(() => fleet.courier.seen('s').length === 1, 'the delivery');
+        fleet.courier.answer = () => (asked('farewell').length < 3 ? failed : delivered);
+        objection = 'It is over.';
+        for (const id of ids(5, 1)) await fleet.publish(id);
+        await until(() => fleet.registry.ended.length > 0, 'the end');
+        assert.deepEqual(fleet.registry.ended, ['s: denied']);
+        const reasons = asked('farewell').map(({ reason }) => reason);
+        assert.deepEqual(reasons, ['It is over.', 'It is over.', 'It is over.']);
+        assert.equal(asked('publication').length, 1);
+      });
+
+      it('looks through all of them after a revocation, or when what is objected to has changed', async () => {
+        fleet.registry.pageSize = 3;
+        for (let i = 0; i < 10; i++)
+          fleet.registry.put(`s${i}`, { authority: { ...owner, subject: `o${i}` } });
+        const changed: (() => void)[] = [];
+        const onChange = (on: () => void): void => void changed.push(on);
+        const revoked = new Set<string>();
+        let objected = '';
+        await fleet.worker(
+          {},
+          {
+            ...kind,
+            standing: { namespaces: () => [namespace], onChange },
+            objection: ({ id }) => (id === objected ? 'It is over.' : undefined),
+            revocations: {
+              revoked: ({ subject }) => revoked.has(subject),
+              onRevoked: (on) => {
+                changed.push(on);
+                return () => {};
+              },
+            },
+          },
+        );
+        revoked.add('o1').add('o8');
+        changed[0]?.();
+        await until(() => fleet.registry.ended.length === 2, 'the end of two');
+        objected = 's5';
+        changed[1]?.();
+        await until(() => fleet.registry.ended.length === 3, 'the end of another');
+        assert.deepEqual(fleet.registry.ended.toSorted(), ['s1: denied', 's5: denied', 's8: denied']);
+        assert.deepEqual(asked('publication'), []);
+        assert.equal(asked('farewell').length, 3);
+      });
+
+      it('ends it also where the receiver does not hear of it', async () => {
+        fleet.registry.put('s');
+        fleet.courier.answer = () => failed;
+        await fleet.worker({}, { ...kind, objection: () => 'It is over.' });
+        await fleet.publish('p0');
+        await until(() => fleet.registry.ended.length > 0, 'the end');
+        assert.equal(asked('farewell').length, 4);
+      });
+
+      it('publishes nothing of them, and keeps neither attempts nor dead letters', async () => {
+        const ref = fleet.registry.put('s');
+        fleet.courier.answer = () => ({ ...failed, verdict: 'rejected' });
+        const before = await fleet.backbone.bus(namespace).head();
+        const worker = await fleet.worker({}, kind);
+        await fleet.publish('p0');
+        await until(() => fleet.courier.seen('s').length === 1, 'the delivery');
+        await worker.drain(AbortSignal.timeout(10_000));
+        assert.equal((await control().backlog(ref)).dead, 0);
+        assert.deepEqual((await control().attempts(ref, undefined, 10)).items, []);
+        const [bus, signal] = [fleet.backbone.bus(namespace), AbortSignal.timeout(10_000)];
+        const told: string[] = [];
+        for await (const page of bus.replay(['#', '$hooks/#'] as never[], before, await bus.head(), signal))
+          for (const item of page) if (item.kind === 'publication') told.push(item.value.topic);
+        assert.deepEqual(told, ['a/b']);
+      });
+
+      it('goes by what the kind makes of an answer, and asks again where somebody changes the record meanwhile', async () => {
+        const ref = fleet.registry.put('s', { state: pending });
+        const answers: string[] = [];
+        const consent: Consent = {
+          isOpen: ({ description }, question) => !description.includes(question),
+          agreed: (held, question) => ({
+            wanted: { ...held, state: active, description: `${held.description}+${question}` },
+            fields: ['state', 'description'],
+          }),
+          refused: (held, question) => ({
+            wanted: { ...held, description: `${held.description}-${question}` },
+            fields: ['description'],
+          }),
+        };
+        fleet.courier.answer = ({ id, subscription }) => {
+          answers.push(id);
+          fleet.registry.put('s', { ...subscription, description: `${subscription.description}!` });
+          return id === 'no' ? { ...failed, verdict: 'gone' } : delivered;
+        };
+        await fleet.worker({}, { ...kind, consent });
+        const questions = createDeliveryControl('websub', fleet.backbone, fleet.backbone.signals, true);
+        const held = () => fleet.registry.records.get('ns/s') as Subscription;
+        await questions.ask(ref, 'no');
+        await until(() => held().description.includes('-no'), 'the first answer');
+        assert.equal(held().state, pending);
+        assert.equal((await questions.call(ref, 'handshake', 5_000, 'yes'))?.verdict, 'delivered');
+        assert.deepEqual([held().description, held().state], ['!-no!+yes', active]);
+        assert.equal(await questions.call(ref, 'handshake', 300, 'yes'), undefined, 'it is open no more');
+        assert.deepEqual(answers, ['no', 'yes']);
+      });
     });
 
     it('waits for a subscription that cannot be opened now, without holding up the others', async () => {

@@ -30,6 +30,7 @@ class Worker implements Part {
   readonly #slots: Shares;
   readonly #tenancies = new Map<number, Tenancy>();
   #readings: Shares | undefined;
+  #auditing: Shares | undefined;
   #audit: NodeJS.Timeout | undefined;
   /** Until then a slot that is given back waits for what is on its way. */
   #deadline = new AbortController().signal;
@@ -56,6 +57,11 @@ class Worker implements Part {
       this.#hold('the log', () => tail.read(shard, (batch) => expander.expand(batch))),
     );
     this.#readings.start();
+    const { audit } = this.#parts;
+    if (audit !== undefined) {
+      this.#auditing = new Shares(fleet, service, 1, () => audit.hold());
+      this.#auditing.start();
+    }
     this.#audit = setInterval(() => this.#auditLanes(), auditMs).unref();
   }
 
@@ -63,7 +69,7 @@ class Worker implements Part {
   async drain(deadline: AbortSignal): Promise<void> {
     this.#deadline = deadline;
     clearInterval(this.#audit);
-    await Promise.all([this.#readings?.stop(), this.#slots.stop()]);
+    await Promise.all([this.#auditing?.stop(), this.#readings?.stop(), this.#slots.stop()]);
     await this.#parts.books.flush();
   }
 
@@ -74,7 +80,7 @@ class Worker implements Part {
     const { books, entries, dispatch, lanes, deletions, subscribers } = this.#parts;
     entries.tell();
     for (const one of [dispatch, lanes, deletions, subscribers]) one.close();
-    await Promise.all([this.#readings?.stop(), this.#slots.stop()]);
+    await Promise.all([this.#auditing?.stop(), this.#readings?.stop(), this.#slots.stop()]);
     await books.flush();
   }
 

@@ -112,6 +112,29 @@ suite('take', () => {
   });
 });
 
+suite('take behind what ages out', () => {
+  test('gives a publication with the gap, so that who takes one at a time gets on', async () => {
+    const stage = new Stage({ memory: { maxAgeMs: 10_000 } });
+    const others = async () => {
+      await stage.publish('other', `${stage.clock.now()}`);
+      await stage.clock.advance(50);
+    };
+    let cursor = await stage.publish('a', 'ages out');
+    for (let i = 0; i < 210; i++) await others();
+    for (const id of ['1', '2', '3']) await stage.publish('a', id);
+    const got: string[] = [];
+    for (let poll = 0; poll < 3; poll++) {
+      const { feed } = await stage.subscribe('a', { after: cursor });
+      const items = feed.take(1, 1);
+      got.push(...items.map(idOf).filter((id) => id !== 'gap'));
+      cursor = feed.cursor;
+      feed.close();
+      await others();
+    }
+    assert.deepEqual(got, ['1', '2', '3']);
+  });
+});
+
 suite('limits', () => {
   for (const [published, closed] of [
     [3, false],

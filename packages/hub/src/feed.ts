@@ -30,6 +30,12 @@ export interface FeedOptions {
   onClose(reason: CloseReason): void;
 }
 
+/** What filters ask for of the past. */
+export interface Past {
+  readonly after?: Cursor;
+  readonly retained?: boolean | readonly TopicFilter[];
+}
+
 /** A live receiver's ordered supply. */
 export interface Feed {
   /**
@@ -37,21 +43,23 @@ export interface Feed {
    * stored from then on comes, and before it, in order, what `after` and `retained` ask for.
    *
    * @param o.after a cursor: all that matches and was stored after it comes too
-   * @param o.retained gives the retained publications first
+   * @param o.retained gives the retained publications first, of all these filters or of some
    * @throws PushfleetError `cursor_invalid`, `too_many_filters`, `draining` when the feed is closed, or
    * `unavailable` when the log is out of reach
    */
-  add(filters: readonly TopicFilter[], o?: { after?: Cursor; retained?: boolean }): Promise<void>;
+  add(filters: readonly TopicFilter[], o?: Past): Promise<void>;
   /** What matches no other filter stops; what waits in the outbox stays. */
   remove(filter: TopicFilter): void;
   /**
-   * Takes the oldest items: at most `count` of together at most `bytes`, and at least one where there is one. Never
-   * waits.
+   * Takes the oldest items: at most `count` publications of together at most `bytes`, and at least one where there is
+   * one. Gaps come on top: who takes one at a time behind what ages out would be given gaps alone, for ever. Never waits.
    */
   take(count: number, bytes: number): readonly Item<Delivery>[];
   /** Resuming the feed's filters from here loses nothing that was not taken. Moves on while nothing matches. */
   readonly cursor: Cursor;
   /** Nothing that a resolved `add` asked for of the past is still to come: all of it is in the outbox or was taken. */
   readonly live: boolean;
+  /** Retained publications that an `add` asked for are still to come, or to be taken. */
+  readonly retaining: boolean;
   close(): void;
 }

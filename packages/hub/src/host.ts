@@ -27,7 +27,10 @@ export interface Host<F> {
   handed(): Mark;
   /** The furthest place known in every shard: nothing at or before it is handed over from now on, but what was late. */
   settled(): Mark;
-  /** Says that a reader is at `place` already, which may be beyond what was handed over. */
+  /**
+   * Says that a reader is at these positions of the log already, which may be beyond what was handed over. The time is
+   * the reader's own affair: nobody vouches for it.
+   */
   raise(place: Place): void;
   /** The newest place of the log. */
   head(): Promise<Mark>;

@@ -8,7 +8,7 @@ import {
 } from '@pushfleet/core';
 import { type Delivery, type Envelope, type Parcel, replaced } from './delivery.ts';
 import type { Combination, Member } from './fanout.ts';
-import type { CloseReason, Feed, FeedOptions } from './feed.ts';
+import type { CloseReason, Feed, FeedOptions, Past } from './feed.ts';
 import type { Host } from './host.ts';
 import { Mark } from './mark.ts';
 import { Outbox } from './outbox.ts';
@@ -17,6 +17,24 @@ import { Subscription, wasLogged } from './subscription.ts';
 import type { Ticking } from './ticks.ts';
 
 const nothing: readonly Item<Delivery>[] = [];
+
+/** Filters whose supply begins at one place. */
+interface Supply {
+  readonly subscriptions: readonly Subscription<HubFeed>[];
+  readonly at: Mark;
+  /** Filters whose retained publications come first. */
+  readonly retained: readonly TopicFilter[];
+}
+
+/** Supplies of one place as one. */
+function together(supplies: readonly Supply[]): Supply {
+  const [first] = supplies as [Supply];
+  return {
+    subscriptions: supplies.flatMap(({ subscriptions }) => subscriptions),
+    at: first.at,
+    retained: supplies.flatMap(({ retained }) => retained),
+  };
+}
 
 /** A feed of one hub. */
 export class HubFeed implements Feed, Member, Spliced, Ticking {
@@ -31,8 +49,8 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   #turn = 0;
   /** What splices gave of the log, by the number of items the feed had been given by then. */
   #given: { readonly one: Subscription<HubFeed>; readonly to: Mark; readonly pushed: number }[] = [];
-  /** Where resumes begin that wait for their fence. */
-  readonly #resuming = new Set<Mark>();
+  /** Resumes by where they begin; undefined while their filters have no fence. */
+  readonly #resuming = new Map<Mark, Supply | undefined>();
   /** A splice or a resume holds the cursor back. */
   #tied = false;
   /** Behind what was taken last, or before the oldest item of the outbox. */
@@ -45,6 +63,10 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   #taken = 0;
   /** Up to this one of the pushed items, their places do not tell how far each filter is. */
   #mixedUntil = 0;
+  /** Up to this one of the pushed items there are retained publications. */
+  #retainedUntil = 0;
+  /** Calls of `add` under way that ask for retained publications. */
+  #asking = 0;
   #queued = false;
   #announced = false;
   #closed = false;
@@ -83,21 +105,32 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     return !this.#tied;
   }
 
-  async add(filters: readonly TopicFilter[], o: { after?: Cursor; retained?: boolean } = {}): Promise<void> {
+  get retaining(): boolean {
+    if (this.#asking > 0 || this.#splices.some((splice) => splice.retaining)) return true;
+    if ([...this.#resuming.values()].some((supply) => (supply?.retained.length ?? 0) > 0)) return true;
+    return this.#outbox.count > 0 && this.#taken < this.#retainedUntil;
+  }
+
+  async add(filters: readonly TopicFilter[], o: Past = {}): Promise<void> {
     if (this.#closed) throw new PushfleetError('draining', 'The feed is closed; open a new one.');
     const after = o.after === undefined ? undefined : Mark.parse(o.after);
+    const retained = o.retained === true ? filters : o.retained || [];
     const subscriptions = this.#register(filters);
     if (after !== undefined) this.#hold(after);
+    if (retained.length > 0) this.#asking++;
     try {
       await this.#acquire(subscriptions);
-      const beginning = await this.#begin(after);
-      if (!this.#closed) this.#start(subscriptions, beginning, o.retained === true ? filters : undefined);
+      const at = await this.#begin(after);
+      const supply = { subscriptions, at, retained };
+      if (after !== undefined) this.#resuming.set(after, supply);
+      else if (!this.#closed) this.#start(supply, false);
     } catch (error) {
       for (const one of subscriptions) this.#drop(one);
+      if (after !== undefined) this.#resuming.delete(after);
       throw error;
     } finally {
-      if (after !== undefined) this.#resuming.delete(after);
-      this.#retie();
+      if (retained.length > 0) this.#asking--;
+      this.#resumeTogether();
     }
   }
 
@@ -113,17 +146,22 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     const outbox = this.#outbox;
     if (outbox.count === 0 && !this.#tied) return nothing;
     const items: Parcel[] = [];
+    let publications = 0;
     let size = 0;
     for (let next = outbox.peek(); next !== undefined; next = outbox.peek()) {
-      if (items.length > 0 && (items.length >= count || size + next.bytes > bytes)) break;
+      if (publications > 0 && (publications >= count || size + next.bytes > bytes)) break;
       outbox.shift();
       this.#taken++;
       this.#behind = next.mark;
       if (next.mark.passed !== next.mark) this.#reach(next.mark.passed);
       if (this.#isGone(next)) continue;
-      if (next.kind === 'publication') next.tally.delivered++;
-      else this.#host.options.observer?.gap?.();
       items.push(next);
+      if (next.kind === 'gap') {
+        this.#host.options.observer?.gap?.();
+        continue;
+      }
+      next.tally.delivered++;
+      publications++;
       size += next.bytes;
     }
     if (outbox.count === 0) this.#announced = false;
@@ -134,6 +172,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   close(): void {
     if (this.#closed) return;
     this.#behind = this.#place();
+    if (this.retaining) this.#asking++; // and they never come
     this.#closed = true;
     for (const splice of this.#splices) splice.stop();
     this.#splices.length = 0;
@@ -162,10 +201,12 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   offerLate(envelope: Envelope): void {
     const { publication } = envelope;
     let given = this.hasLogged(publication) || this.#isGivenLive(envelope);
+    given ||= this.#splices.some((splice) => splice.willGive(publication));
     for (const splice of this.#splices) {
       const filters = splice.missing(envelope);
-      if (!given && filters.length > 0) this.giveLate(envelope.parcel(filters), envelope.mark);
-      given ||= filters.length > 0 || splice.willGive(publication);
+      if (given || filters.length === 0) continue;
+      this.giveLate(envelope.parcel(filters), envelope.mark);
+      given = true;
     }
   }
 
@@ -202,6 +243,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     // The log may be ahead of what live filters were handed.
     const mark = this.#hasLive ? parcel.mark.earlier(this.#host.mark()) : parcel.mark;
     this.#push(replaced(parcel, this.#floor(mark)), this.#floor(before));
+    if (parcel.kind === 'publication' && parcel.value.retained) this.#retainedUntil = this.#pushed;
   }
 
   giveLate(parcel: Parcel, before: Mark): void {
@@ -251,11 +293,12 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     });
   }
 
-  /** What waits in the outbox must not let a client skip what the resume is about to bring. */
+  /** Neither the place before the outbox nor what waits in it must let a client skip what the resume is about to bring. */
   #hold(after: Mark): void {
-    this.#resuming.add(after);
+    this.#resuming.set(after, undefined);
     this.#tied = true;
     if (this.#outbox.count === 0) return;
+    this.#behind = this.#behind.earlier(after).told(this.#behind.passed);
     this.#outbox.rewrite((parcel) => {
       const mark = parcel.mark.earlier(after);
       return replaced(parcel, mark.told(parcel.mark.passed));
@@ -275,45 +318,47 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
     for (const subscription of subscriptions) subscription.held = !subscription.removed;
   }
 
-  async #begin(after: Mark | undefined): Promise<Beginning> {
+  async #begin(after: Mark | undefined): Promise<Mark> {
     const settled = this.#host.settled();
-    if (after === undefined) return { at: settled, resumed: false };
-    if (after.generation !== settled.generation) {
-      const nothing = settled.positions.map(() => 0);
-      return { at: new Mark(settled.generation, nothing, 0), from: after.cursor, resumed: true };
-    }
-    if (!settled.reaches(after)) {
-      const head = await this.#host.head();
-      if (!head.reaches(after)) return { at: after.within(head), from: after.cursor, resumed: true };
-      this.#host.raise(after);
-    }
-    const plain = after.complete && after.positions.length === settled.positions.length;
-    const from = plain && !this.#host.ring.isDoubtful(after) ? undefined : after.cursor;
-    return { at: after, from, resumed: true };
+    if (after === undefined) return settled;
+    const at = after.within(settled.reaches(after) ? settled : await this.#host.head());
+    this.#host.raise(at);
+    return at;
   }
 
-  #start(
-    registered: readonly Subscription<HubFeed>[],
-    beginning: Beginning,
-    retained: readonly TopicFilter[] | undefined,
-  ): void {
-    const subscriptions = registered.filter(({ removed }) => !removed);
-    for (const one of subscriptions) {
-      one.from = beginning.at;
-      one.resumed = beginning.resumed;
+  /**
+   * Begins the resumes once all that were asked for have their fences: those of one place are one supply, whose cursor
+   * gets on with each item. One after the other, the cursor would stay until the last is at work.
+   */
+  #resumeTogether(): void {
+    const resumes = [...this.#resuming.values()];
+    if (!resumes.includes(undefined)) {
+      this.#resuming.clear();
+      const places = Map.groupBy(resumes as Supply[], ({ at }) => at.cursor);
+      if (!this.#closed) for (const supplies of places.values()) this.#start(together(supplies), true);
     }
-    if (!beginning.resumed && retained === undefined) {
-      this.#goLive(subscriptions, beginning.at);
-      return;
+    this.#retie();
+  }
+
+  #start(supply: Supply, resumed: boolean): void {
+    const { subscriptions, retained } = supply;
+    const at = resumed ? this.#host.ring.beforeLosses(supply.at) : supply.at;
+    const held = subscriptions.filter(({ removed }) => !removed);
+    for (const one of held) {
+      one.from = at;
+      one.resumed = resumed;
     }
-    this.#splice({ subscriptions, beginning, ...(retained !== undefined && { retained }) });
-    this.wake();
+    if (!resumed && retained.length === 0) this.#goLive(held, at);
+    else {
+      this.#splice({ subscriptions: held, beginning: { at, resumed }, retained });
+      this.wake();
+    }
   }
 
   #splice(o: {
     subscriptions: Subscription<HubFeed>[];
     beginning: Beginning;
-    retained?: readonly TopicFilter[];
+    retained: readonly TopicFilter[];
   }): Splice<HubFeed> {
     const splice = new Splice<HubFeed>({
       host: this.#host as Host<unknown>,
@@ -409,7 +454,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   #floor(mark: Mark): Mark {
     let floor = mark;
     for (const splice of this.#splices) floor = splice.progress.earlier(floor);
-    for (const after of this.#resuming) floor = floor.earlier(after);
+    for (const after of this.#resuming.keys()) floor = floor.earlier(after);
     return floor;
   }
 
@@ -462,11 +507,11 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
   }
 
   /**
-   * Drops the outbox, to be read again from what was taken last. While it holds items whose places do not tell
-   * how far each filter is, it stays, and what comes after it is read from the log.
+   * Drops the outbox, to be read again from what was taken last. While it holds retained publications, or items whose
+   * places do not tell how far each filter is, it stays, and what comes after it is read from the log.
    */
   #rewind(before: Mark): void {
-    const mixed = this.#taken < this.#mixedUntil || this.#tied;
+    const mixed = this.#taken < this.#mixedUntil || this.#tied || this.retaining;
     this.#settleTaken();
     const taken = this.#behind.passed;
     const at = mixed ? before.passed : taken.later(this.#reached ?? taken);
@@ -481,7 +526,7 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
       this.#taken = this.#pushed;
       this.#given = [];
     }
-    const splice = this.#splice({ subscriptions, beginning: { at, resumed: false } });
+    const splice = this.#splice({ subscriptions, beginning: { at, resumed: false }, retained: [] });
     splice.parked = !mixed;
   }
 

@@ -63,6 +63,7 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
   readonly #handed: number[];
   /** The furthest of what was handed over, the fences, and where readers said they were. */
   readonly #settled: number[];
+  /** Of what was handed over, and of the fences. */
   #settledTime = 0;
   #retrying: Ticking[] = [];
   #cancelRetry: (() => void) | undefined;
@@ -87,6 +88,7 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
       replacedLingerMs: options.replacedLingerMs,
       onFence: (place) => {
         this.raise(place);
+        this.#settledTime = Math.max(this.#settledTime, place.time);
         this.#look();
         return this.settled();
       },
@@ -190,7 +192,6 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
     for (let shard = 0; shard < place.positions.length; shard++) {
       this.#settled[shard] = Math.max(this.#settled[shard] ?? 0, place.positions[shard] ?? 0);
     }
-    this.#settledTime = Math.max(this.#settledTime, place.time);
   }
 
   async head(): Promise<Mark> {

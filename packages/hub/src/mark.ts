@@ -1,4 +1,7 @@
-import { type Cursor, formatCursor, type Place, parseCursor } from '@pushfleet/core';
+import { type Cursor, formatCursor, type Place, type Publication, parseCursor } from '@pushfleet/core';
+
+/** The newest that a reader has of one shard may be so much newer than the oldest that is to come of another. */
+const skewMs = 10_000;
 
 /** A place that never changes and whose text is made once, when somebody asks for it. */
 export class Mark implements Place {
@@ -8,6 +11,8 @@ export class Mark implements Place {
   /** As a cursor says it. A place that is made of several is read only where all of them are. */
   readonly read: boolean;
   #cursor: Cursor | undefined;
+  /** Its text names what the log does not have. */
+  #lost = false;
   #passed: Mark | undefined;
 
   /** @param passed see `passed`; left out where it is this place itself */
@@ -58,6 +63,12 @@ export class Mark implements Place {
     return this.positions[shard] ?? 0;
   }
 
+  /** Whether a publication lies at or before this place; where a shard has no position, its time tells. */
+  isPast({ shard, sequence, time }: Publication): boolean {
+    const position = this.positions[shard];
+    return position === undefined ? time < this.time : sequence <= position;
+  }
+
   /** Whether every shard has a position, so that the place can be compared with others. */
   get complete(): boolean {
     return !this.positions.includes(undefined);
@@ -72,33 +83,46 @@ export class Mark implements Place {
   }
 
   /**
-   * This place with one more publication behind the reader. The time stays as long as a shard has no position:
-   * that shard resumes by it.
+   * This place with one more publication of the log behind the reader, who reads up to `until`, shard after shard. The
+   * time stays as long as a later shard is unread: what lies there is older, and may age out.
    */
-  past(shard: number, sequence: number, time: number): Mark {
+  past({ shard, sequence, time }: Publication, until: Mark): Mark {
     const positions = this.positions.slice();
     positions[shard] = Math.max(this.at(shard), sequence);
+    for (let later = shard + 1; later < until.positions.length; later++)
+      if (this.at(later) < until.at(later)) return this.#onward(positions, this.time);
     return this.#onward(positions, time);
   }
 
-  /** This place, moved back in every shard where it lies beyond `end`. */
-  within(end: Mark): Mark {
-    const positions = this.positions.map((position, shard) =>
-      position === undefined ? undefined : Math.min(position, end.at(shard)),
+  /**
+   * This place in a log that ends at `head`: a shard in which it names what the log does not have, in another
+   * generation every shard, is without a position. It keeps its text, by which the log tells that something was lost.
+   */
+  within(head: Mark): Mark {
+    const own = this.generation === head.generation;
+    const whole = own && this.positions.length === head.positions.length;
+    const positions = head.positions.map((_, shard) =>
+      own && this.at(shard) <= head.at(shard) ? this.positions[shard] : undefined,
     );
-    return new Mark(this.generation, positions, this.time);
+    if (whole && positions.every((position, shard) => position === this.positions[shard])) return this;
+    const mark = new Mark(head.generation, positions, this.time);
+    mark.#cursor = this.cursor;
+    mark.#lost = true;
+    return mark;
   }
 
   /**
    * This place, once the log was asked to read on from `asked` and began at `start`: moved back in every shard that
-   * `start` goes back in, and as trustworthy as the log's own place.
+   * `start` goes back in, and as trustworthy as the log's own place. Where `start` is earlier only by its time, nothing
+   * lies in between; but behind `asked` there may be what this place has skipped.
    */
   restarted(asked: Mark, start: Mark): Mark {
     if (this.generation !== start.generation) return this;
+    const back = start.time < asked.time;
     const positions = start.positions.map((begun, shard) => {
       const position = this.positions[shard];
       if (position === undefined) return begun;
-      return (begun ?? 0) < asked.at(shard) ? Math.min(position, begun ?? 0) : position;
+      return back || (begun ?? 0) < asked.at(shard) ? Math.min(position, begun ?? 0) : position;
     });
     return new Mark(this.generation, positions, this.time, undefined, true);
   }
@@ -138,12 +162,34 @@ export class Mark implements Place {
   /** The nearest of both in every shard; across generations, `other`. */
   earlier(other: Mark): Mark {
     if (this === other || this.generation !== other.generation) return other;
-    if (!this.complete) return this.plain;
-    if (!other.complete) return other.plain;
+    if (this.#lost && this.#isNoLater(other)) return this;
+    if (other.#lost && other.#isNoLater(this)) return other;
+    if (!this.complete || !other.complete) return this.#earlierByTime(other);
     if (other.reaches(this)) return other.read ? this : this.plain;
     return this.#combine(other, Math.min, Math.min(this.time, other.time));
   }
 
+  #isNoLater(other: Mark): boolean {
+    return other.reaches(this) && this.time <= other.time;
+  }
+
+  /** A shard of which either has no position resumes by time: before what the other has yet to be given of it. */
+  #earlierByTime(other: Mark): Mark {
+    const shards = Math.max(this.positions.length, other.positions.length);
+    const positions = Array.from({ length: shards }, (_, shard) => {
+      const [one, two] = [this.positions[shard], other.positions[shard]];
+      return one === undefined || two === undefined ? undefined : Math.min(one, two);
+    });
+    const timeOf = (mark: Mark): number => {
+      const gaveUp = positions.some(
+        (position, shard) => position !== mark.positions[shard] && position === undefined,
+      );
+      return gaveUp ? Math.max(0, mark.time - skewMs) : mark.time;
+    };
+    return new Mark(this.generation, positions, Math.min(timeOf(this), timeOf(other)));
+  }
+
+  /** The time stays as long as a shard has no position: that shard resumes by it. */
   #onward(positions: readonly (number | undefined)[], time: number): Mark {
     const newest = this.complete ? Math.max(this.time, time) : this.time;
     return new Mark(this.generation, positions, newest, undefined, this.read);
@@ -160,3 +206,7 @@ export class Mark implements Place {
     return new Mark(this.generation, positions, time, passed, this.read && other.read);
   }
 }
+
+/** A place from which a reader who is at both loses nothing. @throws PushfleetError `cursor_invalid` */
+export const earlierOf = (one: Cursor, other: Cursor): Cursor =>
+  Mark.parse(one).earlier(Mark.parse(other)).cursor;

@@ -19,14 +19,17 @@ export interface Page {
 export class PageBuilder {
   readonly #set: FilterSet;
   readonly #after: Mark;
+  readonly #until: Mark;
   readonly #parcels: Parcel[] = [];
   #start: Mark | undefined;
   #reached: Mark;
   #bytes = 0;
 
-  constructor(set: FilterSet, after: Mark) {
+  /** @param until how far the log is read */
+  constructor(set: FilterSet, after: Mark, until: Mark) {
     this.#set = set;
     this.#after = after;
+    this.#until = until;
     this.#reached = after;
   }
 
@@ -44,7 +47,7 @@ export class PageBuilder {
     this.#reached = this.#after.restarted(this.#after, start);
   }
 
-  /** Adds what the log gave; in every shard it gives ascending sequences. */
+  /** Adds what the log gave: shard after shard, in each of them ascending sequences. */
   add(items: readonly Item<Publication>[]): void {
     for (const item of items) {
       const parcel =
@@ -55,9 +58,9 @@ export class PageBuilder {
     }
   }
 
-  /** The page; `end` is the place the log was read to, where it was read to its end. */
-  build(end?: Mark): Page {
-    const reached = end === undefined ? this.#reached : this.#reached.readTo(end);
+  /** @param whole whether the log was read to the end */
+  build(whole: boolean): Page {
+    const reached = whole ? this.#reached.readTo(this.#until) : this.#reached;
     return { after: this.#after, start: this.#start, parcels: this.#parcels, bytes: this.#bytes, reached };
   }
 
@@ -67,7 +70,7 @@ export class PageBuilder {
   }
 
   #publication(publication: Publication): Parcel | undefined {
-    this.#reached = this.#reached.past(publication.shard, publication.sequence, publication.time);
+    this.#reached = this.#reached.past(publication, this.#until);
     return new Envelope(publication, this.#reached).parcelFor(this.#set);
   }
 }

@@ -8,10 +8,7 @@ import { type Page, PageBuilder } from './page.ts';
 /** A stretch of the log that a feed needs. */
 export interface Stretch {
   readonly set: FilterSet;
-  /** Where the items' places count from. */
   readonly after: Mark;
-  /** What the log is asked, where that says more than `after`: a cursor without positions, or of a lost log. */
-  readonly from: Cursor | undefined;
   readonly until: Mark;
 }
 
@@ -42,7 +39,7 @@ interface Reader {
   readonly until: Mark;
 }
 
-const keyOf = ({ set, from, after }: Omit<Stretch, 'until'>): string => `${from ?? after.cursor}\0${set.key}`;
+const keyOf = ({ set, after }: Omit<Stretch, 'until'>): string => `${after.cursor}\0${set.key}`;
 
 /**
  * Reads the log in pages. Who asks for the same page shares one read, and finds it in memory for a while after;
@@ -148,7 +145,7 @@ export class Replays {
   }
 
   #isAlike(a: Stretch, b: Stretch): boolean {
-    if (a.set.key !== b.set.key || a.from !== undefined || b.from !== undefined) return false;
+    if (a.set.key !== b.set.key) return false;
     // The log never goes back behind a place that was read, as who comes from another may need it to.
     if (a.after.read || b.after.read) return false;
     const comparable = a.after.generation === b.after.generation && a.after.complete && b.after.complete;
@@ -175,29 +172,31 @@ export class Replays {
   }
 
   async #readPage(flight: Flight): Promise<Page> {
-    const page = new PageBuilder(flight.stretch.set, flight.stretch.after);
-    const reader = this.#resume(flight.key) ?? this.#open(flight.stretch, page);
+    const { set, after, until } = flight.stretch;
+    const parked = this.#resume(flight.key);
+    const page = new PageBuilder(set, after, parked?.until ?? until);
+    const reader = parked ?? this.#open(flight.stretch, page);
     flight.reader = reader;
     try {
       while (page.count < this.#options.pageCount && page.bytes < this.#options.pageBytes) {
         const next = await reader.batches.next();
         reader.stop.signal.throwIfAborted();
-        if (next.done) return page.build(reader.until);
+        if (next.done) return page.build(true);
         page.add(next.value);
       }
     } catch (error) {
       reader.stop.abort();
       throw error;
     }
-    const built = page.build();
-    this.#park(reader, keyOf({ set: flight.stretch.set, after: built.reached, from: undefined }));
+    const built = page.build(false);
+    this.#park(reader, keyOf({ set, after: built.reached }));
     return built;
   }
 
-  #open({ set, after, from, until }: Stretch, page: PageBuilder): Reader {
+  #open({ set, after, until }: Stretch, page: PageBuilder): Reader {
     const stop = new AbortController();
     const begin = (start: Cursor): void => page.begin(Mark.parse(start));
-    const batches = this.#bus.replay(set.filters, from ?? after.cursor, until.cursor, stop.signal, begin);
+    const batches = this.#bus.replay(set.filters, after.cursor, until.cursor, stop.signal, begin);
     return { key: '', batches: batches[Symbol.asyncIterator](), stop, until };
   }
 

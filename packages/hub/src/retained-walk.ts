@@ -105,7 +105,7 @@ export class RetainedWalk {
   }
 
   #parcel(publication: Publication): Parcel | undefined {
-    if (publication.sequence > this.#at.at(publication.shard)) return undefined;
+    if (!this.#at.isPast(publication)) return undefined;
     const filters = this.#filters.filter((filter) => matches(filter, publication.topic));
     if (filters[0] !== this.#filters[this.#filter]) return undefined; // given with an earlier filter
     return new Envelope(publication, this.#at, true).parcel(filters);

@@ -1,6 +1,6 @@
 import type { Publication } from '@pushfleet/core';
 import { Envelope, type GapParcel } from './delivery.ts';
-import type { Mark } from './mark.ts';
+import { Mark } from './mark.ts';
 
 /** What the bus handed over: a publication, or the news of a gap. */
 export type Recent = Envelope | GapParcel;
@@ -11,9 +11,22 @@ export interface LateEntry {
   readonly envelope: Envelope;
 }
 
+/** Publications of a shard that came late, one after the other. */
+interface Loss {
+  readonly shard: number;
+  /** Of the first in the log. */
+  sequence: number;
+  /** When the first was stored, and up to when cursors may have skipped some of them. Unix milliseconds. */
+  readonly since: number;
+  until: number;
+}
+
 // The bus may give a publication after others with later sequences: it had been lost on the way. A cursor given
-// in between can have skipped it, and only the log goes back for that, as far as this.
+// in between can have skipped it, and so can one of another instance, of this time or somewhat later.
 const doubtMs = 10_000;
+/** What comes late for longer counts as another loss, so that nobody goes back further for what came last. */
+const lossMs = 60_000;
+const mostLosses = 64;
 
 /**
  * The recent publications of a namespace in the order they were handed over, so that who comes back soon is
@@ -28,6 +41,7 @@ export class Ring {
   readonly #start: number[] = [];
   #late: LateEntry[] = [];
   #doubtUntil = 0;
+  #losses: Loss[] = [];
 
   constructor(most: { readonly count: number; readonly bytes: number }) {
     this.#most = most;
@@ -84,12 +98,34 @@ export class Ring {
 
   /** Says that `late` came after later ones: cursors of this time are not taken at their word for a while. */
   doubt(late: Publication, mark: Mark): void {
-    this.#doubtUntil = Math.max(this.#doubtUntil, Math.max(late.time, mark.time) + doubtMs);
+    const { shard, sequence, time: since } = late;
+    const until = Math.max(since, mark.time) + doubtMs;
+    this.#doubtUntil = Math.max(this.#doubtUntil, until);
+    const last = this.#losses.findLast((loss) => loss.shard === shard);
+    if (last === undefined || mark.time > last.until || since > last.since + lossMs) {
+      this.#losses.push({ shard, sequence, since, until });
+      if (this.#losses.length > mostLosses) this.#losses.shift();
+    } else {
+      last.sequence = Math.min(last.sequence, sequence);
+      last.until = Math.max(last.until, until);
+    }
   }
 
   /** Whether a cursor may have been given while something was missing. */
   isDoubtful(place: Mark): boolean {
     return !place.read && place.time < this.#doubtUntil;
+  }
+
+  /** This place, moved back before what came late and it may have skipped. */
+  beforeLosses(place: Mark): Mark {
+    if (!this.isDoubtful(place)) return place;
+    const positions = place.positions.slice();
+    for (const { shard, sequence, until } of this.#losses) {
+      const position = positions[shard] ?? 0;
+      if (place.time < until && position >= sequence) positions[shard] = sequence - 1;
+    }
+    const moved = positions.some((position, shard) => position !== place.positions[shard]);
+    return moved ? new Mark(place.generation, positions, place.time) : place;
   }
 
   /** Whether all that was handed over after `place` is here. */

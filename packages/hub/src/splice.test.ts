@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { type Bus, type Cursor, defaultNamespace, PushfleetError } from '@pushfleet/core';
-import { filter, idOf, Stage } from './test/stage.ts';
+import {
+  type Bus,
+  type Cursor,
+  defaultNamespace,
+  formatCursor,
+  type Item,
+  PushfleetError,
+  parseCursor,
+} from '@pushfleet/core';
+import type { Delivery } from './mod.ts';
+import { cursorOf, filter, idOf, Stage, topicsByShard } from './test/stage.ts';
 
 /** Counts what the bus is asked. */
 function count(stage: Stage): { replay: number; retained: number } {
@@ -111,6 +120,58 @@ suite('resuming', () => {
     assert.ok(calls.replay <= 8, `${calls.replay} reads`);
   });
 
+  test('who waited with another for one read has what was lost on the way around a change of leader', async () => {
+    const stage = new Stage({ hub: { replays: 1 }, memory: { latency: () => 5 } });
+    const at = (sequence: number) =>
+      formatCursor({ generation: 'm1', positions: [sequence], time: stage.clock.now() });
+    const start = at(0);
+    await stage.publish('x', 'keeps the one reader busy');
+    await publishMany(stage, 'a', 1, 4);
+    await stage.clock.advance(15_000);
+    const before = at(5);
+    await stage.clock.advance(5_000);
+    const leaderSince = stage.clock.now();
+    await stage.publish('a', 'lost on the way to one');
+    await stage.publish('b', 'not lost');
+    const behind = at(7);
+    await stage.publish('a', 'later');
+    const [first, one, other] = [stage.open(), stage.open(), stage.open()];
+    const adding = Promise.all([
+      first.feed.add([filter('x')], { after: start }),
+      one.feed.add([filter('a')], { after: behind }),
+      other.feed.add([filter('a')], { after: before }),
+    ]);
+    await stage.clock.advance(6);
+    assert.deepEqual(stage.hubs.stats().replays, { reading: 1, waiting: 2 });
+    stage.backbone.log.leaderSince = leaderSince;
+    await stage.settle(100);
+    await adding;
+    for (const client of [one, other]) assert.deepEqual(client.ids(), ['lost on the way to one', 'later']);
+  });
+
+  test('who left before an audit found what it had not been given has it when it comes back', async () => {
+    let lose = false;
+    const network = () => (lose ? [] : [1]);
+    const stage = new Stage({ memory: { network, follower: { auditMs: 1_000 } } });
+    const stays = await stage.subscribe('#');
+    const leaves = await stage.subscribe('#');
+    await stage.publish('a', '1');
+    lose = true;
+    await stage.publish('b', '2');
+    lose = false;
+    await stage.publish('c', '3');
+    await stage.settle();
+    assert.deepEqual(leaves.ids(), ['1', '3']);
+    const { cursor } = leaves.feed;
+    leaves.feed.close();
+    await stage.clock.advance(3_000);
+    assert.deepEqual(stays.ids(), ['1', '3', '2']);
+    const back = await stage.subscribe('#', { after: cursor });
+    assert.deepEqual(back.ids(), ['2', '3']);
+    const again = await stage.subscribe('#', { after: back.feed.cursor });
+    assert.deepEqual(again.ids(), [], 'it goes back once');
+  });
+
   test('a slow feed holds nobody back and takes no more than its outbox and a page', async () => {
     const stage = new Stage({ hub: { pageCount: 64 } });
     const cursor = await stage.publish('a', '0');
@@ -155,6 +216,19 @@ suite('resuming', () => {
     );
   });
 
+  test('what waits to be taken does not put the cursor before what the replay brings', async () => {
+    const stage = new Stage();
+    const cursor = await stage.publish('b', '0');
+    await publishMany(stage, 'b', 1, 3);
+    const client = await stage.subscribe('a');
+    await publishMany(stage, 'a', 4, 5);
+    await stage.settle();
+    await stage.add(client.feed, 'b', { after: cursor });
+    const resumed = await stage.subscribe(['a', 'b'], { after: client.feed.cursor });
+    assert.deepEqual(resumed.ids(), numbers(1, 5));
+    assert.deepEqual(client.ids(), ['4', '5', '1', '2', '3']);
+  });
+
   test('a cursor of a publish, which names its own shard alone, resumes by time elsewhere', async () => {
     const stage = new Stage({ memory: { shards: 3 } });
     const topics = ['a', 'b', 'c', 'd', 'e', 'f'];
@@ -164,6 +238,23 @@ suite('resuming', () => {
     for (const topic of topics) await stage.publish(topic, `after ${topic}`);
     const client = await stage.subscribe('#', { after: cursor });
     assert.deepEqual(client.ids().sort(), topics.map((topic) => `after ${topic}`).sort());
+  });
+
+  test('a client that asks for its filters one by one and is cut each time gets on', async () => {
+    const stage = new Stage();
+    let cursor = await stage.publish('a', '0');
+    for (let i = 1; i <= 30; i++) await stage.publish(i % 2 === 0 ? 'a' : 'b', String(i));
+    const got: string[] = [];
+    for (let round = 0; round < 6; round++) {
+      const { feed } = stage.open({ count: 12 });
+      const adding = Promise.all(['a', 'b'].map((one) => feed.add([filter(one)], { after: cursor })));
+      await stage.settle();
+      await adding;
+      got.push(...feed.take(5, 1_000_000).map(idOf));
+      cursor = feed.cursor;
+      feed.close();
+    }
+    assert.deepEqual(got, numbers(1, 30));
   });
 
   test('what was lost comes as a gap, with a cursor to go on from', async () => {
@@ -178,6 +269,33 @@ suite('resuming', () => {
     assert(gap?.kind === 'gap');
     const again = await stage.subscribe('a', { after: gap.to });
     assert.deepEqual(again.ids(), numbers(5, 10));
+  });
+
+  test('what ages out of a shard while those before it are read comes as a gap', async () => {
+    const [first, second] = await topicsByShard(2);
+    const stage = new Stage({ memory: { shards: 2, maxAgeMs: 60_000 } });
+    const after = formatCursor({ generation: 'm1', positions: [0, 0], time: stage.clock.now() });
+    await stage.publish(second as string, 'ages out');
+    await stage.clock.advance(50_000);
+    await publishMany(stage, first as string, 1, 4);
+    const client = await stage.subscribe('#', { after });
+    const taken = client.feed.take(2, 1_000_000);
+    assert.deepEqual(taken.map(idOf), ['1', '2']);
+    client.feed.close();
+    await stage.clock.advance(15_000);
+    const again = await stage.subscribe('#', { after: cursorOf(taken[1] as Item<Delivery>) });
+    assert.deepEqual(again.ids(), ['gap', '3', '4']);
+  });
+
+  test('the time that one client says is not told to others', async () => {
+    const stage = new Stage();
+    const start = formatCursor({ generation: 'm1', positions: [0], time: stage.clock.now() });
+    await stage.subscribe('x');
+    await publishMany(stage, 'a', 1, 5);
+    await stage.subscribe('x', { after: formatCursor({ generation: 'm1', positions: [4], time: 9e12 }) });
+    const other = await stage.subscribe('a', { after: start });
+    assert.deepEqual(other.ids(), numbers(1, 5));
+    assert.ok(parseCursor(other.feed.cursor).time <= stage.clock.now());
   });
 
   for (const [what, cursor] of [
@@ -195,6 +313,28 @@ suite('resuming', () => {
       assert.equal(ids.at(-1), 'live');
     });
   }
+
+  test('a place beyond the head, brought twice: who comes later has what was published meanwhile', async () => {
+    const stage = new Stage();
+    await publishMany(stage, 'a', 1, 3);
+    await stage.clock.advance(5);
+    const after = formatCursor({ generation: 'm1', positions: [1_000], time: stage.clock.now() });
+    const one = await stage.subscribe('a', { after });
+    await publishMany(stage, 'a', 4, 5);
+    await stage.settle();
+    assert.deepEqual(one.ids(), ['gap', '4', '5']);
+    const two = await stage.subscribe('a', { after });
+    assert.deepEqual(two.ids(), ['gap', '4', '5']);
+  });
+
+  test('whoever leaves before the gap was taken is told of it again', async () => {
+    const stage = new Stage({ memory: { shards: 2 } });
+    await publishMany(stage, 'a', 1, 3);
+    for (const after of ['old-1-5', 'm1-1-zz.1'] as Cursor[]) {
+      const { feed } = await stage.subscribe('a', { after });
+      assert.equal(feed.cursor, after);
+    }
+  });
 
   test('the log away: the add fails or the replay goes on when it is back', async () => {
     const stage = new Stage({ hub: { pageCount: 5, retryMs: 50 } });
@@ -235,6 +375,64 @@ suite('retained', () => {
     await stage.publish('a/2', 'new', { retain: true });
     const client = await stage.subscribe('a/#', { retained: true, after: cursor });
     assert.deepEqual(client.ids(), ['retained old', 'new']);
+  });
+
+  test('comes of some of the filters, before what the replay brings of all', async () => {
+    const stage = new Stage();
+    for (const topic of ['a', 'b']) await stage.publish(topic, `kept ${topic}`, { retain: true });
+    const cursor = await stage.publish('a', '1');
+    await stage.publish('b', '2');
+    const client = await stage.subscribe(['b', 'a'], { after: cursor, retained: ['b'] });
+    assert.deepEqual(client.ids(), ['retained kept b', '2']);
+  });
+
+  test('stays where what comes live does not fit, and until it is taken', async () => {
+    const stage = new Stage();
+    for (const id of ['1', '2', '3']) await stage.publish(`a/${id}`, id, { retain: true });
+    const client = await stage.subscribe('a/#', { retained: true }, { overflow: 'rewind', count: 10 });
+    assert.deepEqual([client.feed.live, client.feed.retaining], [true, true]);
+    await publishMany(stage, 'a/live', 4, 30);
+    await stage.settle();
+    const ids: string[] = [];
+    for (let i = 0; i < 6; i++) {
+      ids.push(...client.ids());
+      await stage.settle();
+    }
+    assert.deepEqual(ids, [...numbers(1, 3).map((id) => `retained ${id}`), ...numbers(4, 30)]);
+    assert.equal(client.feed.retaining, false);
+    client.feed.close();
+    assert.equal(client.feed.retaining, false);
+  });
+
+  test('is not said to have come by a feed that was closed before', async () => {
+    const stage = new Stage();
+    await stage.publish('a', '1', { retain: true });
+    const client = await stage.subscribe('a', { retained: true });
+    client.feed.close();
+    assert.equal(client.feed.retaining, true);
+  });
+
+  test('a cursor without a position for their shard goes by its time', async () => {
+    const [first, second] = await topicsByShard(2);
+    const stage = new Stage({ memory: { shards: 2 } });
+    await stage.publish(second as string, 'kept', { retain: true });
+    await stage.clock.advance(60_000);
+    const after = await stage.publish(first as string, '0');
+    const client = await stage.subscribe('#', { after, retained: true });
+    assert.deepEqual(client.ids(), ['retained kept']);
+    await stage.publish(second as string, 'newer', { retain: true });
+    const again = await stage.subscribe('#', { after, retained: true });
+    assert.deepEqual(again.ids(), ['newer']);
+  });
+
+  test('a cursor of another generation goes by its time', async () => {
+    const stage = new Stage();
+    await stage.publish('a', 'kept', { retain: true });
+    await stage.clock.advance(60_000);
+    const after = formatCursor({ generation: 'old', positions: [5], time: stage.clock.now() });
+    await stage.publish('b', 'newer', { retain: true });
+    const client = await stage.subscribe('#', { after, retained: true });
+    assert.deepEqual(client.ids(), ['retained kept', 'gap', 'newer']);
   });
 
   test('more than an outbox holds comes as it is taken, and a herd shares the reads', async () => {

@@ -1,10 +1,4 @@
-import {
-  type Cursor,
-  matches,
-  type Publication,
-  type PushfleetError,
-  type TopicFilter,
-} from '@pushfleet/core';
+import { matches, type Publication, type PushfleetError, type TopicFilter } from '@pushfleet/core';
 import { Envelope, type Parcel, type PublicationParcel, replaced } from './delivery.ts';
 import { FilterSet } from './filter-set.ts';
 import type { Host } from './host.ts';
@@ -17,8 +11,6 @@ import type { LoggedStretch, Receiver, Subscription } from './subscription.ts';
 /** Where a supply begins. */
 export interface Beginning {
   readonly at: Mark;
-  /** What the log is asked first, where that says more than `at`. */
-  readonly from?: Cursor | undefined;
   /** The reader says where it was; else it begins here and now. */
   readonly resumed: boolean;
 }
@@ -63,7 +55,8 @@ export class Splice<R extends Receiver = Receiver> {
   #reading: Mark;
   /** Behind the last item given. */
   #progress: Mark;
-  #from: Cursor | undefined;
+  /** The ring may not have all that lies behind the reader's place: the log is asked first. */
+  #doubtful: boolean;
   /**
    * What was handed over before this splice was made was given by the feed's other filters where they match; what
    * comes after is given by none but this one, in its order.
@@ -87,9 +80,9 @@ export class Splice<R extends Receiver = Receiver> {
     turn: number;
     subscriptions: Subscription<R>[];
     beginning: Beginning;
-    retained?: readonly TopicFilter[];
+    retained: readonly TopicFilter[];
   }) {
-    const { at, from, resumed } = o.beginning;
+    const { at, resumed } = o.beginning;
     this.#host = o.host;
     this.#feed = o.feed;
     this.turn = o.turn;
@@ -98,17 +91,22 @@ export class Splice<R extends Receiver = Receiver> {
     this.#at = at;
     this.#reading = at;
     this.#progress = at;
-    this.#from = from;
+    this.#doubtful = resumed && o.host.ring.isDoubtful(at);
     this.#claimed = o.host.handed();
     this.#known = o.host.settled();
     this.#resumed = resumed;
     this.#fresh = resumed;
-    if (o.retained !== undefined) this.#retained = this.#walk(o.retained);
+    if (o.retained.length > 0) this.#retained = this.#walk(o.retained);
   }
 
   /** Everything of its filters up to here was given. */
   get progress(): Mark {
     return this.#progress;
+  }
+
+  /** Whether retained publications are still to be given. */
+  get retaining(): boolean {
+    return this.#retained !== undefined;
   }
 
   /** Whether a live publication is this one's to give, in its order. */
@@ -152,7 +150,8 @@ export class Splice<R extends Receiver = Receiver> {
 
   /** Whether its page or the ring is yet to bring a publication that nobody else gives. */
   willGive(publication: Publication): boolean {
-    return this.#isAhead(publication) && this.claims(publication);
+    if (!this.#isAhead(publication) || this.#set.match(publication.topic).length === 0) return false;
+    return !this.#isGivenOtherwise(publication);
   }
 
   /** The publications it has in memory and has yet to give, which a slow feed puts off. */
@@ -198,7 +197,7 @@ export class Splice<R extends Receiver = Receiver> {
 
   #ringGoesOn(): boolean {
     const { ring } = this.#host;
-    if (this.#from !== undefined || !ring.holds(this.#at) || this.#readsOn) return false;
+    if (this.#doubtful || !ring.holds(this.#at) || this.#readsOn) return false;
     return this.subscriptions.every(({ filter }) => {
       const since = this.#host.interests.since(filter);
       return since !== undefined && this.#at.reaches(since);
@@ -226,7 +225,7 @@ export class Splice<R extends Receiver = Receiver> {
   /** Gets the next page; false where it has to be read first. */
   #turnPage(): boolean {
     const until = this.#host.settled();
-    const stretch = { set: this.#set, after: this.#reading, from: this.#from, until };
+    const stretch = { set: this.#set, after: this.#reading, until };
     const known = this.#host.replays.recall(stretch);
     if (known !== undefined) {
       this.#open(known);
@@ -267,14 +266,15 @@ export class Splice<R extends Receiver = Receiver> {
   /** Takes the log at its word: what its page has of the past is the reader's due. */
   #goBack(): void {
     this.#fresh = false;
+    // Until it is given something, who is without a position stays where it says: so it is told of a gap again.
+    if (this.#at.complete) this.#progress = this.#reading;
     this.#at = this.#reading;
-    this.#progress = this.#reading;
     for (const one of this.subscriptions) one.from = this.#reading;
   }
 
   #closePage(page: Page): void {
     this.#page = undefined;
-    this.#from = undefined;
+    this.#doubtful = false;
     this.#reading = this.#reading.later(page.reached);
     this.#at = this.#at.later(this.#reading);
     this.#progress = this.#at;
@@ -348,7 +348,7 @@ export class Splice<R extends Receiver = Receiver> {
 
   #pass(parcel: Parcel): void {
     const before = this.#progress;
-    this.#progress = before.later(parcel.mark);
+    this.#progress = (before.complete ? before : this.#at).later(parcel.mark);
     this.#feed.give(replaced(parcel, this.#progress), before);
   }
 }

@@ -43,6 +43,22 @@ describe('the body', () => {
     });
   }
 
+  test('has a limit of its own where the call says so', async (t) => {
+    const { post, url } = await receiving(t, (socket) => void socket.write(answer('x'.repeat(3_000))), {
+      RESPONSE_BYTES: '1KiB',
+    });
+    const lengths = [];
+    for (const answerBytes of [2_999, 3_000, 0]) {
+      const { body, truncated } = await post(url, { answerBytes });
+      lengths.push([body.length, truncated]);
+    }
+    assert.deepEqual(lengths, [
+      [2_999, true],
+      [3_000, false],
+      [0, true],
+    ]);
+  });
+
   test('is not kept at all with a limit of nothing', async (t) => {
     const { post, url } = await receiving(t, (socket) => void socket.write(answer('x')), {
       RESPONSE_BYTES: '0',

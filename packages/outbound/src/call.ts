@@ -7,6 +7,8 @@ export interface OutboundRequest {
   readonly body?: Uint8Array;
   /** From the first lookup to the end of the answer, in milliseconds. */
   readonly timeoutMs: number;
+  /** How much of the body of the answer is kept, in bytes; PUSHFLEET_OUTBOUND_RESPONSE_BYTES where absent. */
+  readonly answerBytes?: number;
 }
 
 /** What came back. */
@@ -14,7 +16,7 @@ export interface OutboundAnswer {
   readonly status: number;
   /** Names in lower case; of a repeated name the values joined with `, `. */
   readonly headers: Readonly<Record<string, string>>;
-  /** The beginning of the body, at most PUSHFLEET_OUTBOUND_RESPONSE_BYTES. */
+  /** The beginning of the body, at most `answerBytes`. */
   readonly body: Uint8Array;
   /** There was more of it. */
   readonly truncated: boolean;

@@ -89,7 +89,7 @@ function createSend(
   return (request) => {
     const target = targetOf(request.url);
     judgeHeaders(request);
-    const exchange = new Exchange({ target, request, bytes, onEnd, onStale });
+    const exchange = new Exchange({ target, request, bytes: request.answerBytes ?? bytes, onEnd, onStale });
     pool.start(exchange);
     return exchange.answer;
   };

@@ -45,6 +45,37 @@ describe('HttpServer', () => {
     assert.deepEqual([msg, listener, address], ['listening', 'http', `127.0.0.1:${server.port}`]);
   });
 
+  it('refuses what is no HTTP, also behind an answer, and never in the midst of one', async (t) => {
+    const { server } = await start(t, (request, response) => {
+      response.write('begun');
+      if (request.url === '/whole') response.end();
+    });
+    assert.match(await exchange(server.port, 'NONSENSE\r\n\r\n'), /^HTTP\/1\.1 400 .*"request_invalid"/s);
+    const socket = connect(server.port, '127.0.0.1');
+    t.after(() => socket.destroy());
+    let got = '';
+    socket.on('data', (chunk) => {
+      got += chunk;
+    });
+    socket.write('GET /whole HTTP/1.1\r\nHost: a\r\n\r\n');
+    await until(() => got.endsWith('0\r\n\r\n'), 'the answer');
+    socket.write('NONSENSE\r\n\r\n');
+    await once(socket, 'close');
+    assert.match(got, /0\r\n\r\nHTTP\/1\.1 400 /);
+
+    const midway = connect(server.port, '127.0.0.1');
+    let part = '';
+    midway.on('data', (chunk) => {
+      part += chunk;
+    });
+    midway.on('error', () => {});
+    midway.write('GET /open HTTP/1.1\r\nHost: a\r\n\r\n');
+    await until(() => part.includes('begun'), 'the beginning');
+    midway.write('NONSENSE\r\n\r\n');
+    await once(midway, 'close');
+    assert.doesNotMatch(part, /HTTP\/1\.1 400/);
+  });
+
   it('does not start on an address that is taken', async (t) => {
     const { server } = await start(t, (_, response) => response.end());
     const other = new HttpServer({

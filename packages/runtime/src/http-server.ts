@@ -1,17 +1,10 @@
-import {
-  createServer,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-  STATUS_CODES,
-} from 'node:http';
-import type { Socket } from 'node:net';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { PushfleetError } from '@pushfleet/core';
 import type { Address } from './field.ts';
 import { refuseRequest } from './http-request.ts';
 import { type Log, listening } from './log.ts';
 import type { Part } from './part.ts';
-import { problem } from './problem.ts';
+import { refuseUnread } from './unread.ts';
 
 export interface HttpServerOptions {
   readonly address: Address;
@@ -58,7 +51,7 @@ export class HttpServer implements Part {
       onRequest,
     );
     if (asksForBodies) this.#server.on('checkContinue', onRequest);
-    this.#server.on('clientError', (error, socket) => onClientError(error, socket as Socket, headerBytes));
+    this.#server.on('clientError', (error, socket) => refuseUnread(error, socket, headerBytes));
   }
 
   /** The port that is listened on; 0 before the start. */
@@ -111,25 +104,4 @@ const pathOf = (target = '/'): string => target.split('?', 1)[0] ?? '';
 function closeAfter(response: ServerResponse): ServerResponse {
   if (!response.headersSent) response.setHeader('connection', 'close');
   return response;
-}
-
-/** Answers what node:http could not read as a request; there is no response object for it. */
-function onClientError(error: NodeJS.ErrnoException, socket: Socket, headerBytes: number): void {
-  if (!socket.writable || error.code === 'ECONNRESET') {
-    socket.destroy();
-    return;
-  }
-  const answers: Readonly<Record<string, string>> = {
-    HPE_HEADER_OVERFLOW: `The request's headers are larger than ${headerBytes} bytes.`,
-    ERR_HTTP_REQUEST_TIMEOUT: 'The request did not arrive in time.',
-  };
-  const detail = answers[error.code ?? ''] ?? `The request is not HTTP/1.1 (${error.code ?? 'unknown'}).`;
-  const { status, headers, body } = problem(new PushfleetError('request_invalid', detail));
-  const lines = Object.entries({
-    ...headers,
-    connection: 'close',
-    'content-length': Buffer.byteLength(body),
-  });
-  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head}\r\n${body}`);
 }

@@ -59,6 +59,35 @@ describe('what holds', () => {
     assert.equal(of(policies, 'orders/us'), of(policies, 'orders/de'), 'the same object');
   });
 
+  test('strangers find a topic where the first entry makes it public that holds for it in its namespace', () => {
+    const policies = table({
+      topics: [
+        { namespace: 'shop', filter: 'news/secret' },
+        { namespace: 'bank', filter: 'rates/+', public: true },
+        { namespace: 'shop', filter: 'news/#', public: true, retention: 60 },
+        { namespace: 'bank', filter: 'news/#', public: true },
+        { namespace: 'shop', filter: 'rates/eur', public: true },
+      ],
+    });
+    const publicIn = (topic: string) => policies.publicIn(topic as Topic);
+    assert.equal(publicIn('news/today'), 'shop');
+    assert.equal(publicIn('news'), 'shop');
+    assert.equal(publicIn('news/secret'), 'bank', 'an entry before it keeps that of the shop');
+    assert.equal(publicIn('rates/eur'), 'bank');
+    assert.equal(publicIn('orders'), undefined);
+    assert.equal(publicIn('$hooks/news'), undefined);
+    assert.equal(table({ topics: [{ filter: '#' }] }).publicIn('a' as Topic), undefined);
+    assert.equal(of(policies, 'news/today').public, true);
+  });
+
+  test('for a feed is what is declared by its URL, to the letter', () => {
+    const feed = { namespace: 'shop', topic: 'news/blog', url: 'https://blog.example/feed?a=b' };
+    const policies = table({ feeds: [feed] });
+    assert.deepEqual(policies.feedAt(feed.url), feed);
+    for (const other of [`${feed.url}&`, 'https://BLOG.example/feed?a=b', ''])
+      assert.equal(policies.feedAt(other), undefined, other);
+  });
+
   test('for a namespace is the first entry of it or of all', () => {
     assert.deepEqual(policies.quota(shop), { connections: 3 });
     assert.deepEqual(policies.quota('bank' as Namespace), { publishRate: 9 });
@@ -108,6 +137,7 @@ describe('what holds', () => {
 });
 
 describe('what is wrong with a file', () => {
+  const feed = { namespace: 'a', topic: 'a', url: 'https://a.example/' };
   const problems = (file: unknown): readonly string[] => {
     try {
       parsePolicies(typeof file === 'string' ? file : JSON.stringify(file));
@@ -121,7 +151,7 @@ describe('what is wrong with a file', () => {
   for (const [file, complaint] of [
     ['{', /^It is not JSON/],
     [[], /^It must be an object/],
-    [{ topic: [] }, /^the file has "topic".*topics, quotas/],
+    [{ topic: [] }, /^the file has "topic".*topics, quotas, feeds/],
     [{ topics: {} }, /^"topics" is {}; it must be a list of at most 1000/],
     [{ topics: [7] }, /^topics\[0\] is 7; it must be an object/],
     [{ topics: [{}] }, /^topics\[0\]\.filter is absent; it must be a topic filter/],
@@ -133,9 +163,42 @@ describe('what is wrong with a file', () => {
     [{ topics: [{ filter: 'a', rate: 0.5 }] }, /^topics\[0\]\.rate is 0\.5/],
     [{ topics: [{ filter: 'a', history: 'no' }] }, /^topics\[0\]\.history is .*true or false/],
     [{ topics: [{ filter: 'a', namespace: 'a b' }] }, /^topics\[0\]\.namespace is "a b"/],
+    [{ topics: [{ filter: 'a', public: 1 }] }, /^topics\[0\]\.public is 1; it must be true or false/],
+    [{ topics: [{ filter: 'a', public: true }] }, /^topics\[0\]\.public .*name one namespace/],
+    [
+      { topics: [{ namespace: '*', filter: 'a', public: true }] },
+      /^topics\[0\]\.public .*name one namespace/,
+    ],
+    [{ topics: [{ namespace: 'a', filter: '$a/#', public: true }] }, /^topics\[0\]\.public .*never public/],
     [{ quotas: [{ connections: 1 }] }, /^quotas\[0\]\.namespace is absent/],
     [{ quotas: [{ namespace: 'a', storedBytes: '1GiB' }] }, /^quotas\[0\]\.storedBytes is/],
     [{ quotas: [{ namespace: 'a', rate: 1 }] }, /^quotas\[0\] has "rate"/],
+    [{ feeds: [{ ...feed, topic: 'a/#' }] }, /^feeds\[0\]\.topic: /],
+    [{ feeds: [{ ...feed, topic: '$hooks/a' }] }, /^feeds\[0\]\.topic is "\$hooks\/a"/],
+    [{ feeds: [{ ...feed, namespace: '*' }] }, /^feeds\[0\]\.namespace is "\*"; it must be one/],
+    [{ feeds: [{ ...feed, namespace: undefined }] }, /^feeds\[0\]\.namespace is absent/],
+    [{ feeds: [{ ...feed, every: 60 }] }, /^feeds\[0\] has "every"/],
+    [{ feeds: [feed, { ...feed, topic: 'b' }] }, /^"feeds" has "https:\/\/a\.example\/" twice/],
+    [{ feeds: [{ ...feed, url: feed.url.padEnd(257, 'x') }] }, /^feeds\[0\]\.url .*at most 256/],
+    ...[
+      ...[
+        '',
+        'a',
+        '/feed',
+        'ftp://a.example/',
+        'https://a.example',
+        'https://A.example/',
+        'https://a.example:443/',
+      ],
+      ...[
+        'https://a.example/a b',
+        'https://a.example/#',
+        'https://u@a.example/',
+        'https://u:p@a.example/',
+        'https://:p@a.example/',
+        7,
+      ],
+    ].map((url) => [{ feeds: [{ ...feed, url }] }, /^feeds\[0\]\.url is .*in its normal form/] as const),
   ] as const) {
     test(JSON.stringify(file), () => {
       const [first, ...more] = problems(file);
@@ -148,6 +211,10 @@ describe('what is wrong with a file', () => {
     const topics = Array.from({ length: 30 }, () => ({ filter: '' }));
     assert.equal(problems({ topics: topics.slice(0, 3) }).length, 3);
     assert.equal(problems({ topics }).length, 21);
+  });
+
+  test('a feed of 256 characters is taken', () => {
+    assert.deepEqual(problems({ feeds: [{ ...feed, url: feed.url.padEnd(256, 'x') }] }), []);
   });
 
   test('a thousand entries are taken, one more is not', () => {

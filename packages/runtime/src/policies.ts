@@ -5,16 +5,31 @@ import { ConfigError } from './config.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Part } from './part.ts';
-import { PolicyError, type PolicyFile, parsePolicies, policyFileBytes, type Quota } from './policy-file.ts';
+import {
+  type Feed,
+  PolicyError,
+  type PolicyFile,
+  parsePolicies,
+  policyFileBytes,
+  type Quota,
+} from './policy-file.ts';
 import { PolicyTable, type TopicPolicy } from './policy-table.ts';
 
-export type { Quota } from './policy-file.ts';
+export type { Feed, Quota } from './policy-file.ts';
 export type { TopicPolicy } from './policy-table.ts';
 
 /** The operator's rules for topics and namespaces, as they are now. */
 export interface Policies extends Part {
   /** What holds for a topic: the same object until the policies change. */
   of(namespace: Namespace, topic: Topic): TopicPolicy;
+  /** In which namespace strangers, who have no token, find a topic; undefined where it is not public. */
+  publicIn(topic: Topic): Namespace | undefined;
+  /** Namespaces in which something is public. */
+  publicNamespaces(): Iterable<Namespace>;
+  /** The feed that is declared by this URL, in exactly these characters. */
+  feedAt(url: string): Feed | undefined;
+  /** Calls `on` after the policies have changed. */
+  onChange(on: () => void): void;
   /** What a namespace may use, over all instances. */
   quota(namespace: Namespace): Quota;
   /** Whether some namespace may store only so much. */
@@ -50,12 +65,13 @@ class Watched implements Policies {
   readonly #file: string | undefined;
   readonly #log: Log;
   readonly #reloads: { add(count: number, attributes: { outcome: 'changed' | 'refused' }): void } | undefined;
-  #table = new PolicyTable({ topics: [], quotas: [] });
+  #table = new PolicyTable({ topics: [], quotas: [], feeds: [] });
   /** What was found last, and what was judged last: a text, or why there is none. */
   #found = '';
   #judged = '';
   #interval: NodeJS.Timeout | undefined;
   #reading = false;
+  readonly #listeners: (() => void)[] = [];
 
   constructor({ file, log, metrics }: PoliciesOptions) {
     this.#file = file;
@@ -80,12 +96,32 @@ class Watched implements Policies {
 
   #use(policies: PolicyFile): void {
     this.#table = new PolicyTable(policies);
-    const { topics, quotas } = policies;
-    this.#log.info({ topics: topics.length, quotas: quotas.length }, 'the policies were read');
+    const { topics, quotas, feeds } = policies;
+    this.#log.info(
+      { topics: topics.length, quotas: quotas.length, feeds: feeds.length },
+      'the policies were read',
+    );
+    for (const on of this.#listeners) on();
   }
 
   of(namespace: Namespace, topic: Topic): TopicPolicy {
     return this.#table.of(namespace, topic);
+  }
+
+  publicIn(topic: Topic): Namespace | undefined {
+    return this.#table.publicIn(topic);
+  }
+
+  publicNamespaces(): Iterable<Namespace> {
+    return this.#table.publicNamespaces;
+  }
+
+  feedAt(url: string): Feed | undefined {
+    return this.#table.feedAt(url);
+  }
+
+  onChange(on: () => void): void {
+    this.#listeners.push(on);
   }
 
   quota(namespace: Namespace): Quota {

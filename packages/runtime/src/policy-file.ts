@@ -1,4 +1,13 @@
-import { type Namespace, parseNamespace, parseTopicFilter, quote, type TopicFilter } from '@pushfleet/core';
+import {
+  limits,
+  type Namespace,
+  parseNamespace,
+  parseTopic,
+  parseTopicFilter,
+  quote,
+  type Topic,
+  type TopicFilter,
+} from '@pushfleet/core';
 
 /** One entry of `topics`: what holds for the topics that its filter is the first to match. */
 export interface TopicRule {
@@ -13,6 +22,8 @@ export interface TopicRule {
   readonly rate?: number;
   readonly history: boolean;
   readonly presence: boolean;
+  /** Strangers, who have no token, may subscribe to it. The entry names its namespace then. */
+  readonly public?: true;
 }
 
 /** What a namespace may use, over all instances; what is absent is not limited. */
@@ -33,8 +44,17 @@ export interface QuotaRule {
   readonly quota: Quota;
 }
 
+/** One entry of `feeds`: what is found at a public URL is published to a topic whenever its publisher says that it is new. */
+export interface Feed {
+  readonly namespace: Namespace;
+  readonly topic: Topic;
+  /** Also the `source` of its publications. */
+  readonly url: string;
+}
+
 export interface PolicyFile {
   readonly topics: readonly TopicRule[];
+  readonly feeds: readonly Feed[];
   readonly quotas: readonly QuotaRule[];
 }
 
@@ -59,7 +79,7 @@ const quotaNumbers: Readonly<Record<keyof Quota, Bounds>> = {
   publishRate: [0, 1_000_000_000],
   storedBytes: [0, 1_000_000_000_000_000],
 };
-const switches = ['history', 'presence'] as const;
+const switches = ['history', 'presence', 'public'] as const;
 
 type Json = Record<string, unknown>;
 type Complain = (problem: string) => undefined;
@@ -81,10 +101,12 @@ export function parsePolicies(text: string): PolicyFile {
   const file = readObject(text, complain);
   const topics = readList('topics', file.topics, complain, readTopicRule);
   const quotas = readList('quotas', file.quotas, complain, readQuotaRule);
-  checkNames('the file', file, ['topics', 'quotas'], complain);
+  const feeds = readList('feeds', file.feeds, complain, readFeed);
+  checkTwice(feeds, complain);
+  checkNames('the file', file, ['topics', 'quotas', 'feeds'], complain);
   if (problems.length > mostProblems) problems.splice(mostProblems, problems.length, 'There is more.');
   if (problems.length > 0) throw new PolicyError(problems);
-  return { topics, quotas };
+  return { topics, quotas, feeds };
 }
 
 function readObject(text: string, complain: Complain): Json {
@@ -140,6 +162,7 @@ function readTopicRule(entry: Json, place: string, complain: Complain): TopicRul
     if (value !== undefined && typeof value !== 'boolean')
       complain(`${place}.${name} is ${show(value)}; it must be true or false.`);
   }
+  if (entry.public === true) checkPublic(namespace, filter, place, complain);
   return (
     filter && {
       namespace,
@@ -148,14 +171,68 @@ function readTopicRule(entry: Json, place: string, complain: Complain): TopicRul
       ...numbers,
       history: entry.history !== false,
       presence: entry.presence !== false,
+      ...(entry.public === true && { public: true }),
     }
   );
+}
+
+/** A stranger names no namespace, so the entry does; and what is the fleet's own is nobody's to follow. */
+function checkPublic(
+  namespace: Namespace | undefined,
+  filter: TopicFilter | undefined,
+  place: string,
+  complain: Complain,
+): void {
+  if (namespace === undefined)
+    complain(`${place}.public is true; the entry must name one namespace, such as "default".`);
+  if (filter?.startsWith('$'))
+    complain(`${place}.public is true; topics that begin with "$" are never public.`);
 }
 
 function readQuotaRule(entry: Json, place: string, complain: Complain): QuotaRule {
   checkNames(place, entry, ['namespace', ...Object.keys(quotaNumbers)], complain);
   const namespace = readNamespace(entry, place, complain);
   return { namespace, quota: readNumbers(entry, place, quotaNumbers, complain) };
+}
+
+function readFeed(entry: Json, place: string, complain: Complain): Feed | undefined {
+  checkNames(place, entry, ['namespace', 'topic', 'url'], complain);
+  const namespace = readNamespace(entry, place, complain);
+  if (namespace === undefined && entry.namespace === '*')
+    complain(`${place}.namespace is "*"; it must be one.`);
+  const topic = readTopic(entry.topic, place, complain);
+  const url = readUrl(entry.url, place, complain);
+  return namespace && topic && url ? { namespace, topic, url } : undefined;
+}
+
+function readTopic(value: unknown, place: string, complain: Complain): Topic | undefined {
+  if (typeof value !== 'string' || value.startsWith('$'))
+    return complain(`${place}.topic is ${show(value)}; it must be a topic such as "news/today".`);
+  try {
+    return parseTopic(value);
+  } catch (error) {
+    return complain(`${place}.topic: ${(error as Error).message}`);
+  }
+}
+
+/** As it will be asked for and compared: what subscribers and publishers say has to be this text. */
+function readUrl(value: unknown, place: string, complain: Complain): string | undefined {
+  const url = typeof value === 'string' ? URL.parse(value) : null;
+  const fits = url !== null && ['http:', 'https:'].includes(url.protocol) && url.href === value;
+  const isBare = url?.username === '' && url.password === '' && !url.href.includes('#');
+  if (fits && isBare && value.length <= limits.nameBytes) return value;
+  return complain(
+    `${place}.url is ${show(value)}; it must be an http or https URL in its normal form, without user and fragment, of at most ${limits.nameBytes} characters, such as "https://blog.example/feed".`,
+  );
+}
+
+/** A URL leads to one topic. */
+function checkTwice(feeds: readonly Feed[], complain: Complain): void {
+  const urls = new Set<string>();
+  for (const { url } of feeds) {
+    if (urls.has(url)) complain(`"feeds" has ${show(url)} twice; a URL is published to one topic.`);
+    urls.add(url);
+  }
 }
 
 function checkNames(place: string, entry: Json, names: readonly string[], complain: Complain): void {

@@ -1,6 +1,6 @@
 import { covers, type Namespace, overlaps, type Topic, type TopicFilter } from '@pushfleet/core';
 import { FilterIndex, noRank } from './filter-index.ts';
-import type { PolicyFile, Quota, TopicRule } from './policy-file.ts';
+import type { Feed, PolicyFile, Quota, TopicRule } from './policy-file.ts';
 
 /** What holds for a topic: the entry whose filter is the first to match it, or no limit at all. */
 export interface TopicPolicy {
@@ -16,6 +16,8 @@ export interface TopicPolicy {
   readonly history: boolean;
   /** Whether it may be said and asked who is on the topic. */
   readonly presence: boolean;
+  /** Strangers, who have no token, may subscribe to it. */
+  readonly public?: true;
 }
 
 const unlimited: TopicPolicy = Object.freeze({ history: true, presence: true });
@@ -29,15 +31,20 @@ export class PolicyTable {
   /** Ranks of the rules of every namespace, and of those of one. */
   readonly #everywhere = new FilterIndex();
   readonly #within = new Map<Namespace, FilterIndex>();
+  /** Those in which something is public. */
+  readonly publicNamespaces: ReadonlySet<Namespace>;
   readonly #quotas = new Map<Namespace, Quota>();
+  readonly #feeds: ReadonlyMap<string, Feed>;
   #quotaOfOthers: Quota = noQuota;
   /** Whether some namespace may store only so much. */
   readonly limitsStorage: boolean;
   readonly #retentions = new Map<string, number | undefined>();
 
-  constructor({ topics, quotas }: PolicyFile) {
+  constructor({ topics, quotas, feeds }: PolicyFile) {
     this.#topics = topics;
+    this.#feeds = new Map(feeds.map((feed) => [feed.url, feed]));
     this.limitsStorage = quotas.some(({ quota }) => quota.storedBytes !== undefined);
+    this.publicNamespaces = new Set(topics.flatMap((rule) => (rule.public && rule.namespace) || []));
     for (const [rank, rule] of topics.entries()) this.#index(rule.namespace).add(rule.filter, rank);
     for (const { namespace, quota } of quotas) {
       if (namespace === undefined) {
@@ -57,9 +64,28 @@ export class PolicyTable {
 
   of(namespace: Namespace, topic: Topic): TopicPolicy {
     if (this.#topics.length === 0) return unlimited;
+    return this.#topics[this.#rank(namespace, topic)] ?? unlimited;
+  }
+
+  /** In which namespace strangers find a topic: that of the first entry that makes it public. */
+  publicIn(topic: Topic): Namespace | undefined {
+    let found: TopicRule | undefined;
+    let least = noRank;
+    for (const namespace of this.publicNamespaces) {
+      const rank = this.#rank(namespace, topic);
+      const rule = this.#topics[rank];
+      if (rule?.public === true && rank < least) [found, least] = [rule, rank];
+    }
+    return found?.namespace;
+  }
+
+  feedAt(url: string): Feed | undefined {
+    return this.#feeds.get(url);
+  }
+
+  #rank(namespace: Namespace, topic: Topic): number {
     const own = this.#within.get(namespace)?.first(topic) ?? noRank;
-    const rank = Math.min(own, this.#everywhere.first(topic));
-    return this.#topics[rank] ?? unlimited;
+    return Math.min(own, this.#everywhere.first(topic));
   }
 
   quota(namespace: Namespace): Quota {

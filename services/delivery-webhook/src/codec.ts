@@ -75,31 +75,34 @@ export interface Particulars {
   readonly trace: string | undefined;
   /** `WebHook-Request-Origin`, where the receiver was asked by it. */
   readonly origin: string | undefined;
+  /** What makes the request a notification, where the receiver is notified. */
+  readonly notice?: Readonly<Record<string, string>>;
 }
 
 /**
- * The headers of one attempt, or undefined where no secret is in force: nothing leaves unsigned. The subscription's
- * own headers come first, so that they replace none of the fleet's.
+ * The headers of one attempt, or undefined where no secret is in force: nothing leaves unsigned, but notifications to
+ * who was never given a secret. The subscription's own headers come first, so that they replace none of the fleet's.
  */
 export function headersOf(
-  webhook: Pick<WebhookTarget, 'headers' | 'secrets'>,
+  webhook: Pick<WebhookTarget, 'headers' | 'secrets' | 'notify'>,
   content: Content,
   o: Particulars,
 ): Record<string, string> | undefined {
   const { id, timestamp } = o;
   const signature = signatures(webhook.secrets, { id, timestamp, body: content.body });
-  if (signature === '') return undefined;
+  const secretless = webhook.notify !== undefined && webhook.secrets.length === 0;
+  if (signature === '' && !secretless) return undefined;
   const headers: Record<string, string> = { 'user-agent': userAgent };
   for (const { name, value } of webhook.headers) headers[name.toLowerCase()] = value;
   Object.assign(headers, content.headers);
   headers['webhook-id'] = id;
   headers['webhook-timestamp'] = String(timestamp);
-  headers['webhook-signature'] = signature;
+  if (!secretless) headers['webhook-signature'] = signature;
   headers['pushfleet-subscription'] = o.subscription;
   headers['pushfleet-attempt'] = String(o.attempt);
   if (o.trace !== undefined) headers.traceparent = o.trace;
   if (o.origin !== undefined) headers['webhook-request-origin'] = o.origin;
-  return headers;
+  return Object.assign(headers, o.notice);
 }
 
 const userAgent = 'Pushfleet-Webhook/1.0';

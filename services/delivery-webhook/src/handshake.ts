@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { type Judgement, judge } from '@pushfleet/delivery';
 import type { OutboundAnswer, OutboundRequest } from '@pushfleet/outbound';
 import { WebhookHandshake, type WebhookTarget } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
-import { type Judgement, judge } from './verdict.ts';
 
 /** A question to a receiver whether it wants to be called, and what its answer means. */
 export interface Question {

@@ -96,7 +96,7 @@ describe('delivery-webhook as a process', () => {
       target: { $case: 'webhook', webhook: webhook({ url, secrets: [secret] }) },
     });
     await new Promise<CreateSubscriptionResponse>((resolve, reject) => {
-      client.createSubscription({ subscription }, (error: ServiceError | null, response) =>
+      client.createSubscription({ subscription, ownerLimit: 0 }, (error: ServiceError | null, response) =>
         error === null ? resolve(response) : reject(error),
       );
     });

@@ -3,6 +3,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { createMemoryBackbone } from '@pushfleet/bus';
 import {
   type Cursor,
   formatCursor,
@@ -11,7 +12,7 @@ import {
   PushfleetError,
   parseTopic,
 } from '@pushfleet/core';
-import type { Errand } from '@pushfleet/delivery';
+import { type Errand, Tracking } from '@pushfleet/delivery';
 import { createCaller } from '@pushfleet/outbound';
 import {
   SigningScheme,
@@ -24,7 +25,7 @@ import {
 import { createLog, createMetrics, noTraces, readConfig, type Traces } from '@pushfleet/runtime';
 import { fields } from './config.ts';
 import { WebhookCourier } from './courier.ts';
-import { Tracking } from './tracking.ts';
+import { Sequences } from './notify/sequences.ts';
 
 export const cursor: Cursor = formatCursor({ generation: 'g', time: 36, positions: [71] });
 
@@ -149,9 +150,12 @@ export function courier(o: CourierUnderTest = {}) {
       return subscription;
     },
   };
-  const tracking = new Tracking({ metrics, traces: o.traces ?? noTraces });
+  const tracking = new Tracking({ kind: 'webhook', metrics, traces: o.traces ?? noTraces });
   const { timeoutMs, endpointRate, bodyBytes, origin } = config;
-  const options = { caller, registry, tracking, log, origin, timeoutMs, endpointRate, bodyBytes };
+  const sequences = new Sequences(createMemoryBackbone().ledger('sequences'));
+  const options = {
+    ...{ caller, registry, tracking, sequences, log, origin, timeoutMs, endpointRate, bodyBytes },
+  };
   return { courier: new WebhookCourier(options), caller, changes, metrics };
 }
 

@@ -30,6 +30,7 @@ class FakeHub {
         return hub.cursor;
       },
       live: true,
+      retaining: false,
       close: () => {
         this.closed = true;
       },

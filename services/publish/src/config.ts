@@ -1,4 +1,6 @@
+import { subscriptionRateFields } from '@pushfleet/delivery';
 import { intakeFields } from '@pushfleet/intake';
+import { outboundFields } from '@pushfleet/outbound';
 import {
   browserFields,
   commonFields,
@@ -13,6 +15,11 @@ import {
 
 export const title = 'publish';
 
+// Publish judges addresses and calls none.
+const { outboundAllow, outboundPorts } = outboundFields;
+
+const longestLease = 366 * 86_400;
+
 export const fields = {
   ...commonFields,
   ...tokenFields,
@@ -22,6 +29,9 @@ export const fields = {
   ...traceFields,
   ...publicFields,
   ...browserFields,
+  ...subscriptionRateFields,
+  outboundAllow,
+  outboundPorts,
   listen: field.address({
     env: 'PUSHFLEET_PUBLISH_LISTEN',
     doc: 'Where the HTTP publish API listens.',
@@ -145,6 +155,27 @@ export const fields = {
     doc: 'The most publications that an explanation looks at to find those of an id.',
     fallback: 100_000,
     min: 1,
+  }),
+  leaseMs: field.duration({
+    env: 'PUSHFLEET_NOTIFY_LEASE',
+    doc: 'How long a subscription by SUBSCRIBE lasts whose subscriber does not say.',
+    fallback: '30m',
+    min: 1,
+    max: longestLease,
+  }),
+  leaseLeastMs: field.duration({
+    env: 'PUSHFLEET_NOTIFY_LEASE_MIN',
+    doc: 'The shortest lease; who asks for less gets this.',
+    fallback: '1m',
+    min: 1,
+    max: longestLease,
+  }),
+  leaseMostMs: field.duration({
+    env: 'PUSHFLEET_NOTIFY_LEASE_MAX',
+    doc: 'The longest lease; who asks for more, or for one without an end, gets this.',
+    fallback: '1d',
+    min: 1,
+    max: longestLease,
   }),
   keepAliveMs: field.duration({
     env: 'PUSHFLEET_PUBLISH_KEEP_ALIVE_SECONDS',

@@ -1,15 +1,17 @@
-import type { Topic } from '@pushfleet/core';
-import type { Route } from '@pushfleet/runtime';
+import type { Namespace, Topic } from '@pushfleet/core';
+import type { Grant, Route } from '@pushfleet/runtime';
 
 export interface DiscoveryOptions {
   readonly routes: readonly Route[];
   /** The fleet's one public origin; without it, URLs are relative to the one asked. */
   readonly publicUrl?: string | undefined;
+  /** In which namespace strangers find a topic; undefined where it is not public. */
+  readonly publicIn: (topic: Topic) => Namespace | undefined;
   /** Where publishers reach the gRPC API. */
   readonly grpcUrl?: string | undefined;
 }
 
-/** Tells clients what the fleet offers and where: nothing here depends on who asks. */
+/** Tells clients what the fleet offers and where: only whether there is a hub depends on who asks. */
 export class Discovery {
   readonly #options: DiscoveryOptions;
 
@@ -41,11 +43,20 @@ export class Discovery {
     return this.#url('history') ?? '';
   }
 
-  /** The body and `Link` header (RFC 8288) of `GET /v1/topics/<topic>`. */
-  topic(topic: Topic): { readonly link: string; readonly body: object } {
+  /**
+   * The body and `Link` header (RFC 8288) of `GET /v1/topics/<topic>`.
+   *
+   * @param grant of who asks, if a token came: another namespace than the public topic's has no hub (WebSub, section 4)
+   */
+  topic(topic: Topic, grant?: Pick<Grant, 'namespace'>): { readonly link: string; readonly body: object } {
     const query = `?topic=${encodeURIComponent(topic)}`;
     const self = `${this.#url('publish')}${query}`;
-    return { link: `<${self}>; rel="self"`, body: { topic, self, channels: this.#channels(query) } };
+    const namespace = this.#options.publicIn(topic);
+    const open = namespace !== undefined && (grant === undefined || grant.namespace === namespace);
+    const hub = open ? this.#url('websub') : undefined;
+    const links = [...(hub === undefined ? [] : [`<${hub}>; rel="hub"`]), `<${self}>; rel="self"`];
+    const body = { topic, self, ...(hub !== undefined && { hub }), channels: this.#channels(query) };
+    return { link: links.join(', '), body };
   }
 
   /** Where publications are received; `query` names filters to those protocols that take them so. */

@@ -1,11 +1,14 @@
-import { connectJetStream } from '@pushfleet/bus';
-import type { Lifecycle } from '@pushfleet/core';
+import { connectJetStream, type Stores } from '@pushfleet/bus';
+import type { Backbone, Lifecycle } from '@pushfleet/core';
+import { callRegistry, createDeliveryControl } from '@pushfleet/delivery';
 import { createHubs } from '@pushfleet/hub';
 import { Budget, createIntake, type Intake, type Meters } from '@pushfleet/intake';
+import { createCheck } from '@pushfleet/outbound';
 import {
   afterwards,
   answerForHubs,
   type Config,
+  ConfigError,
   createFleet,
   createPolicies,
   createRegistryClient,
@@ -15,11 +18,13 @@ import {
   declareFleetMetrics,
   declareHealing,
   declareHubMetrics,
+  internalClient,
   logPart,
   type Metrics,
   type Part,
   part,
   Quotas,
+  RateLimit,
   readRoutes,
   runService,
   type ServiceContext,
@@ -32,6 +37,7 @@ import { GrpcApi } from './grpc/api.ts';
 import { grpcCredentials } from './grpc/credentials.ts';
 import { Streams } from './grpc/streams.ts';
 import { createHttpApi } from './http/api.ts';
+import { Subscribing } from './subscribe/subscribing.ts';
 import { Tracking } from './tracking.ts';
 
 await runService({ name: 'publish', fields, wire });
@@ -74,12 +80,15 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
   const budget = new Budget(config.pendingBytes);
   const outgoing = new Budget(config.pendingBytes);
   const streams = new Streams({ wheel, revocations: registry.revocations });
+  const subscriptions = wireSubscribing(config, context, backbone);
   const http = createHttpApi({
     address: config.listen,
+    subscribing: subscriptions?.subscribing,
     discovery: new Discovery({
       routes: readRoutes(),
       publicUrl: config.publicUrl,
       grpcUrl: config.grpcPublicUrl,
+      publicIn: (topic) => policies.publicIn(topic),
     }),
     payloadBytes: config.payloadBytes,
     batchBytes: config.batchBytes,
@@ -114,6 +123,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
       traces,
       logPart(backbone, afterwards(api.drained, backbone)),
       registry,
+      ...(subscriptions === undefined ? [] : [subscriptions.part]),
       policies,
       fleet,
       { ...part('meters', afterwards(api.drained, meters)), ready: () => meters.ready() },
@@ -122,6 +132,30 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
     ],
   };
 }
+
+/** What SUBSCRIBE and UNSUBSCRIBE are answered by; nothing without a registry. */
+function wireSubscribing(
+  config: Config<typeof fields>,
+  { log }: Pick<ServiceContext, 'log'>,
+  backbone: Backbone & Stores,
+): { readonly subscribing: Subscribing; readonly part: Part } | undefined {
+  const { registryUrl: url, leaseMs: usualMs, leaseLeastMs: leastMs, leaseMostMs: mostMs } = config;
+  if (leastMs > usualMs || usualMs > mostMs) throw new ConfigError([leaseOutside]);
+  if (url === undefined) return undefined;
+  const registry = callRegistry(internalClient(config, { url, service: 'publish' }), log);
+  const subscribing = new Subscribing({
+    registry,
+    control: createDeliveryControl('webhook', backbone, backbone.signals),
+    checkUrl: createCheck(config),
+    lease: { usualMs, leastMs, mostMs },
+    rate: new RateLimit({ perSecond: config.subscriptionRate, burst: config.subscriptionBurst }),
+  });
+  const close = async (): Promise<void> => registry.close();
+  return { subscribing, part: { name: 'subscribing', start: async () => {}, drain: async () => {}, close } };
+}
+
+const leaseOutside =
+  'PUSHFLEET_NOTIFY_LEASE lies outside of PUSHFLEET_NOTIFY_LEASE_MIN and PUSHFLEET_NOTIFY_LEASE_MAX.';
 
 function both(http: Lifecycle, grpc: GrpcApi): Lifecycle & { readonly drained: Promise<void> } {
   const { promise: drained, resolve } = Promise.withResolvers<void>();

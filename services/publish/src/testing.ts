@@ -45,6 +45,8 @@ export interface CoreOptions {
   /** What holds for every topic, and for every namespace. */
   readonly policy?: Partial<TopicPolicy>;
   readonly quota?: Quota;
+  /** Without it nothing is public. */
+  readonly publicIn?: ConstructorParameters<typeof Discovery>[0]['publicIn'];
 }
 
 /** A timeout of reads that is up when told. */
@@ -106,7 +108,7 @@ export async function startHttp(options: Partial<HttpOptions> & CoreOptions = {}
   const api = createHttpApi({
     ...parts,
     address: { host: '127.0.0.1', port: 0 },
-    discovery: new Discovery({ routes: readRoutes() }),
+    discovery: new Discovery({ routes: readRoutes(), publicIn: options.publicIn ?? (() => undefined) }),
     log,
     payloadBytes: limits.payloadBytes,
     batchBytes: 4 * 1_048_576,

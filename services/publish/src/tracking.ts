@@ -18,6 +18,7 @@ const apis = [
   'http',
   'http-batch',
   'http-archive',
+  'http-subscribe',
   'grpc',
   'grpc-batch',
   'grpc-stream',

@@ -1,3 +1,4 @@
+import { subscriptionRateFields } from '@pushfleet/delivery';
 import { outboundFields } from '@pushfleet/outbound';
 import {
   browserFields,
@@ -23,6 +24,7 @@ export const fields = {
   ...natsFields,
   ...internalFields,
   ...policyFields,
+  ...subscriptionRateFields,
   outboundAllow,
   outboundPorts,
   listen: field.address({
@@ -107,18 +109,6 @@ export const fields = {
     },
     parseSealingKeys,
   ),
-  subscriptionRate: field.integer({
-    env: 'PUSHFLEET_SUBSCRIPTION_RATE',
-    doc: 'How many requests that create or change subscriptions, make secrets or have receivers called each token subject may send per second to one instance, on average.',
-    fallback: 10,
-    min: 1,
-  }),
-  subscriptionBurst: field.integer({
-    env: 'PUSHFLEET_SUBSCRIPTION_BURST',
-    doc: 'How many such requests a token subject may send at once before PUSHFLEET_SUBSCRIPTION_RATE holds it back.',
-    fallback: 100,
-    min: 1,
-  }),
   presenceExpiryMs: field.duration({
     env: 'PUSHFLEET_PRESENCE_EXPIRY_SECONDS',
     doc: 'Within this time the members of an instance that died have left their topics. The same for all instances of the registry.',

@@ -25,7 +25,8 @@ export async function startOf(broker: Broker, cursor: Cursor | undefined): Promi
     ),
   );
   const now = Math.min(...views.map(({ answeredAt }) => answeredAt));
-  return { cursor, place, positions, lost: foreign || beyond, shelves: views, now };
+  const trusted = views.every(({ leaderSince }) => isTrusted(place, leaderSince));
+  return { cursor, place, positions, trusted, lost: foreign || beyond, shelves: views, now };
 }
 
 /** How far to read for a cursor: to its positions, to the head where it has none in this log. */

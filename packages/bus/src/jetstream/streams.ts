@@ -29,13 +29,24 @@ export const ledgerNames = [
   'tails',
   'deletions',
   'sessions',
+  'sequences',
+  'feeds',
 ] as const;
 
-/** The shelves there are; a new one is a new line here too. */
-export const shelfNames = ['lanes', 'dead', 'attempts', 'owed'] as const;
+/**
+ * The shelves of publications that are owed: what strangers are owed fills one of its own, and leaves others theirs.
+ */
+export const owedShelfNames = ['owed', 'websub_owed'] as const;
+
+/** The shelves there are, with the part of the log's room that each has; a new one is a new line here too. */
+const shelfShares: Readonly<Record<string, number>> = {
+  ...{ lanes: 1 / 4, dead: 1 / 4, attempts: 1 / 4, owed: 1 / 4 },
+  ...{ websub_lanes: 1 / 8, websub_owed: 1 / 8 },
+};
+export const shelfNames: readonly string[] = Object.keys(shelfShares);
 
 /** The queues there are; a new one is a new line here too. */
-export const queueNames = ['webhook'] as const;
+export const queueNames = ['webhook', 'websub', 'feeds'] as const;
 
 export const logStream = (generation: string, shard: number): string =>
   `pushfleet_log_${generation}_${shard}`;
@@ -107,7 +118,7 @@ export function ledgerConfig(name: string, options: StreamOptions): Config {
   };
 }
 
-/** The shelves together have as much room as the log. */
+/** The shelves together have as much room as the log, and those of strangers a quarter beside. */
 export function shelfConfig(name: string, options: StreamOptions): Config {
   return {
     ...common,
@@ -115,7 +126,7 @@ export function shelfConfig(name: string, options: StreamOptions): Config {
     description: `Pushfleet: shelf ${name}`,
     subjects: [`${shelfScope(name)}>`],
     num_replicas: options.replicas,
-    max_bytes: Math.floor(options.maxBytes / shelfNames.length),
+    max_bytes: Math.floor(options.maxBytes * (shelfShares[name] ?? 0)),
     duplicate_window: nanos(options.duplicateWindowMs),
     allow_direct: true,
     allow_atomic: true,

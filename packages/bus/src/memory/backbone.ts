@@ -241,7 +241,8 @@ class MemoryBus implements Bus {
       this.#position(shard, foreign ? { ...place, positions: [] } : place, head),
     );
     const shelves = shards.map((_, shard) => this.#log.shelf(shard));
-    return { cursor, place, positions, lost: foreign || beyond, shelves, now: time };
+    const trusted = isTrusted(place, this.#log.leaderSince);
+    return { cursor, place, positions, trusted, lost: foreign || beyond, shelves, now: time };
   }
 
   /** Where a shard resumes: at its position, or by the cursor's time where it has none in this log. */

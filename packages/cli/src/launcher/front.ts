@@ -3,12 +3,13 @@ import {
   createServer,
   type IncomingHttpHeaders,
   type IncomingMessage,
+  maxHeaderSize,
   type Server,
   ServerResponse,
 } from 'node:http';
 import type { Socket } from 'node:net';
 import { PushfleetError, quote } from '@pushfleet/core';
-import { type Route, routeFor, sendProblem } from '@pushfleet/runtime';
+import { type Route, refuseUnread, routeFor, sendProblem } from '@pushfleet/runtime';
 import { createProxyServer } from 'http-proxy-3';
 import type { Page } from './page.ts';
 
@@ -124,6 +125,7 @@ function createFrontServer(o: FrontOptions, agent: Agent): Server {
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     proxy.ws(request, socket, head, { target: webSocketOf(o, request) as string });
   });
+  server.on('clientError', (error, socket) => refuseUnread(error, socket, maxHeaderSize));
   // Streams last as long as they like; each service bounds its own requests.
   server.requestTimeout = 0;
   server.timeout = 0;

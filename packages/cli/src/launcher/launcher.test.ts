@@ -106,6 +106,7 @@ test('status shows every part as ready', async () => {
   const { processes } = JSON.parse(shown.stdout) as { processes: { name: string; state: string }[] };
   assert.deepEqual(processes.map(({ name }) => name).sort(), [
     'delivery-webhook',
+    'delivery-websub',
     'edge-longpoll',
     'edge-sse',
     'edge-websocket',

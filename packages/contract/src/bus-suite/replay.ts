@@ -45,6 +45,15 @@ export function replaying(fresh: () => Bus): void {
       }
     });
 
+    it('reads shard after shard, each in the order it was stored', async () => {
+      const bus = fresh();
+      const from = await bus.head();
+      await bus.publish(Array.from({ length: 60 }, (_, i) => draftOf(`o/${i}`)));
+      const { publications } = await replayed(bus, ['o/#'], from, await bus.head());
+      const inOrder = publications.toSorted((a, b) => a.shard - b.shard || a.sequence - b.sequence);
+      assert.deepEqual(publications, inOrder);
+    });
+
     it('does not let # reach $ topics, alone or beside others', async () => {
       const bus = fresh();
       const from = await bus.head();

@@ -7,6 +7,7 @@ import {
   type Draft,
   defaultNamespace,
   type Item,
+  parseCursor,
   parseTopic,
   parseTopicFilter,
   type TopicFilter,
@@ -78,7 +79,7 @@ export class Stage {
 
   async subscribe(
     filters: string | string[],
-    o: { after?: Cursor; retained?: boolean } = {},
+    o: { after?: Cursor; retained?: boolean | string[] } = {},
     options: Partial<FeedOptions> = {},
   ): Promise<Client> {
     const client = this.open(options);
@@ -89,10 +90,12 @@ export class Stage {
   async add(
     feed: Feed,
     filters: string | string[],
-    o: { after?: Cursor; retained?: boolean } = {},
+    o: { after?: Cursor; retained?: boolean | string[] } = {},
   ): Promise<void> {
     const parsed: TopicFilter[] = [filters].flat().map(filter);
-    const adding = feed.add(parsed, o);
+    const { after, retained } = o;
+    const some = Array.isArray(retained) ? retained.map(filter) : retained;
+    const adding = feed.add(parsed, { ...(after && { after }), ...(some && { retained: some }) });
     adding.catch(() => {}); // the caller awaits it below
     await this.settle();
     await adding;
@@ -102,4 +105,18 @@ export class Stage {
 export function idOf(item: Item<Delivery>): string {
   if (item.kind === 'gap') return 'gap';
   return item.value.retained ? `retained ${item.value.publication.id}` : item.value.publication.id;
+}
+
+/** The place behind an item. */
+export const cursorOf = (item: Item<Delivery>): Cursor => (item.kind === 'gap' ? item.to : item.value.cursor);
+
+/** For every shard the name of a topic that lies in it. */
+export async function topicsByShard(shards: number): Promise<string[]> {
+  const stage = new Stage({ memory: { shards } });
+  const topics: string[] = [];
+  for (const name of 'abcdefgh') {
+    const { positions } = parseCursor(await stage.publish(name, name));
+    topics[positions.findIndex((position) => position !== undefined)] = name;
+  }
+  return topics;
 }

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Stores } from '@pushfleet/bus';
-import { until } from '@pushfleet/edge/testing';
+import type { MemoryBackbone, Stores } from '@pushfleet/bus';
+import { formatCursor } from '@pushfleet/core';
+import { type Scope, until } from '@pushfleet/edge/testing';
 import { decodeRecord, keyOf, type SessionRecord } from './record.ts';
-import { allToken, dataOf, HandClient, startBayeux, type TestServer } from './testing.ts';
+import { allToken, dataOf, HandClient, type Received, startBayeux, type TestServer } from './testing.ts';
 
 const short = { PUSHFLEET_EDGE_LONGPOLL_BAYEUX_TIMEOUT_SECONDS: '1' };
+const tens = { ...short, PUSHFLEET_EDGE_LONGPOLL_BATCH_COUNT: '10' };
 
 async function recordOf(server: TestServer, clientId: string): Promise<SessionRecord | undefined> {
   const { ledger } = server.backbone as unknown as Pick<Stores, 'ledger'>;
@@ -14,9 +16,10 @@ async function recordOf(server: TestServer, clientId: string): Promise<SessionRe
 }
 
 /** Two instances of one fleet, a client at each of them with one session, which is the first one's. */
-async function two(t: Parameters<typeof startBayeux>[0], ext: object = {}, strangers = false) {
-  const first = await startBayeux(t, { env: short });
-  const second = await startBayeux(t, { env: short, beside: first });
+async function two(t: Scope, ext: object = {}, o: { env?: typeof short; strangers?: boolean } = {}) {
+  const { env = short, strangers = false } = o;
+  const first = await startBayeux(t, { env });
+  const second = await startBayeux(t, { env, beside: first });
   const here = new HandClient(first.url, {});
   await here.handshake({ ext: { pushfleet: { token: allToken() }, ...ext } });
   await here.subscribe('/a');
@@ -88,7 +91,7 @@ describe('a session that comes to another instance', () => {
   });
 
   test('is given up by an instance that was not heard of yet', async (t) => {
-    const { first, second, here, there } = await two(t, {}, true);
+    const { first, second, here, there } = await two(t, {}, { strangers: true });
     Object.assign(second.fleet, { instances: () => [] });
     const waiting = here.connect();
     await until(() => first.waiting() === 1, 'a connect waits');
@@ -136,6 +139,112 @@ describe('a session that comes to another instance', () => {
       ['/a', '/b', '/c', '/d'],
     );
   });
+});
+
+/** Connects at one after the other, each time with another id, until nothing comes. */
+async function wander(clients: readonly HandClient[], ack = false): Promise<Received[]> {
+  const seen: Received[] = [];
+  let acked = 0;
+  for (let round = 0; round < 30; round++) {
+    const client = clients[round % clients.length] as HandClient;
+    const received = await client.connect({ id: `r${round}`, ...(ack && { ext: { ack: acked } }) });
+    acked = received.at(-1)?.ext?.ack ?? acked;
+    const events = received.filter(({ data }) => data !== undefined);
+    if (events.length === 0) return seen;
+    seen.push(...events);
+  }
+  assert.fail(`it goes on and on: ${seen.map(({ data }) => data).join()}`);
+}
+
+const numbers = (from: number, to: number): string[] =>
+  Array.from({ length: to - from + 1 }, (_, n) => String(from + n));
+
+describe('a session that moves with each connect', () => {
+  const sorted = (events: readonly Received[]): unknown[] =>
+    dataOf(events).sort((a, b) => Number(a) - Number(b));
+
+  async function beginning(server: TestServer, topic: string, past: readonly string[]): Promise<string> {
+    const { generation } = (server.backbone as MemoryBackbone).log;
+    for (const id of past) await server.publish(topic, id);
+    return formatCursor({ generation, positions: [0], time: Date.now() });
+  }
+
+  for (const ack of [false, true]) {
+    test(`gets on with what it asked of the past${ack ? ', acknowledging' : ''}`, async (t) => {
+      const { first, here, there } = await two(t, { ack }, { env: tens });
+      const after = await beginning(first, 'b', numbers(1, 35));
+      await here.subscribe('/b', { after });
+      assert.deepEqual(dataOf(await wander([there, here], ack)), numbers(1, 35));
+    });
+  }
+
+  test('gets on with subscriptions that begin at several places', async (t) => {
+    const { first, here, there } = await two(t, {}, { env: tens });
+    const after = await beginning(first, 'b', numbers(1, 30));
+    const { cursor } = await first.publish('c', '31');
+    for (const id of numbers(32, 60)) await first.publish('c', id);
+    for (const id of numbers(61, 65)) await first.publish('a', id);
+    await here.subscribe('/c', { after: cursor });
+    await here.subscribe('/b', { after });
+    const seen = await wander([here, there]);
+    for (const [channel, first, last] of [
+      ['/b', 1, 30],
+      ['/c', 32, 60],
+      ['/a', 61, 65],
+    ] as const) {
+      const given = new Set(dataOf(seen.filter((event) => event.channel === channel)));
+      assert.deepEqual(
+        numbers(first, last).filter((id) => !given.has(id)),
+        [],
+        channel,
+      );
+    }
+  });
+
+  test('is given all of the past although what came before it is proven later', async (t) => {
+    const { first, here, there } = await two(t, {}, { env: tens });
+    const after = await beginning(first, 'b', numbers(1, 15));
+    await first.publish('a', '16');
+    assert.deepEqual(dataOf(await here.connect()), ['16']);
+    await here.subscribe('/b', { after });
+    assert.deepEqual(new Set(sorted(await wander([there, here]))), new Set(numbers(1, 16)));
+  });
+
+  test('and is then killed, loses nothing of the past', async (t) => {
+    const { first, second, here, there } = await two(t, {}, { env: tens });
+    const after = await beginning(first, 'b', numbers(1, 15));
+    await first.publish('a', '16');
+    assert.deepEqual(dataOf(await here.connect()), ['16']);
+    await here.subscribe('/b', { after });
+    const seen = dataOf(await here.connect());
+    await first.kill();
+    seen.push(...dataOf(await wander([there])));
+    assert.deepEqual(
+      [...new Set(seen)].sort((a, b) => Number(a) - Number(b)),
+      numbers(1, 16),
+    );
+    assert.equal(second.edge.size, 1);
+  });
+
+  for (const ext of [{}, { after: true }]) {
+    const name = 'after' in ext ? ', and what came behind a cursor' : '';
+    test(`is given retained publications once${name}`, async (t) => {
+      const { first, here, there } = await two(t, {}, { env: tens });
+      for (const id of numbers(1, 3)) await first.publish(`r/${id}`, id, { retain: true });
+      const { cursor } = await first.publish('x', 'x');
+      if ('after' in ext) for (const id of numbers(4, 25)) await first.publish('r/x', id);
+      await here.subscribe('/r/*', { retained: true, ...('after' in ext && { after: cursor }) });
+      const seen = await wander([there, here]);
+      const retained = seen.filter(({ ext }) => ext?.pushfleet?.retained);
+      assert.deepEqual(new Set(dataOf(retained)), new Set(numbers(1, 3)));
+      assert.deepEqual(new Set(sorted(seen)), new Set(numbers(1, 'after' in ext ? 25 : 3)));
+      if (!('after' in ext)) assert.equal(seen.length, 3);
+      assert.equal(
+        (await recordOf(first, here.clientId))?.subscriptions.some((one) => one.retained),
+        false,
+      );
+    });
+  }
 });
 
 test('behind a balancer without stickiness nothing is refused and nothing lost', async (t) => {

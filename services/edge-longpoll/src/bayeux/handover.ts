@@ -5,11 +5,14 @@ import type { SessionRecord } from './record.ts';
 
 /** What an instance tells another that goes on with a session. */
 export interface Handover {
-  /** Everything up to here has arrived. */
+  /** Where all subscriptions go on. */
   readonly cursor?: Cursor | undefined;
+  /** Channels whose retained publications have not all arrived. */
+  readonly owed?: readonly string[];
   readonly batch: number;
   /** Where the last answer led to, and what its connect's id was, where the next connect may prove it. */
   readonly to?: Cursor | undefined;
+  readonly owedTo?: readonly string[];
   readonly id?: string | number | undefined;
 }
 
@@ -102,5 +105,10 @@ export function resumedAt(
     ? (poll?.ack ?? -1) >= handover.batch
     : poll !== undefined && poll.id !== id && poll.timeout !== 0;
   const from = arrived ? to : cursor;
-  return { ...record, batch, ...(from !== undefined && { cursor: from }) };
+  const owed = (arrived && handover.owedTo) || handover.owed;
+  const subscriptions = record.subscriptions.map(({ retained, ...one }) => ({
+    ...one,
+    ...(retained && owed?.includes(one.channel) !== false && { retained }),
+  }));
+  return { ...record, batch, subscriptions, ...(from !== undefined && { cursor: from }) };
 }

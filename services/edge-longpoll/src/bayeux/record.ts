@@ -7,9 +7,7 @@ import { createGrant, type Grant, type GrantFacts, type Grants } from '@pushflee
 export interface Subscription {
   readonly channel: string;
   readonly filter: TopicFilter;
-  /** It resumes from here, and what that brings has not all been acknowledged yet. */
-  readonly after?: Cursor;
-  /** The same for the retained publications that it asked for. */
+  /** It asked for the retained publications, and they have not all been acknowledged yet. */
   readonly retained?: true;
 }
 
@@ -37,7 +35,7 @@ export interface SessionRecord {
   readonly ack: boolean;
   /** The last batch that was sent, or one of the last. */
   readonly batch: number;
-  /** Everything up to here was acknowledged. Absent before the first subscription. */
+  /** All subscriptions go on from here: what they asked for lies behind it. Absent before the first subscription. */
   readonly cursor?: Cursor;
   readonly subscriptions: readonly Subscription[];
   readonly presences: readonly PresentOn[];

@@ -1,38 +1,29 @@
 import { type Cursor, PushfleetError } from '@pushfleet/core';
 import { type CloseCode, type Connection, closeDetail } from '@pushfleet/edge';
-import type { CloseReason, Feed, Hub } from '@pushfleet/hub';
-import type { Deliveries, Grant, TimerWheel } from '@pushfleet/runtime';
+import type { CloseReason, Hub } from '@pushfleet/hub';
+import type { Grant, TimerWheel } from '@pushfleet/runtime';
 import { filterOf } from './channel.ts';
-import { eventText, gapText } from './event.ts';
 import type { Handover } from './handover.ts';
 import { type Answer, type LastAnswer, type Poll, proves, refusal, type Way } from './poll.ts';
 import type { PresentOn, SessionRecord, Subscription } from './record.ts';
 import { type Advice, usualAdvice } from './reply.ts';
-import { Unproven } from './unproven.ts';
+import { Supply, type SupplyLimits, type SupplyOptions } from './supply.ts';
 
-export interface SessionLimits {
+export interface SessionLimits extends SupplyLimits {
   /** How long a connect waits, in milliseconds. */
   readonly timeoutMs: number;
   /** How long a session lives without a connect that waits, in milliseconds. */
   readonly idleMs: number;
   readonly subscriptions: number;
-  /** Most publications in one answer, and most bytes unless one alone has more. */
-  readonly batchCount: number;
-  readonly batchBytes: number;
-  /** Most that a feed holds back. */
-  readonly outbox: { readonly count: number; readonly bytes: number };
   readonly hosts: readonly string[];
 }
 
 /** What the sessions of one process share. */
-export interface SessionShared {
+export interface SessionShared extends Pick<SupplyOptions, 'deliveries' | 'written'> {
   readonly limits: SessionLimits;
   readonly wheel: Pick<TimerWheel, 'after'>;
   /** Unix time in milliseconds. */
   readonly now: () => number;
-  readonly deliveries: Pick<Deliveries, 'writing'>;
-  /** Counted up by every session. */
-  readonly written: { deliveries: number; bytes: number };
   /** What its client has received has grown. */
   onProgress(session: Session): void;
   /** It should end: by what the edge or its feed says, or `undefined` where its client was not heard of for long. */
@@ -43,8 +34,8 @@ export interface SessionShared {
 const pollingTurns = 3;
 
 /**
- * A Bayeux session at the instance that has it: what its client is subscribed to, what it was sent, what it received.
- * It owns its feed and its timers, and no socket.
+ * A Bayeux session at the instance that has it: who its client is, where it waits, what it is answered and what that
+ * says of what it has received. It owns its supply and its timers, and no socket.
  *
  * Without a word of the client nothing is dropped: what was sent stays until a connect proves that it arrived, by the
  * acknowledgement extension or by `proves`.
@@ -54,16 +45,12 @@ export class Session implements Connection {
   readonly connection: string;
   /** The client acknowledges batches, so all messages ride on answers to its connects, in order. */
   readonly acks: boolean;
-  readonly subscriptions = new Map<string, Subscription>();
   readonly presences = new Map<string, PresentOn>();
   grant: Grant;
   /** How its owner stops counting it. */
   release: () => void = () => {};
   readonly #shared: SessionShared;
-  readonly #feed: Feed;
-  readonly #unproven: Unproven;
-  /** Everything up to here has arrived, where something is unproven. */
-  #proven: Cursor | undefined;
+  readonly #supply: Supply;
   /** Unproven messages are to be sent again before any other. */
   #repeat = false;
   #held: Poll | undefined;
@@ -73,8 +60,6 @@ export class Session implements Connection {
   #zeros = 0;
   /** The advice that its client follows is the usual one. */
   #advised = false;
-  /** The feed had nothing more when it was last taken from. */
-  #drained = false;
   #handover: Handover | undefined;
   #cancelTimer: () => void = () => {};
   #cancelExpiry: () => void = () => {};
@@ -91,14 +76,9 @@ export class Session implements Connection {
     this.connection = connection;
     this.acks = ack;
     this.#shared = shared;
-    this.#unproven = new Unproven(batch);
-    this.#feed = hub.open({
-      overflow: 'rewind',
-      ...shared.limits.outbox,
-      onReadable: () => {
-        this.#drained = false;
-        this.#pump();
-      },
+    this.#supply = new Supply(hub, {
+      ...{ ...shared, batch },
+      onReadable: () => this.#pump(),
       onClose: (reason) => this.#closed(reason),
     });
     this.#armIdle();
@@ -119,35 +99,23 @@ export class Session implements Connection {
     return this.#shared.now() >= this.grant.expiresAt;
   }
 
-  /** Who resumes from here is given all that has not arrived. Undefined before the first subscription. */
+  /** By channel. */
+  get subscriptions(): ReadonlyMap<string, Subscription> {
+    return this.#supply.subscriptions;
+  }
+
+  /** Who resumes all subscriptions from here is given all that has not arrived. Undefined before the first one. */
   get place(): Cursor | undefined {
-    if (this.#unproven.size > 0) return this.#proven;
-    return this.subscriptions.size > 0 ? this.#feed.cursor : undefined;
+    return this.#supply.place;
   }
 
   get batch(): number {
-    return this.#unproven.batch;
+    return this.#supply.unproven.batch;
   }
 
   /** Goes on where another instance was. @throws PushfleetError as `Feed.add` */
-  async resume(subscriptions: readonly Subscription[], from: Cursor | undefined): Promise<void> {
-    for (const one of subscriptions) this.subscriptions.set(one.channel, one);
-    this.#proven = from;
-    const plain = subscriptions.filter(({ after, retained }) => after === undefined && !retained);
-    const adds = subscriptions
-      .filter((one) => !plain.includes(one))
-      .map((one) => this.#add([one], one.after ?? from, one.retained));
-    if (plain.length > 0) adds.push(this.#add(plain, from));
-    await Promise.all(adds);
-  }
-
-  #add(
-    subscriptions: readonly Subscription[],
-    after: Cursor | undefined,
-    retained: boolean | undefined = false,
-  ): Promise<void> {
-    const filters = subscriptions.map(({ filter }) => filter);
-    return this.#feed.add(filters, { retained, ...(after !== undefined && { after }) });
+  resume(subscriptions: readonly Subscription[], from: Cursor | undefined): Promise<void> {
+    return this.#supply.add(subscriptions, from);
   }
 
   /**
@@ -168,25 +136,16 @@ export class Session implements Connection {
       );
     }
     const { after, retained } = o;
-    const one: Subscription = {
-      ...{ channel, filter },
-      ...(after !== undefined && { after }),
-      ...(retained && { retained }),
-    };
-    this.subscriptions.set(channel, one);
     try {
-      await this.#add([one], after, retained);
+      await this.#supply.add([{ channel, filter, ...(retained && { retained }) }], after);
     } catch (error) {
-      this.subscriptions.delete(channel);
+      this.unsubscribe(channel);
       throw error;
     }
   }
 
   unsubscribe(channel: string): void {
-    const one = this.subscriptions.get(channel);
-    if (one === undefined) return;
-    this.subscriptions.delete(channel);
-    this.#feed.remove(one.filter);
+    this.#supply.remove(channel);
   }
 
   /** @throws PushfleetError `forbidden` where the new grant is another's, or lacks what the session is subscribed to */
@@ -240,27 +199,16 @@ export class Session implements Connection {
   }
 
   #settle(poll: Poll): void {
-    const unproven = this.#unproven;
+    const { unproven } = this.#supply;
     const polling = this.#zeros >= pollingTurns;
     this.#zeros = poll.timeout === 0 ? this.#zeros + 1 : Number.NaN;
-    const before = this.place;
     const last = this.#last;
     let acked = -1;
     if (this.acks) acked = unproven.known(poll.ack);
     else if (last !== undefined && proves(poll, last, polling)) acked = unproven.batch;
-    this.#proven = unproven.prove(acked) ?? this.#proven;
+    if (this.#supply.prove(acked)) this.#shared.onProgress(this);
     // What went out on this very WebSocket behind the last answer is on its way.
     this.#repeat = unproven.size > 0 && (this.acks || poll.way.push === undefined || poll.way !== last?.way);
-    if (unproven.size === 0) this.#settleMarks();
-    if (this.place !== before) this.#shared.onProgress(this);
-  }
-
-  /** What was asked of the past has arrived. */
-  #settleMarks(): void {
-    if (!this.#feed.live || !this.#drained) return;
-    for (const { channel, filter, after, retained } of this.subscriptions.values()) {
-      if (after !== undefined || retained) this.subscriptions.set(channel, { channel, filter });
-    }
   }
 
   /** Sends what there is and may be sent now. */
@@ -272,66 +220,29 @@ export class Session implements Connection {
 
   /** On a WebSocket messages go out at once, as many as may be unproven; the answer to a connect asks for the proof. */
   #push(push: (texts: readonly string[]) => void): void {
-    const unproven = this.#unproven;
+    const { unproven } = this.#supply;
     const { batchCount, batchBytes } = this.#shared.limits;
     if (this.#repeat) push(unproven.texts());
     this.#repeat = false;
-    while (unproven.bytes < batchBytes) {
-      const taken = this.#take();
-      if (taken === undefined) break;
-      if (taken.length > 0) push(taken);
+    for (let texts = this.#supply.take(); texts !== undefined; texts = this.#supply.take()) {
+      if (texts.length > 0) push(texts);
     }
     const much = unproven.bytes >= batchBytes / 2 || unproven.size >= batchCount / 2;
     if (this.#held !== undefined && much) this.#answer([]);
   }
 
   #batch(): void {
-    const unproven = this.#unproven;
-    const texts = this.#repeat ? [...unproven.texts()] : [];
+    const texts = this.#repeat ? [...this.#supply.unproven.texts()] : [];
     this.#repeat = false;
-    while (unproven.bytes < this.#shared.limits.batchBytes) {
-      const taken = this.#take();
-      if (taken === undefined) break;
-      texts.push(...taken);
-    }
+    for (let more = this.#supply.take(); more !== undefined; more = this.#supply.take()) texts.push(...more);
     if (texts.length > 0) this.#answer(texts);
-  }
-
-  /** The texts of what comes next, none for what Bayeux has no channel for; undefined where nothing comes. */
-  #take(): string[] | undefined {
-    const { batchCount, batchBytes } = this.#shared.limits;
-    const unproven = this.#unproven;
-    if (unproven.size >= batchCount) return undefined;
-    if (unproven.size === 0) this.#proven = this.#feed.cursor;
-    const items = this.#feed.take(batchCount - unproven.size, batchBytes);
-    if (items.length === 0) {
-      this.#drained = true;
-      return undefined;
-    }
-    const written = this.#shared.deliveries.writing(items);
-    const texts: string[] = [];
-    for (const item of items) {
-      const gap = item.kind === 'gap';
-      const cursor = gap ? item.to : item.value.cursor;
-      const text = gap ? gapText(item.from, item.to) : item.value.encoded(eventText);
-      if (text === undefined) {
-        if (!unproven.pass(cursor)) this.#proven = cursor;
-        continue;
-      }
-      unproven.add(text, cursor);
-      texts.push(text);
-      this.#shared.written.deliveries++;
-      this.#shared.written.bytes += text.length;
-    }
-    written?.();
-    return texts;
   }
 
   #answer(events: readonly string[]): void {
     const poll = this.#held;
     if (poll === undefined) return;
     this.#held = undefined;
-    const batch = this.#unproven.seal();
+    const batch = this.#supply.unproven.seal();
     this.#last = { id: poll.id, way: poll.way, receipt: poll.receipt };
     this.#armIdle();
     const advice = this.#advised ? undefined : this.#advice;
@@ -360,16 +271,11 @@ export class Session implements Connection {
    */
   leave(answer: Omit<Answer, 'events'> = {}, stays = false): Handover {
     if (this.#handover !== undefined) return this.#handover;
-    const { place: cursor, batch } = this;
     const last = this.#last;
     const provable = last !== undefined && last.way.push === undefined && !last.receipt.broken;
-    this.#handover = {
-      ...{ cursor, batch },
-      ...((provable || this.acks) && { to: this.#unproven.end, id: last?.id }),
-    };
+    this.#handover = this.#supply.close(provable || this.acks ? { id: last?.id } : undefined);
     this.#cancelTimer();
     this.#cancelExpiry();
-    this.#feed.close();
     this.release();
     const held = this.#held;
     const way = this.#way;

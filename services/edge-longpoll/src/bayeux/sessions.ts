@@ -238,16 +238,19 @@ export class Sessions {
 
   async #take(key: string, poll: Poll | undefined): Promise<Session> {
     let handover: Handover | undefined;
+    let asked: string | undefined;
     for (let round = 1; ; round++) {
       const { record, revision } = await this.#record(key);
-      handover ??= await this.#handovers.askFor(key, record);
+      // What another one has done with it since counts more than what the one before it said.
+      if (record.by !== asked) handover = await this.#handovers.askFor(key, record);
+      asked = record.by;
       const resumed = resumedAt(record, handover, poll);
       const session = this.#open(key, resumed);
       this.#writer.take(session, revision);
       try {
         for (const one of record.presences) session.presences.set(`${one.client ?? ''} ${one.topic}`, one);
         // What it is subscribed to stands in the record that is written.
-        const resuming = session.resume(record.subscriptions, resumed.cursor);
+        const resuming = session.resume(resumed.subscriptions, resumed.cursor);
         this.count(session);
         await Promise.all([resuming, this.#writer.store(session, resumed)]);
         this.#handovers.tell(key, this.#writer.revision(session));

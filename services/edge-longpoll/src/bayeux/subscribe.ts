@@ -23,7 +23,7 @@ export async function subscribe(
     for (const channel of subscriptionsOf(message, limits.subscriptions)) {
       // "Servers SHOULD NOT record any subscriptions they receive for service channels."
       if (kindOf(channel) === 'service' || session.subscriptions.has(channel)) continue;
-      requireRoom(session, { channel, filter: filterOf(channel), ...options });
+      requireRoom(session, { channel, filter: filterOf(channel), ...(retained && { retained }) });
       await session.subscribe(channel, options);
       added.push(channel);
     }

@@ -40,6 +40,21 @@ describe('what is not proven to have arrived', () => {
     assert.equal(unproven.prove(unproven.seal()), at(5));
   });
 
+  test('forgets its places where something is owed that lies before them', () => {
+    const unproven = new Unproven(0);
+    unproven.add('a', at(5));
+    unproven.seal();
+    unproven.forget();
+    assert.equal(unproven.end, undefined);
+    unproven.add('b', at(1));
+    unproven.add('c', at(2));
+    assert.equal(unproven.prove(1), undefined);
+    unproven.seal();
+    unproven.forget();
+    unproven.add('d', at(3));
+    assert.equal(unproven.prove(unproven.seal()), at(3));
+  });
+
   test('is not acknowledged by the batches of another instance', () => {
     const unproven = new Unproven(2);
     unproven.add('a', at(1));

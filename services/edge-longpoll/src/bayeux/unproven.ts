@@ -2,7 +2,8 @@ import type { Cursor } from '@pushfleet/core';
 
 interface Sent {
   readonly text: string;
-  cursor: Cursor;
+  /** The place behind it, as long as that says something. */
+  cursor: Cursor | undefined;
   /** The batch by which it is acknowledged. */
   batch: number;
 }
@@ -37,7 +38,7 @@ export class Unproven {
     return this.#batch;
   }
 
-  /** The place behind all that the last batch has, where it is not acknowledged. */
+  /** The place behind all that the last batch has, where it is known and the batch is not acknowledged. */
   get end(): Cursor | undefined {
     return this.#sent.findLast(({ batch }) => batch <= this.#batch)?.cursor;
   }
@@ -59,6 +60,11 @@ export class Unproven {
     return true;
   }
 
+  /** From now on something is owed that lies before these places. */
+  forget(): void {
+    for (const one of this.#sent) one.cursor = undefined;
+  }
+
   /**
    * The batch that a client says it has received. A greater one than any here was another instance's: it proves
    * nothing of what was sent here, and those to come are greater.
@@ -77,12 +83,12 @@ export class Unproven {
     return this.#batch;
   }
 
-  /** Drops what the batches up to this one have; returns the place behind it, where there was any. */
+  /** Drops what the batches up to this one have; returns the place behind it, where it is known. */
   prove(batch: number): Cursor | undefined {
     let proven: Cursor | undefined;
     while (this.#sent.length > 0 && (this.#sent[0] as Sent).batch <= batch) {
       const { cursor, text } = this.#sent.shift() as Sent;
-      proven = cursor;
+      proven = cursor ?? proven;
       this.#bytes -= text.length;
     }
     return proven;

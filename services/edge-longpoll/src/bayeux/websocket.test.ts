@@ -197,6 +197,33 @@ describe('Bayeux on a WebSocket', () => {
     assert.deepEqual(dataOf(next.received), ['1', '2']);
   });
 
+  test('gets on with what it asked of the past although each WebSocket is at another instance', async (t) => {
+    const env = { PUSHFLEET_EDGE_LONGPOLL_BATCH_COUNT: '10' };
+    const first = await startBayeux(t, { env });
+    const second = await startBayeux(t, { env, beside: first });
+    const { cursor: after } = await first.publish('other', '');
+    const expected = Array.from({ length: 60 }, (_, n) => String(n));
+    for (const id of expected) await first.publish('n', id);
+    const seen: unknown[] = [];
+    const { clientId } = await new Wire(t, first.url).begin();
+    for (let turn = 0; new Set(seen).size < expected.length; turn++) {
+      assert.ok(turn < 12, `it does not get on: ${seen.join()}`);
+      const wire = await new Wire(t, (turn % 2 === 0 ? first : second).url).open();
+      wire.clientId = clientId;
+      const asking = { channel: '/meta/subscribe', subscription: '/n', ext: { pushfleet: { after } } };
+      if (turn === 0) assert.equal((await wire.ask(asking)).successful, true);
+      wire.connects = true;
+      wire.connect({ id: `turn ${turn}` });
+      const got = () => new Set([...seen, ...dataOf(wire.received)]).size;
+      const before = got();
+      await until(() => got() > before + 10 || got() === expected.length, 'more arrives', 10_000);
+      wire.socket.terminate();
+      await wire.ends();
+      seen.push(...dataOf(wire.received));
+    }
+    assert.deepEqual([...new Set(seen)], expected);
+  });
+
   test('goes on by long-polling', async (t) => {
     const { url, publish } = await startBayeux(t);
     const wire = await new Wire(t, url).begin('/n');

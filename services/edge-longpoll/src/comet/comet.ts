@@ -1,25 +1,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { PushfleetError, quote } from '@pushfleet/core';
-import {
-  detach,
-  type Parameters,
-  parseBody,
-  parseForm,
-  readBody,
-  Streams,
-  splitTarget,
-  Visit,
-} from '@pushfleet/edge';
+import { detach, Streams, splitTarget, Visit } from '@pushfleet/edge';
 import { declareRequests, type Requests, sendProblem } from '@pushfleet/runtime';
 import type { Ground, Handler } from '../handler.ts';
+import { type Ask, parseAsk, readParameters } from '../request.ts';
 import { documentHeaders, type Form, frameForm, streamForm, streamHeaders } from './form.ts';
-import { parseComet } from './request.ts';
 
 // For pages that CORS lets read the answer.
 const exposed = { 'access-control-expose-headers': 'Pushfleet-Connection, Retry-After' };
 
 const methods = 'GET, HEAD, POST, OPTIONS';
+const known = ['topic', 'after', 'retained', 'ticket'];
 
 /** Answers /comet/stream and /comet/frame: streams that end after so many bytes, for browsers that keep them. */
 export class Comet implements Handler {
@@ -55,31 +47,26 @@ export class Comet implements Handler {
 
   /** A request of GET whose socket has left node:http. */
   onDetached(request: IncomingMessage): void {
-    void this.#admit(request, async () => new Map());
+    void this.#admit(request);
   }
 
   close(): void {}
 
   #begin(request: IncomingMessage, response: ServerResponse): void {
     this.#take(request.socket);
-    if (request.method === 'GET') {
-      detach(request, response);
-      return;
-    }
-    void this.#admit(request, async () =>
-      parseBody(request.headers['content-type'], await readBody(request, this.#ground.config.bodyBytes)),
-    );
+    if (request.method === 'GET') detach(request, response);
+    else void this.#admit(request);
   }
 
-  async #admit(request: IncomingMessage, readMore: () => Promise<Parameters>): Promise<void> {
+  async #admit(request: IncomingMessage): Promise<void> {
     const { cors, admission, config } = this.#ground;
     const visit = new Visit(request, { ...cors.headers(request.headers), ...exposed });
-    const { path, query } = splitTarget(request.url as string);
+    const { path } = splitTarget(request.url as string);
     const form = path === '/comet/frame' ? frameForm(visit, config.corsOrigins) : streamForm(visit);
     try {
       const { ask, grant } = await admission.admit({
         headers: form.asker,
-        read: async () => parseComet([parseForm(query), await readMore()], config.filters),
+        read: () => this.#read(request),
         returning: ({ after }) => after !== undefined,
         onCookie: (setCookie) => {
           visit.answerHeaders['set-cookie'] = setCookie;
@@ -90,6 +77,11 @@ export class Comet implements Handler {
     } catch (thrown) {
       this.#refuse(visit, form, thrown);
     }
+  }
+
+  async #read(request: IncomingMessage): Promise<Ask> {
+    const { bodyBytes, filters } = this.#ground.config;
+    return parseAsk(await readParameters(request, bodyBytes), { known, filters });
   }
 
   #refuse(visit: Visit, form: Form, thrown: unknown): void {

@@ -63,6 +63,7 @@ class FakeHub {
       get live() {
         return hub.live;
       },
+      retaining: false,
       close: () => {
         this.closed = true;
       },

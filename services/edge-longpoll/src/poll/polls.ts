@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Cursor, type Item, PushfleetError, quote } from '@pushfleet/core';
-import { parseBody, parseForm, readBody, splitTarget } from '@pushfleet/edge';
 import type { Delivery } from '@pushfleet/hub';
 import { connectionId, declareRequests, type Grant, type Requests, sendProblem } from '@pushfleet/runtime';
 import type { Ground, Handler } from '../handler.ts';
+import { readParameters } from '../request.ts';
 import { encodeBatch, encodeItem } from './codec.ts';
 import { tagOf } from './etag.ts';
 import { Poll } from './poll.ts';
@@ -74,11 +74,7 @@ export class Polls implements Handler {
 
   async #read(request: IncomingMessage): Promise<PollAsk> {
     const { config } = this.#ground;
-    const query = parseForm(splitTarget(request.url as string).query);
-    if (request.method === 'GET') return parsePoll(request.headers, [query], config);
-    const body = await readBody(request, config.bodyBytes);
-    const form = parseBody(request.headers['content-type'], body);
-    return parsePoll(request.headers, [query, form], config);
+    return parsePoll(request.headers, await readParameters(request, config.bodyBytes), config);
   }
 
   /** @throws PushfleetError as `Connections.room` and the hub do; nothing is written then */

@@ -1,22 +1,13 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { type Cursor, PushfleetError, quote } from '@pushfleet/core';
-import {
-  type Asking,
-  firstOf,
-  type Parameters,
-  parseAfter,
-  parseFilters,
-  requireKnown,
-  valuesOf,
-  yes,
-} from '@pushfleet/edge';
+import { PushfleetError, quote } from '@pushfleet/core';
+import { firstOf, type Parameters } from '@pushfleet/edge';
 import type { EdgeConfig } from '../config.ts';
+import { type Ask, parseAsk } from '../request.ts';
 import { cursorOfTags } from './etag.ts';
 import { preferredWait } from './prefer.ts';
 
 /** What a poll asks for. */
-export interface PollAsk extends Asking {
-  readonly after: Cursor | undefined;
+export interface PollAsk extends Ask {
   /** Asked for, and without a cursor: who has a cursor had the retained ones with the first answer. */
   readonly retained: boolean;
   readonly waitMs: number;
@@ -40,15 +31,13 @@ export function parsePoll(
   sources: readonly Parameters[],
   limits: PollLimits,
 ): PollAsk {
-  requireKnown(sources, known);
-  const after = cursorOfTags(headers['if-none-match']) ?? parseAfter([firstOf(sources, 'after')]);
-  const retained = yes('retained', firstOf(sources, 'retained'));
+  const after = cursorOfTags(headers['if-none-match']);
+  const ask = parseAsk(sources, { known, filters: limits.filters, after });
   return {
-    filters: parseFilters(valuesOf(sources, 'topic'), limits.filters),
-    ...{ after, retained: retained && after === undefined },
+    ...ask,
+    retained: ask.retained && ask.after === undefined,
     ...parseWait(headers, firstOf(sources, 'wait'), limits),
     count: whole('count', firstOf(sources, 'count'), 1, limits.batchCount) ?? limits.batchCount,
-    ticket: firstOf(sources, 'ticket'),
   };
 }
 

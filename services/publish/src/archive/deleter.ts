@@ -1,4 +1,4 @@
-import type { Stores } from '@pushfleet/bus';
+import { owedShelfNames, type Stores } from '@pushfleet/bus';
 import {
   type Backbone,
   type Cursor,
@@ -23,13 +23,13 @@ export interface DeleterOptions {
 export class Deleter {
   readonly #options: DeleterOptions;
   readonly #records: DeletionRecords;
-  readonly #owed: OwedPublications;
+  readonly #owed: readonly OwedPublications[];
   #publications = 0;
 
   constructor(options: DeleterOptions) {
     this.#options = options;
     this.#records = new DeletionRecords(options.backbone.ledger('deletions'));
-    this.#owed = new OwedPublications(options.backbone.shelf('owed'));
+    this.#owed = owedShelfNames.map((name) => new OwedPublications(options.backbone.shelf(name)));
   }
 
   /** How many publications were deleted. */
@@ -62,12 +62,15 @@ export class Deleter {
   async #deleteAll(namespace: Namespace, topic: Topic): Promise<Deletion> {
     const bus = this.#options.backbone.bus(namespace);
     // What comes to be owed later is of a later publication, or kept from its receivers by the record.
-    const [head, owedUntil] = await Promise.all([bus.head(), this.#owed.newest(namespace, topic)]);
+    const [head, ...owedUntil] = await Promise.all([
+      bus.head(),
+      ...this.#owed.map((owed) => owed.newest(namespace, topic)),
+    ]);
     const deletion = await bus.delete(topic);
     const { shard } = deletion;
     const last = Math.max(deletion.last, parseCursor(head).positions[shard] ?? 0);
     if (last > 0) await this.#records.add(namespace, topic, { shard, first: 1, last });
-    await this.#owed.clear(namespace, topic, owedUntil);
+    for (const [i, owed] of this.#owed.entries()) await owed.clear(namespace, topic, owedUntil[i] ?? 0);
     return deletion;
   }
 
@@ -81,7 +84,7 @@ export class Deleter {
     // A place ahead of the log must not keep from anybody what is still to come.
     if (sequence === 0 || sequence > Math.max(deletion.last, head.positions[shard] ?? 0)) return deletion;
     await this.#records.add(namespace, topic, { shard, first: sequence, last: sequence });
-    await this.#owed.remove(namespace, topic, shard, at);
+    for (const owed of this.#owed) await owed.remove(namespace, topic, shard, at);
     return deletion;
   }
 }

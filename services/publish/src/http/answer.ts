@@ -1,8 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PushfleetError, type Stored } from '@pushfleet/core';
-import { problem, refuseRequest } from '@pushfleet/runtime';
+import { parseTarget, problem, refuseRequest } from '@pushfleet/runtime';
 import { BodyAborted } from './body.ts';
-import { parseTarget } from './target.ts';
 
 /** Answers with JSON. */
 export function sendJson(

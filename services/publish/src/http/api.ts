@@ -8,12 +8,15 @@ import {
   HttpServer,
   type Log,
   pageAccess,
+  parseTarget,
   type TokenCheck,
   type TraceHeaders,
+  topicOf,
 } from '@pushfleet/runtime';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import type { Archive } from '../archive/archive.ts';
 import type { Discovery } from '../discovery.ts';
+import type { Subscribing } from '../subscribe/subscribing.ts';
 import type { Api, Tracking } from '../tracking.ts';
 import { refuse, sendJson, sendOptions } from './answer.ts';
 import { BodyAborted } from './body.ts';
@@ -27,7 +30,7 @@ import {
 } from './publication.ts';
 import { accepted, Publishing, type PublishingOptions } from './publish.ts';
 import { readQuery } from './query.ts';
-import { parseTarget, topicOf } from './target.ts';
+import { answerSubscribe, answerUnsubscribe } from './subscribe.ts';
 import { answerDelete, answerTopic } from './topic.ts';
 
 export interface HttpOptions extends Omit<PublishingOptions, 'intake'>, PublicationOptions {
@@ -36,6 +39,8 @@ export interface HttpOptions extends Omit<PublishingOptions, 'intake'>, Publicat
   readonly tracking: Tracking;
   readonly archive: Archive;
   readonly discovery: Discovery;
+  /** Absent where there is no registry. */
+  readonly subscribing?: Subscribing | undefined;
   /** Of pages that may publish and read with a token of their own. */
   readonly corsOrigins: readonly string[];
   readonly log: Log;
@@ -99,6 +104,8 @@ class Resources {
         DELETE: this.#measured(async (request, response) =>
           answerDelete(this.#options.archive, await this.#authenticate(request), request, response),
         ),
+        SUBSCRIBE: this.#subscription(answerSubscribe),
+        UNSUBSCRIBE: this.#subscription(answerUnsubscribe),
       },
       accepted.byTopics,
     );
@@ -160,6 +167,14 @@ class Resources {
   #measured(handle: (request: Request, response: Response) => Promise<void>): Handler<Request, Response> {
     return (request, response) =>
       this.#options.tracking.request('http-archive', undefined, () => handle(request, response));
+  }
+
+  /** A request about a receiver that is called, measured. */
+  #subscription(answer: typeof answerSubscribe): Handler<Request, Response> {
+    return (request, response) =>
+      this.#options.tracking.request('http-subscribe', undefined, async () =>
+        answer(this.#options.subscribing, await this.#authenticate(request), request, response),
+      );
   }
 
   async #get(request: Request, response: Response): Promise<void> {

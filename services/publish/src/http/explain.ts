@@ -1,11 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Cursor, defaultType, parseCursor, parseTopicFilter } from '@pushfleet/core';
-import type { Grant } from '@pushfleet/runtime';
+import { type Grant, parseTarget } from '@pushfleet/runtime';
 import type { Archive } from '../archive/archive.ts';
 import { checkAsk, type ExplainAsk, type Explained, type Search } from '../archive/explain.ts';
 import { leftOf, sendJson } from './answer.ts';
 import { readQuery, readTime, single } from './query.ts';
-import { parseTarget } from './target.ts';
 
 /** Answers `GET /v1/explain`. @throws PushfleetError */
 export async function answerExplain(

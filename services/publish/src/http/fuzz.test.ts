@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { PushfleetError, percentDecode } from '@pushfleet/core';
+import { parseTarget, topicOf } from '@pushfleet/runtime';
 import fc from 'fast-check';
 import { startHttp, token } from '../testing.ts';
 import { readHeaders } from './draft.ts';
 import { readBatch } from './json-draft.ts';
-import { parseTarget, topicOf } from './target.ts';
 
 /** Runs it; whatever it throws must be an error meant for the caller. */
 function refusesOrReturns<T>(run: () => T): T | undefined {

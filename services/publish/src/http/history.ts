@@ -7,7 +7,7 @@ import {
   type TopicFilter,
 } from '@pushfleet/core';
 import type { Budget } from '@pushfleet/intake';
-import type { Grant } from '@pushfleet/runtime';
+import { type Grant, parseTarget } from '@pushfleet/runtime';
 import type { Archive } from '../archive/archive.ts';
 import {
   checkHistory,
@@ -19,7 +19,6 @@ import {
 import { readFilters } from '../filters.ts';
 import { leftOf } from './answer.ts';
 import { type Query, readQuery, readTime, single } from './query.ts';
-import { parseTarget } from './target.ts';
 
 export interface HistoryAnswerOptions {
   readonly archive: Pick<Archive, 'history'>;

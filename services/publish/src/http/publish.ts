@@ -9,13 +9,12 @@ import {
 } from '@pushfleet/core';
 import type { Budget } from '@pushfleet/intake';
 import { type Intake, requirePublish, type Submission } from '@pushfleet/intake';
-import { type Grant, requireJson } from '@pushfleet/runtime';
+import { type Grant, namedTopic, parseTarget, requireJson, topicOf } from '@pushfleet/runtime';
 import { resultOf, sendJson } from './answer.ts';
 import { readBody } from './body.ts';
 import { readHeaders } from './draft.ts';
 import { contentMode, readBinaryEvent, refuseHeaders, submissionOf } from './event.ts';
 import { readBatch } from './json-draft.ts';
-import { namedTopic, parseTarget, topicOf } from './target.ts';
 
 export interface PublishingOptions {
   readonly intake: Pick<Intake, 'publish'>;

@@ -1,4 +1,5 @@
 import { PushfleetError, percentDecode, quote } from '@pushfleet/core';
+import { decodeParameter } from '@pushfleet/runtime';
 
 /** Parameters by name, in order of appearance. */
 export type Query = ReadonlyMap<string, readonly string[]>;
@@ -42,12 +43,7 @@ export function single(query: Query, name: string): string | undefined {
 
 const broken = ['request_invalid', 'parameter'] as const;
 
-// Forms write a space as "+", while people write the wildcard as it is: "+" stays where it is a whole level.
-function decode(text: string): string {
-  const levels = text.split(/(\/|%2f)/i);
-  const spaced = levels.map((level) => (level === '+' ? level : level.replaceAll('+', ' '))).join('');
-  return percentDecode(spaced, ...broken);
-}
+const decode = (text: string): string => decodeParameter(text, ...broken);
 
 /**
  * A time as RFC 3339 writes it, such as `2026-01-31T12:00:00Z`, in Unix milliseconds.

@@ -226,3 +226,30 @@ suite('GET /v1/topics/<topic> with a token', () => {
     assert.equal(status, 401);
   });
 });
+
+suite('the hub of a public topic', () => {
+  const hubOf = async (api: Api, path: string, o: RequestInit = {}) => {
+    const { headers } = await fetch(`${api.url}/v1/topics${path}`, o);
+    return headers.get('link');
+  };
+  const bearer = (claims: object) => ({ headers: { authorization: `Bearer ${token(claims)}` } });
+
+  test('is told by Link to whoever may subscribe there, by GET and HEAD', async () => {
+    const api = await startHttp({
+      publicIn: (topic) => (topic === 'news/today' ? defaultNamespace : undefined),
+    });
+    try {
+      const self = '</v1/topics?topic=news%2Ftoday>; rel="self"';
+      const both = `</websub>; rel="hub", ${self}`;
+      for (const method of ['GET', 'HEAD']) {
+        assert.equal(await hubOf(api, '/news/today', { method }), both);
+        assert.equal(await hubOf(api, '?topic=news%2Ftoday', { method }), both);
+      }
+      assert.equal(await hubOf(api, '/news/today', bearer(manager)), both);
+      assert.equal(await hubOf(api, '/news/today', bearer({ ...manager, ns: 'other' })), self);
+      assert.doesNotMatch((await hubOf(api, '/orders')) ?? '', /hub/);
+    } finally {
+      await api.stop();
+    }
+  });
+});

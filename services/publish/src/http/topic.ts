@@ -1,12 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Cursor, parseCursor, parseTopic, type Topic } from '@pushfleet/core';
-import type { Grant, TopicPolicy } from '@pushfleet/runtime';
+import { type Grant, parseTarget, type TopicPolicy, topicOf } from '@pushfleet/runtime';
 import type { Archive } from '../archive/archive.ts';
 import type { TopicView } from '../archive/topic-view.ts';
 import type { Discovery } from '../discovery.ts';
 import { leftOf, sendJson } from './answer.ts';
 import { readQuery, single } from './query.ts';
-import { parseTarget, topicOf } from './target.ts';
 
 /**
  * Answers `DELETE /v1/topics/<topic>`, with `?cursor=` for one publication.
@@ -42,7 +41,7 @@ export async function answerTopic(
   topic: Topic,
   response: ServerResponse,
 ): Promise<void> {
-  const { link, body } = discovery.topic(topic);
+  const { link, body } = discovery.topic(topic, grant);
   const headers = { link, vary: 'Authorization' };
   if (grant === undefined || !topics.may(grant, topic)) sendJson(response, 200, body, headers);
   else {

@@ -54,7 +54,7 @@ function connect(instance: Instance) {
   return {
     client,
     create: async (over: Partial<Subscription> = {}): Promise<Subscription> => {
-      const request = { subscription: draft(over) };
+      const request = { subscription: draft(over), ownerLimit: 0 };
       const { subscription } = await ask((done: Done<{ subscription: Subscription | undefined }>) =>
         client.createSubscription(request, done),
       );
@@ -193,7 +193,7 @@ describe('SubscriptionService', () => {
     await one.end('a', changed.revision);
     await one.end('a', changed.revision);
     const nothing = ask((done: Done<unknown>) =>
-      one.client.createSubscription({ subscription: undefined }, done),
+      one.client.createSubscription({ subscription: undefined, ownerLimit: 0 }, done),
     );
     assert.deepEqual(await word(nothing), [status.INVALID_ARGUMENT, 'request_invalid']);
     const unknown = ask((done: Done<unknown>) =>

@@ -21,8 +21,8 @@ export function subscriptionService(
   log: Log,
 ): SubscriptionServiceServer {
   return {
-    createSubscription: unary(log, async ({ subscription }) => ({
-      subscription: await subscriptions.create(required(subscription)),
+    createSubscription: unary(log, async ({ subscription, ownerLimit }) => ({
+      subscription: await subscriptions.create(required(subscription), { ownerLimit }),
     })),
     getSubscription: unary(log, async ({ namespace, id, withSecrets }) => ({
       subscription: await subscriptions.get(namespace as Namespace, id, { withSecrets }),

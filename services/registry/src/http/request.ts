@@ -1,5 +1,5 @@
 import { PushfleetError, quote } from '@pushfleet/core';
-import { requireJson } from '@pushfleet/runtime';
+import { decodeParameter, parseTarget, requireJson } from '@pushfleet/runtime';
 import express, { type Request, type Response } from 'express';
 
 const bodyBytes = 65_536;
@@ -30,6 +30,32 @@ export async function readOptionalBody(request: Request, response: Response): Pr
 }
 
 /**
+ * What a request to create a subscription asks for: its body, in which `?topic=` stands for `filter` and the header
+ * X-Callback for `url`. With either there need be no body.
+ *
+ * @throws PushfleetError as `readBody`
+ */
+export async function readCreation(request: Request, response: Response): Promise<unknown> {
+  const { topic } = readQuery(request, ['topic']);
+  const url = request.get('x-callback');
+  if (topic === undefined && url === undefined) return readBody(request, response);
+  // node:http reads the bytes of a header as Latin-1: UTF-8 would become another host or path.
+  if (url !== undefined && /[^\x20-\x7e]/.test(url)) {
+    throw invalid('X-Callback is a URL in ASCII: escape the rest with "%", and a name as xn--….');
+  }
+  const body = await readOptionalBody(request, response);
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return body;
+  const { filter, event, url: given, target_url: target } = body as Readonly<Record<string, unknown>>;
+  if (topic !== undefined && (filter ?? event) !== undefined) {
+    throw invalid('Name what is subscribed to by "topic" or in the body, not by both.');
+  }
+  if (url !== undefined && (given ?? target) !== undefined) {
+    throw invalid('Name who is called by X-Callback or in the body, not by both.');
+  }
+  return { ...body, ...(topic !== undefined && { filter: topic }), ...(url !== undefined && { url }) };
+}
+
+/**
  * The parameters of a request's query.
  *
  * @param names what there is; whatever else is given is refused, so that a misspelt one is not passed over
@@ -40,7 +66,11 @@ export function readQuery<const Name extends string>(
   names: readonly Name[],
 ): Partial<Record<Name, string>> {
   const query: Partial<Record<Name, string>> = {};
-  for (const [name, value] of new URLSearchParams(request.url.split('?')[1])) {
+  const decode = (text: string): string => decodeParameter(text, 'request_invalid', 'parameter');
+  for (const pair of parseTarget(request.url).query.split('&')) {
+    if (pair === '') continue;
+    const [name = '', ...rest] = pair.split('=').map(decode);
+    const value = rest.join('=');
     if (!names.includes(name as Name)) {
       throw invalid(`${quote(name)} is no parameter; there are ${names.join(', ') || 'none'}.`);
     }

@@ -7,7 +7,7 @@ import {
 import { byMethod, type Grant, type Handler, type RateLimit, type TokenCheck } from '@pushfleet/runtime';
 import type { Express, Request, Response } from 'express';
 import { everything, grantOf } from './access.ts';
-import { readBody, readIfMatch, readLimit, readOptionalBody, readQuery } from './request.ts';
+import { readBody, readCreation, readIfMatch, readLimit, readOptionalBody, readQuery } from './request.ts';
 import { Deliveries } from './subscriptions/deliveries.ts';
 import { attemptJson, letterJson, toJson } from './subscriptions/json.ts';
 import { Lifecycle, type LifecycleOptions } from './subscriptions/lifecycle.ts';
@@ -70,11 +70,8 @@ class SubscriptionApi {
   readonly create: Endpoint = async (request, response) => {
     const grant = await this.#limited(request);
     const key = request.get('idempotency-key');
-    const { subscription, key: shown } = await this.#lifecycle.create(
-      grant,
-      await readBody(request, response),
-      key,
-    );
+    const body = await readCreation(request, response);
+    const { subscription, key: shown } = await this.#lifecycle.create(grant, body, key);
     response.status(201).location(`/v1/subscriptions/${subscription.id}`);
     send(response, subscription, shown);
   };

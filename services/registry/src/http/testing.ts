@@ -40,6 +40,7 @@ export interface WebhookFleet {
   readonly retryMs: number[];
   /** The records, as the worker changes them. */
   readonly store: {
+    create(record: Subscription): Promise<Subscription>;
     get(id: string): Promise<Subscription>;
     update(record: Subscription, paths: readonly string[]): Promise<unknown>;
   };
@@ -88,6 +89,7 @@ class Fleet implements WebhookFleet {
 
   get store(): WebhookFleet['store'] {
     return {
+      create: (record) => this.#calls.create(record, 0),
       get: async (id) =>
         (await this.#calls.read([{ namespace: defaultNamespace, id }])).found[0] as Subscription,
       update: (record, paths) => this.#calls.change(record, paths),
@@ -113,6 +115,7 @@ class Fleet implements WebhookFleet {
       limits: {
         ...{
           retryMs: this.retryMs,
+          questionRetryMs: this.retryMs,
           concurrency: 100,
           slow: 100,
           endpointConcurrency: 10,

@@ -2,13 +2,20 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { PushfleetError } from '@pushfleet/core';
 import {
+  NotifyForm,
+  type NotifyTarget,
   SigningScheme,
   type Subscription,
   type WebhookTarget,
+  type WebSubMode,
+  type WebSubRequest,
 } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import { checkEnd, checkRecord, checkSize } from './check-record.ts';
 import { requireSecrets } from './check-target.ts';
-import { draft, notify, webhook, webpush, websub } from './testing.ts';
+import { draft, notified, webhook, webpush, websub } from './testing.ts';
+
+const notify = (over: Partial<NotifyTarget>): Subscription =>
+  draft({ target: notified({ notify: { callbacks: [], form: NotifyForm.NOTIFY_FORM_GENA, ...over } }) });
 
 function hook(over: Partial<WebhookTarget>): Subscription {
   return draft({ target: webhook(over) });
@@ -42,6 +49,13 @@ const authority = (grants: number, over = {}) => ({
 });
 
 // What each rule lets pass at its border, and what is the first beyond it.
+const request = (over: Partial<WebSubRequest> = {}): WebSubRequest => {
+  const target = websub();
+  const [held] = target?.$case === 'websub' ? target.websub.requests : [];
+  return { ...(held as WebSubRequest), ...over };
+};
+const asks = (over: Partial<WebSubRequest>): Subscription => of(websub(), { requests: [request(over)] });
+
 const borders: readonly [string, Subscription, Subscription][] = [
   ['filter', draft({ filter: 'x'.repeat(1_024) }), draft({ filter: 'x'.repeat(1_025) })],
   ['a filter’s wildcard', draft({ filter: 'a/#' }), draft({ filter: 'a/#/b' })],
@@ -156,6 +170,16 @@ const borders: readonly [string, Subscription, Subscription][] = [
     of(websub(), { signatureMethod: '', secret: Buffer.alloc(0) }),
     of(websub(), { signatureMethod: '' }),
   ],
+  [
+    'requests',
+    of(websub(), { requests: Array.from({ length: 8 }, (_, i) => request({ id: `r${i}` })) }),
+    of(websub(), { requests: Array.from({ length: 9 }, (_, i) => request({ id: `r${i}` })) }),
+  ],
+  ['ids of requests', asks({}), of(websub(), { requests: [request(), request()] })],
+  ['mode', asks({ mode: 2 }), asks({ mode: 3 as WebSubMode })],
+  ['secret of a request', asks({ secret: Buffer.alloc(199, 1) }), asks({ secret: Buffer.alloc(200, 1) })],
+  ['method of a request', asks({ signatureMethod: 'sha1' }), asks({ signatureMethod: 'md5' })],
+  ['verify_token', asks({ verifyToken: Buffer.alloc(256, 1) }), asks({ verifyToken: Buffer.alloc(257, 1) })],
   ['version', of(websub(), { version: 3 }), of(websub(), { version: 0 })],
   ['endpoint', of(webpush(), { endpoint: url(2_048) }), of(webpush(), { endpoint: url(2_049) })],
   ['p256dh', of(webpush(), {}), of(webpush(), { p256dh: Buffer.alloc(65) })],
@@ -165,11 +189,27 @@ const borders: readonly [string, Subscription, Subscription][] = [
   ['urgency', of(webpush(), { urgency: '' }), of(webpush(), { urgency: 'HIGH' })],
   [
     'callbacks',
-    of(notify(), { callbacks: Array(8).fill('http://a/') }),
-    of(notify(), { callbacks: Array(9).fill('http://a/') }),
+    notify({ callbacks: Array(7).fill('http://a/') }),
+    notify({ callbacks: Array(8).fill('http://a/') }),
   ],
-  ['no callbacks', of(notify(), {}), of(notify(), { callbacks: [] })],
-  ['form', of(notify(), { form: 2 }), of(notify(), { form: 3 })],
+  ['a callback', notify({ callbacks: [url(2_048)] }), notify({ callbacks: [url(2_049)] })],
+  ['a form', notify({ form: 2 }), notify({ form: 3 as 2 })],
+  ['the handshake of a notification', draft({ target: notified() }), hook({ handshake: 4 })],
+  [
+    'a notification without its handshake',
+    draft({ target: notified() }),
+    draft({ target: notified({ handshake: 2 }) }),
+  ],
+  [
+    'order',
+    draft({ target: notified({ ordered: false, notify: { callbacks: [], form: 2 } }) }),
+    draft({ target: notified({ ordered: false }) }),
+  ],
+  [
+    'a target of notifications alone',
+    draft({ target: notified() }),
+    draft({ target: { $case: 'notify', notify: { callbacks: ['http://a/'], form: 1 } } }),
+  ],
 ];
 
 describe('a record', () => {
@@ -188,14 +228,16 @@ describe('a record', () => {
       hook({ secrets: [secret(0)] }),
       hook({ headers: [{ name: 'x', value: '' }] }),
       of(websub(), { secret: Buffer.alloc(0) }),
+      asks({ secret: Buffer.alloc(0) }),
       of(webpush(), { endpoint: '' }),
       of(webpush(), { auth: Buffer.alloc(0) }),
     ]) {
       checkRecord(record);
       assert.throws(() => requireSecrets(record), { code: 'request_invalid' });
     }
-    for (const target of [webhook(), websub(), webpush(), notify()]) requireSecrets(draft({ target }));
+    for (const target of [webhook(), websub(), webpush(), notified()]) requireSecrets(draft({ target }));
     requireSecrets(of(websub(), { signatureMethod: '', secret: Buffer.alloc(0) }));
+    requireSecrets(asks({ signatureMethod: '', secret: Buffer.alloc(0), verifyToken: Buffer.alloc(0) }));
   });
 
   it('ends ahead, and within ten years', () => {

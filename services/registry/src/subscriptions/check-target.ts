@@ -1,7 +1,6 @@
 import { byteLength, quote } from '@pushfleet/core';
 import {
   NotifyForm,
-  type NotifyTarget,
   SigningScheme,
   type SigningSecret,
   type Subscription,
@@ -9,6 +8,8 @@ import {
   WebhookHandshake,
   type WebhookTarget,
   type WebPushTarget,
+  WebSubMode,
+  type WebSubRequest,
   type WebSubTarget,
   WebSubVersion,
 } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
@@ -27,8 +28,7 @@ export function checkTarget(target: Subscription['target']): void {
   if (target?.$case === 'webhook') checkWebhook(target.webhook);
   else if (target?.$case === 'websub') checkWebSub(target.websub);
   else if (target?.$case === 'webpush') checkWebPush(target.webpush);
-  else if (target?.$case === 'notify') checkNotify(target.notify);
-  else throw invalid('A subscription has a target: "webhook", "websub", "webpush" or "notify".');
+  else throw invalid('A subscription has a target: "webhook", "websub" or "webpush".');
 }
 
 /** @throws PushfleetError `request_invalid` where a secret that must be there is empty */
@@ -51,6 +51,7 @@ function checkWebhook(target: WebhookTarget): void {
   );
   for (const secret of target.secrets) checkSecret(secret);
   checkHeaders(target.headers);
+  checkNotify(target);
 }
 
 function checkSecret({ keyId, scheme, secret, publicKey }: SigningSecret): void {
@@ -97,17 +98,49 @@ function checkHeaders(headers: WebhookTarget['headers']): void {
   checkAtMost('the bytes of webhook.headers', bytes, limits.headersBytes);
 }
 
+/** A handshake by a first NOTIFY is for those who are notified, and they have no other. */
+function checkNotify({ notify, handshake, ordered }: WebhookTarget): void {
+  if ((handshake === WebhookHandshake.WEBHOOK_HANDSHAKE_NOTIFY) !== (notify !== undefined)) {
+    throw invalid('"webhook.handshake" is that of NOTIFY exactly where "webhook.notify" is given.');
+  }
+  if (notify === undefined) return;
+  checkEnum('webhook.notify.form', notify.form, NotifyForm);
+  checkCount('webhook.notify.callbacks', notify.callbacks.length, 0, limits.callbacks - 1);
+  for (const url of notify.callbacks) checkUrl('webhook.notify.callbacks', url, http, limits.urlBytes);
+  if (notify.form === NotifyForm.NOTIFY_FORM_GENA && !ordered) {
+    throw invalid('"webhook.ordered" is true for GENA, which numbers its notifications.');
+  }
+}
+
 const methods = ['sha1', 'sha256', 'sha384', 'sha512'];
 
 function checkWebSub(target: WebSubTarget): void {
   checkUrl('websub.callback', target.callback, http, limits.urlBytes);
   checkUrl('websub.topic_url', target.topicUrl, http, limits.urlBytes);
-  checkEnum('websub.version', target.version, WebSubVersion);
-  checkBytes('websub.secret', target.secret, 1, limits.websubSecretBytes);
+  checkSigned('websub', target);
+  checkCount('websub.requests', target.requests.length, 0, limits.websubRequests);
+  checkUnique(
+    'websub.requests.id',
+    target.requests.map(({ id }) => id),
+  );
+  for (const request of target.requests) {
+    checkId('websub.requests.id', request.id);
+    checkEnum('websub.requests.mode', request.mode, WebSubMode);
+    checkBytes('websub.requests.verify_token', request.verifyToken, 1, limits.websubTokenBytes);
+    checkSigned('websub.requests', request);
+  }
+}
+
+function checkSigned(
+  name: string,
+  target: Omit<WebSubRequest, 'id' | 'mode' | 'verifyToken' | 'askedAt'>,
+): void {
+  checkEnum(`${name}.version`, target.version, WebSubVersion);
+  checkBytes(`${name}.secret`, target.secret, 1, limits.websubSecretBytes);
   if (target.signatureMethod === '') {
-    if (target.secret.length > 0) throw invalid('"websub.signature_method" says how the secret signs.');
+    if (target.secret.length > 0) throw invalid(`"${name}.signature_method" says how the secret signs.`);
   } else if (!methods.includes(target.signatureMethod)) {
-    throw invalid(`"websub.signature_method" is one of ${methods.join(', ')}, or empty without a secret.`);
+    throw invalid(`"${name}.signature_method" is one of ${methods.join(', ')}, or empty without a secret.`);
   }
 }
 
@@ -124,10 +157,4 @@ function checkWebPush(target: WebPushTarget): void {
   if (!urgencies.includes(target.urgency)) {
     throw invalid('"webpush.urgency" is very-low, low, normal, high, or empty.');
   }
-}
-
-function checkNotify(target: NotifyTarget): void {
-  checkCount('notify.callbacks', target.callbacks.length, 1, limits.callbacks);
-  for (const url of target.callbacks) checkUrl('notify.callbacks', url, http, limits.urlBytes);
-  checkEnum('notify.form', target.form, NotifyForm);
 }

@@ -29,9 +29,13 @@ export const recordLimits = {
   timeoutMs: 120_000,
   /** Longest `hub.secret`, in bytes: WebSub, section 5.1, asks for less than 200. */
   websubSecretBytes: 199,
+  /** Longest `hub.verify_token`, in bytes. */
+  websubTokenBytes: 256,
+  /** Most requests of one WebSub subscriber that are not confirmed yet. */
+  websubRequests: 8,
   /** Longest time a push service keeps a message, in seconds: four weeks, the most that any takes. */
   ttlSeconds: 2_419_200,
-  /** Most call-back URLs of one NOTIFY receiver. */
+  /** Most call-back URLs of one receiver of notifications. */
   callbacks: 8,
   /** How far ahead an end may lie, in milliseconds: ten years. */
   leaseMs: 10 * 366 * 86_400_000,

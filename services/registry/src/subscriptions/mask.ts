@@ -1,7 +1,6 @@
 import { quote } from '@pushfleet/core';
 import {
   Authority,
-  NotifyTarget,
   Selection,
   type Subscription,
   WebhookTarget,
@@ -17,7 +16,6 @@ const targets: Readonly<Record<string, Fields>> = {
   webhook: { ...WebhookTarget.fromPartial({}) },
   websub: { ...WebSubTarget.fromPartial({}) },
   webpush: { ...WebPushTarget.fromPartial({}) },
-  notify: { ...NotifyTarget.fromPartial({}) },
 };
 /** What can be changed in part, as it is when it is empty. */
 const messages: Readonly<Record<string, Fields>> = {

@@ -19,10 +19,15 @@ export class Room {
     this.#options = options;
   }
 
-  /** Takes room for one; the returned function ends the claim. @throws PushfleetError `quota_subscriptions` */
-  async take(namespace: Namespace): Promise<() => void> {
+  /**
+   * Takes room for one; the returned function ends the claim.
+   *
+   * @param share the part of the namespace's room that may be full before
+   * @throws PushfleetError `quota_subscriptions`
+   */
+  async take(namespace: Namespace, share = 1): Promise<() => void> {
     for (;;) {
-      const limit = this.#options.limit(namespace);
+      const limit = Math.floor(this.#options.limit(namespace) * share);
       const held = await this.#options.count(namespace);
       const creating = this.#creating.get(namespace) ?? new Set();
       if (held + creating.size < limit) return this.#claim(namespace, creating);

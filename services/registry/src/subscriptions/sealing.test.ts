@@ -7,14 +7,14 @@ import { fields } from '../config.ts';
 import { Sealing } from './sealing.ts';
 import { parseSealingKeys } from './sealing-keys.ts';
 import { keepSecrets, readSecrets, withoutSecrets } from './secret-fields.ts';
-import { draft, notify, webhook, webpush, websub } from './testing.ts';
+import { draft, notified, webhook, webpush, websub } from './testing.ts';
 
 const keyText = (id: string, fill: number): string => `${id}:${Buffer.alloc(32, fill).toString('base64')}`;
 const sealingOf = (...texts: string[]): Sealing => new Sealing(parseSealingKeys(texts.join(',')));
 const [k1, k2] = [keyText('k1', 1), keyText('k2', 2)];
 const one = sealingOf(k1);
 
-const all = [webhook(), websub(), webpush(), notify()].map((target) => draft({ id: 'a', target }));
+const all = [webhook(), websub(), webpush(), notified()].map((target) => draft({ id: 'a', target }));
 const secrets = [
   'a signing secret of 32 bytes',
   'Bearer of a secret',
@@ -86,7 +86,7 @@ describe('Sealing', () => {
     assert.deepEqual(both.open(sealed), draft({ id: 'a' }));
     assert.deepEqual([one.isOutdated(sealed), both.isOutdated(sealed)], [false, true]);
     assert.equal(both.isOutdated(both.seal(both.open(sealed))), false);
-    assert.equal(both.isOutdated(one.seal(draft({ id: 'a', target: notify() }))), false, 'it has none');
+    assert.equal(both.isOutdated(one.seal(draft({ id: 'a', target: notified() }))), false, 'it has none');
   });
 
   it('names a key that is missing, and no secret', () => {
@@ -121,6 +121,11 @@ describe('a record without secrets', () => {
     const kept = keepSecrets({ ...held, target: { $case: 'websub', websub: target } }, held);
     assert.ok(kept.target?.$case === 'websub');
     assert.equal(kept.target.websub.secret.length, 0);
+    assert.deepEqual(
+      kept.target.websub.requests,
+      held.target.websub.requests,
+      'what was asked for keeps its own',
+    );
   });
 });
 

@@ -1,4 +1,4 @@
-import type { Subscription } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
+import type { Subscription, WebSubTarget } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 
 /** What becomes of each secret. `field` names it for good: it stays the same wherever in its list the secret stands. */
 export interface SecretMap {
@@ -22,8 +22,7 @@ export function mapSecrets(record: Subscription, map: SecretMap): Subscription {
       return { ...record, target: { ...target, webhook: { ...target.webhook, secrets, headers } } };
     }
     case 'websub': {
-      const secret = map.bytes(target.websub.secret, 'websub.secret');
-      return { ...record, target: { ...target, websub: { ...target.websub, secret } } };
+      return { ...record, target: { ...target, websub: mapWebSub(target.websub, map) } };
     }
     case 'webpush': {
       const endpoint = map.text(target.webpush.endpoint, 'webpush.endpoint');
@@ -33,6 +32,15 @@ export function mapSecrets(record: Subscription, map: SecretMap): Subscription {
     default:
       return record;
   }
+}
+
+function mapWebSub(target: WebSubTarget, map: SecretMap): WebSubTarget {
+  const requests = target.requests.map((request) => ({
+    ...request,
+    secret: map.bytes(request.secret, `websub.requests.secret/${request.id}`),
+    verifyToken: map.bytes(request.verifyToken, `websub.requests.verify_token/${request.id}`),
+  }));
+  return { ...target, secret: map.bytes(target.secret, 'websub.secret'), requests };
 }
 
 /** The record without its secrets, as whoever did not ask for them gets it. */
@@ -64,19 +72,32 @@ export function readSecrets(record: Subscription): {
  * back. A WebSub subscriber without a signature method has no secret and keeps none.
  */
 export function keepSecrets(record: Subscription, held: Subscription): Subscription {
-  if (isUnsigned(record)) return record;
   const { bytes, texts } = readSecrets(held);
+  const unsigned = isUnsigned(record);
   return mapSecrets(record, {
-    bytes: (value, field) => (value.length > 0 ? value : (bytes.get(field) ?? value)),
+    bytes: (value, field) =>
+      value.length > 0 || (unsigned && field === 'websub.secret') ? value : (bytes.get(field) ?? value),
     text: (value, field) => value || (texts.get(field) ?? value),
   });
 }
 
 /** The name of a secret that must be there and is empty. */
 export function missingSecret(record: Subscription): string | undefined {
-  if (isUnsigned(record)) return undefined;
   const { bytes, texts } = readSecrets(record);
-  return [...bytes, ...texts].find(([, value]) => value.length === 0)?.[0];
+  const optional = optionalSecrets(record);
+  return [...bytes, ...texts].find(([field, value]) => value.length === 0 && !optional.has(field))?.[0];
+}
+
+/** Whoever signs nothing has no secret, and a token of 0.3 is the subscriber's to give. */
+function optionalSecrets(record: Subscription): ReadonlySet<string> {
+  if (record.target?.$case !== 'websub') return new Set();
+  const { requests } = record.target.websub;
+  const unsigned = requests.filter(({ signatureMethod }) => signatureMethod === '');
+  return new Set([
+    ...(isUnsigned(record) ? ['websub.secret'] : []),
+    ...unsigned.map(({ id }) => `websub.requests.secret/${id}`),
+    ...requests.map(({ id }) => `websub.requests.verify_token/${id}`),
+  ]);
 }
 
 const isUnsigned = ({ target }: Subscription): boolean =>

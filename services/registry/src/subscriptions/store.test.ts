@@ -300,6 +300,20 @@ describe('Subscriptions', () => {
     assert.deepEqual((await failure(subscriptions.create(draft()))).detail, { limit: 2, held: 3 });
   });
 
+  it('holds an owner to a limit where the creator says one, and leaves half of the room to others', async () => {
+    const by = (subject: string) =>
+      draft({ authority: { subject, tokenId: '', issuedAt: undefined, subscribeGrants: ['orders/#'] } });
+    const create = (subject: string) => subscriptions.create(by(subject), { ownerLimit: 2 });
+    await create('ann');
+    await create('ann');
+    assert.deepEqual((await failure(create('ann'))).detail, { limit: 2 });
+    await create('bob');
+    await subscriptions.create(by('ann'));
+    most = 9;
+    assert.deepEqual((await failure(create('cid'))).detail, { limit: 4, held: 4 });
+    await subscriptions.create(by('cid'));
+  });
+
   it('stores nothing while the index cannot be asked, and reads and changes all the same', async () => {
     const created = await subscriptions.create(draft({ id: 'a' }));
     index.failure = new PushfleetError('unavailable', 'The registry cannot reach its Redis.');

@@ -68,9 +68,17 @@ export interface Many {
   readonly sealed: SealedSubscription[];
 }
 
+export interface CreateOptions {
+  /** Most of this kind that the owner may have; 0: as many as the namespace. */
+  readonly ownerLimit?: number;
+}
+
 export interface ReadOptions {
   readonly withSecrets?: boolean;
 }
+
+/** Strangers, whose number somebody has to bound, leave at least so much of a namespace's room to those with a token. */
+const strangersShare = 0.5;
 
 /** The subscriptions of the fleet: the log is the truth, and the index in Redis follows it by itself. */
 export class Subscriptions implements Part {
@@ -119,7 +127,7 @@ export class Subscriptions implements Part {
    * @throws PushfleetError `request_invalid`, `filter_invalid`, `cursor_invalid`, `conflict`, `quota_subscriptions`,
    * `unavailable`
    */
-  async create(draft: Subscription): Promise<Subscription> {
+  async create(draft: Subscription, { ownerLimit = 0 }: CreateOptions = {}): Promise<Subscription> {
     const now = new Date(this.#now());
     const id = draft.id === '' ? `sub_${randomBytes(16).toString('base64url')}` : draft.id;
     const times = { stateSince: now, createdAt: now, updatedAt: now };
@@ -129,7 +137,8 @@ export class Subscriptions implements Part {
     checkEnd(record, this.#now());
     requireSecrets(record);
     const sealed = await this.#begin(this.#options.sealing.seal(record));
-    const leave = await this.#room.take(sealed.namespace as Namespace);
+    await this.#requireRoomOfOwner(sealed, ownerLimit);
+    const leave = await this.#room.take(sealed.namespace as Namespace, ownerLimit > 0 ? strangersShare : 1);
     try {
       const stored = await this.#records.create(sealed);
       this.tally.changed(kindOf(stored), 'created');
@@ -262,6 +271,17 @@ export class Subscriptions implements Part {
     return this.changes.watch(kinds, on);
   }
 
+  async #requireRoomOfOwner(record: Subscription, limit: number): Promise<void> {
+    if (limit === 0) return;
+    const { ids } = await this.#options.index.list({
+      namespace: record.namespace as Namespace,
+      owner: record.authority?.subject,
+      kind: kindOf(record),
+      ...{ filter: undefined, state: undefined, after: '', limit },
+    });
+    if (ids.length >= limit) throw fullOfOwner(limit);
+  }
+
   /** Where no start is named it is the log's head. */
   async #begin(record: Subscription): Promise<Subscription> {
     if (record.startCursor !== '') return record;
@@ -273,6 +293,13 @@ export class Subscriptions implements Part {
     return withSecrets ? this.#options.sealing.open(record) : withoutSecrets(record);
   }
 }
+
+const fullOfOwner = (limit: number): PushfleetError =>
+  new PushfleetError(
+    'quota_subscriptions',
+    `Its owner has ${limit} subscriptions of this kind, which is the most it may have; end some.`,
+    { detail: { limit } },
+  );
 
 function checkName(namespace: string, id: string): void {
   checkId('namespace', namespace);

@@ -9,6 +9,7 @@ import {
   WebhookFormat,
   WebhookHandshake,
   type WebhookTarget,
+  WebSubMode,
   WebSubVersion,
 } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import { indexChangeOf } from './record.ts';
@@ -37,6 +38,7 @@ export const webhook = (over: Partial<WebhookTarget> = {}): Subscription['target
     ordered: false,
     handshake: WebhookHandshake.WEBHOOK_HANDSHAKE_NONE,
     timeoutMs: 0,
+    notify: undefined,
     ...over,
   },
 });
@@ -49,6 +51,18 @@ export const websub = (): Subscription['target'] => ({
     secret: Buffer.from('hub.secret in clear'),
     signatureMethod: 'sha256',
     leaseSeconds: 864_000,
+    requests: [
+      {
+        id: 'ask_1',
+        mode: WebSubMode.WEB_SUB_MODE_SUBSCRIBE,
+        secret: Buffer.from('the next hub.secret in clear'),
+        signatureMethod: 'sha512',
+        leaseSeconds: 100,
+        version: WebSubVersion.WEB_SUB_VERSION_PUBSUBHUBBUB_0_3,
+        verifyToken: Buffer.from('hub.verify_token in clear'),
+        askedAt: new Date(1_000),
+      },
+    ],
     version: WebSubVersion.WEB_SUB_VERSION_W3C,
   },
 });
@@ -66,10 +80,16 @@ export const webpush = (): Subscription['target'] => ({
   },
 });
 
-export const notify = (): Subscription['target'] => ({
-  $case: 'notify',
-  notify: { callbacks: ['http://control.example/notify'], form: NotifyForm.NOTIFY_FORM_GENA },
-});
+/** Of who is notified as GENA says, and was never given a secret. */
+export const notified = (over: Partial<WebhookTarget> = {}): Subscription['target'] =>
+  webhook({
+    secrets: [],
+    headers: [],
+    ordered: true,
+    handshake: WebhookHandshake.WEBHOOK_HANDSHAKE_NOTIFY,
+    notify: { callbacks: ['http://control.example/other'], form: NotifyForm.NOTIFY_FORM_GENA },
+    ...over,
+  });
 
 /** A subscription that the registry takes as it is. */
 export const draft = (over: Partial<Subscription> = {}): Subscription => ({

@@ -37,7 +37,7 @@ export const SubscriptionKind = {
   SUBSCRIPTION_KIND_WEBSUB: 2,
   /** SUBSCRIPTION_KIND_WEBPUSH - delivery-webpush sends to a push service. */
   SUBSCRIPTION_KIND_WEBPUSH: 3,
-  /** SUBSCRIPTION_KIND_NOTIFY - A NOTIFY request of the HTTP SUBSCRIBE family (GENA, WebDAV). */
+  /** SUBSCRIPTION_KIND_NOTIFY - Of no record: who is called by NOTIFY (GENA, WebDAV) is a webhook, see WebhookTarget.notify. */
   SUBSCRIPTION_KIND_NOTIFY: 4,
   UNRECOGNIZED: -1,
 } as const;
@@ -135,6 +135,11 @@ export const WebhookHandshake = {
   WEBHOOK_HANDSHAKE_ECHO: 2,
   /** WEBHOOK_HANDSHAKE_CLOUDEVENTS - CloudEvents web hook: OPTIONS with WebHook-Request-Origin. */
   WEBHOOK_HANDSHAKE_CLOUDEVENTS: 3,
+  /**
+   * WEBHOOK_HANDSHAKE_NOTIFY - A first NOTIFY: X-Hook-Secret echoed, or taken by a receiver that refuses the same for a subscription it does not
+   * know. Of receivers of NOTIFY requests, and of those alone.
+   */
+  WEBHOOK_HANDSHAKE_NOTIFY: 4,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -145,7 +150,28 @@ export namespace WebhookHandshake {
   export type WEBHOOK_HANDSHAKE_NONE = typeof WebhookHandshake.WEBHOOK_HANDSHAKE_NONE;
   export type WEBHOOK_HANDSHAKE_ECHO = typeof WebhookHandshake.WEBHOOK_HANDSHAKE_ECHO;
   export type WEBHOOK_HANDSHAKE_CLOUDEVENTS = typeof WebhookHandshake.WEBHOOK_HANDSHAKE_CLOUDEVENTS;
+  export type WEBHOOK_HANDSHAKE_NOTIFY = typeof WebhookHandshake.WEBHOOK_HANDSHAKE_NOTIFY;
   export type UNRECOGNIZED = typeof WebhookHandshake.UNRECOGNIZED;
+}
+
+/** What a WebSub subscriber asks for. */
+export const WebSubMode = {
+  /** WEB_SUB_MODE_UNSPECIFIED - Not a mode. */
+  WEB_SUB_MODE_UNSPECIFIED: 0,
+  /** WEB_SUB_MODE_SUBSCRIBE - To subscribe, or to renew. */
+  WEB_SUB_MODE_SUBSCRIBE: 1,
+  /** WEB_SUB_MODE_UNSUBSCRIBE - To unsubscribe. */
+  WEB_SUB_MODE_UNSUBSCRIBE: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type WebSubMode = typeof WebSubMode[keyof typeof WebSubMode];
+
+export namespace WebSubMode {
+  export type WEB_SUB_MODE_UNSPECIFIED = typeof WebSubMode.WEB_SUB_MODE_UNSPECIFIED;
+  export type WEB_SUB_MODE_SUBSCRIBE = typeof WebSubMode.WEB_SUB_MODE_SUBSCRIBE;
+  export type WEB_SUB_MODE_UNSUBSCRIBE = typeof WebSubMode.WEB_SUB_MODE_UNSUBSCRIBE;
+  export type UNRECOGNIZED = typeof WebSubMode.UNRECOGNIZED;
 }
 
 /** A version of WebSub. */
@@ -255,7 +281,7 @@ export interface Subscription {
     /** A browser or app behind a push service. */
     { $case: "webpush"; webpush: WebPushTarget }
     | //
-    /** A receiver of NOTIFY requests. */
+    /** Refused: a receiver of NOTIFY requests is a webhook, see WebhookTarget.notify. */
     { $case: "notify"; notify: NotifyTarget }
     | undefined;
 }
@@ -331,6 +357,8 @@ export interface WebhookTarget {
   handshake: WebhookHandshake;
   /** Give up an attempt after so many milliseconds; 0: the fleet's default. */
   timeoutMs: number;
+  /** Deliveries are NOTIFY requests of this form; absent: they are posted. Never changes, but for its call-backs. */
+  notify: NotifyTarget | undefined;
 }
 
 /** A WebSub subscriber. */
@@ -347,6 +375,28 @@ export interface WebSubTarget {
   leaseSeconds: number;
   /** Which of the protocol's versions the subscriber speaks. */
   version: WebSubVersion;
+  /** What was asked for and is not confirmed, oldest first. Until one is, the fields above and the state stay. */
+  requests: WebSubRequest[];
+}
+
+/** A subscriber's request whose intent is not verified yet. */
+export interface WebSubRequest {
+  /** Names the request within its subscription, and the question that verifies it. */
+  id: string;
+  /** What is asked for. */
+  mode: WebSubMode;
+  /** As in WebSubTarget: what it becomes there. */
+  secret: Buffer;
+  /** As in WebSubTarget. */
+  signatureMethod: string;
+  /** As in WebSubTarget. */
+  leaseSeconds: number;
+  /** As in WebSubTarget. */
+  version: WebSubVersion;
+  /** `hub.verify_token` of PubSubHubbub 0.3, given back when it is verified. A secret, see SigningSecret.secret. */
+  verifyToken: Buffer;
+  /** When it came. */
+  askedAt: Date | undefined;
 }
 
 /** A browser's or app's push subscription (Push API, RFC 8030, RFC 8291). */
@@ -367,9 +417,12 @@ export interface WebPushTarget {
   replaceByTopic: boolean;
 }
 
-/** A receiver of NOTIFY requests; the subscription's id is its SID or Subscription-ID. */
+/** What is particular to a receiver of NOTIFY requests; the subscription's id is its SID or Subscription-ID. */
 export interface NotifyTarget {
-  /** The call-back URLs, to be tried in this order. */
+  /**
+   * Further call-back URLs, asked in this order where the webhook's own does not confirm. The one that does becomes the
+   * webhook's URL, and the others are dropped: nothing is delivered to who was not asked.
+   */
   callbacks: string[];
   /** Which form of the requests it speaks. */
   form: NotifyForm;
@@ -378,7 +431,15 @@ export interface NotifyTarget {
 /** What to store. */
 export interface CreateSubscriptionRequest {
   /** The record; revision and times are the registry's. */
-  subscription: Subscription | undefined;
+  subscription:
+    | Subscription
+    | undefined;
+  /**
+   * Most subscriptions of its kind that its owner may have in the namespace; 0: as many as the namespace. Where there is
+   * a limit, the namespace must not be more than half full. What several instances create at the same moment can pass
+   * it by that.
+   */
+  ownerLimit: number;
 }
 
 /** What was stored. */
@@ -1246,6 +1307,7 @@ function createBaseWebhookTarget(): WebhookTarget {
     ordered: false,
     handshake: 0,
     timeoutMs: 0,
+    notify: undefined,
   };
 }
 
@@ -1277,6 +1339,9 @@ export const WebhookTarget: MessageFns<WebhookTarget> = {
     }
     if (message.timeoutMs !== 0) {
       writer.uint32(72).uint32(message.timeoutMs);
+    }
+    if (message.notify !== undefined) {
+      NotifyTarget.encode(message.notify, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -1366,6 +1431,14 @@ export const WebhookTarget: MessageFns<WebhookTarget> = {
             message.timeoutMs = reader.uint32();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.notify = NotifyTarget.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1392,12 +1465,23 @@ export const WebhookTarget: MessageFns<WebhookTarget> = {
     message.ordered = object.ordered ?? false;
     message.handshake = object.handshake ?? 0;
     message.timeoutMs = object.timeoutMs ?? 0;
+    message.notify = (object.notify !== undefined && object.notify !== null)
+      ? NotifyTarget.fromPartial(object.notify)
+      : undefined;
     return message;
   },
 };
 
 function createBaseWebSubTarget(): WebSubTarget {
-  return { callback: "", topicUrl: "", secret: Buffer.alloc(0), signatureMethod: "", leaseSeconds: 0, version: 0 };
+  return {
+    callback: "",
+    topicUrl: "",
+    secret: Buffer.alloc(0),
+    signatureMethod: "",
+    leaseSeconds: 0,
+    version: 0,
+    requests: [],
+  };
 }
 
 export const WebSubTarget: MessageFns<WebSubTarget> = {
@@ -1419,6 +1503,9 @@ export const WebSubTarget: MessageFns<WebSubTarget> = {
     }
     if (message.version !== 0) {
       writer.uint32(48).int32(message.version);
+    }
+    for (const v of message.requests) {
+      WebSubRequest.encode(v!, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -1484,6 +1571,14 @@ export const WebSubTarget: MessageFns<WebSubTarget> = {
             message.version = reader.int32() as any;
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.requests.push(WebSubRequest.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1507,6 +1602,155 @@ export const WebSubTarget: MessageFns<WebSubTarget> = {
     message.signatureMethod = object.signatureMethod ?? "";
     message.leaseSeconds = object.leaseSeconds ?? 0;
     message.version = object.version ?? 0;
+    message.requests = object.requests?.map((e) => WebSubRequest.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseWebSubRequest(): WebSubRequest {
+  return {
+    id: "",
+    mode: 0,
+    secret: Buffer.alloc(0),
+    signatureMethod: "",
+    leaseSeconds: 0,
+    version: 0,
+    verifyToken: Buffer.alloc(0),
+    askedAt: undefined,
+  };
+}
+
+export const WebSubRequest: MessageFns<WebSubRequest> = {
+  encode(message: WebSubRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.mode !== 0) {
+      writer.uint32(16).int32(message.mode);
+    }
+    if (message.secret.length !== 0) {
+      writer.uint32(26).bytes(message.secret);
+    }
+    if (message.signatureMethod !== "") {
+      writer.uint32(34).string(message.signatureMethod);
+    }
+    if (message.leaseSeconds !== 0) {
+      writer.uint32(40).uint32(message.leaseSeconds);
+    }
+    if (message.version !== 0) {
+      writer.uint32(48).int32(message.version);
+    }
+    if (message.verifyToken.length !== 0) {
+      writer.uint32(58).bytes(message.verifyToken);
+    }
+    if (message.askedAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.askedAt), writer.uint32(66).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WebSubRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWebSubRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.mode = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.secret = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.signatureMethod = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.leaseSeconds = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.version = reader.int32() as any;
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.verifyToken = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.askedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<WebSubRequest>, I>>(base?: I): WebSubRequest {
+    return WebSubRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WebSubRequest>, I>>(object: I): WebSubRequest {
+    const message = createBaseWebSubRequest();
+    message.id = object.id ?? "";
+    message.mode = object.mode ?? 0;
+    message.secret = object.secret ?? Buffer.alloc(0);
+    message.signatureMethod = object.signatureMethod ?? "";
+    message.leaseSeconds = object.leaseSeconds ?? 0;
+    message.version = object.version ?? 0;
+    message.verifyToken = object.verifyToken ?? Buffer.alloc(0);
+    message.askedAt = object.askedAt ?? undefined;
     return message;
   },
 };
@@ -1714,13 +1958,16 @@ export const NotifyTarget: MessageFns<NotifyTarget> = {
 };
 
 function createBaseCreateSubscriptionRequest(): CreateSubscriptionRequest {
-  return { subscription: undefined };
+  return { subscription: undefined, ownerLimit: 0 };
 }
 
 export const CreateSubscriptionRequest: MessageFns<CreateSubscriptionRequest> = {
   encode(message: CreateSubscriptionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.subscription !== undefined) {
       Subscription.encode(message.subscription, writer.uint32(10).fork()).join();
+    }
+    if (message.ownerLimit !== 0) {
+      writer.uint32(16).uint32(message.ownerLimit);
     }
     return writer;
   },
@@ -1746,6 +1993,14 @@ export const CreateSubscriptionRequest: MessageFns<CreateSubscriptionRequest> = 
             message.subscription = Subscription.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.ownerLimit = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1766,6 +2021,7 @@ export const CreateSubscriptionRequest: MessageFns<CreateSubscriptionRequest> = 
     message.subscription = (object.subscription !== undefined && object.subscription !== null)
       ? Subscription.fromPartial(object.subscription)
       : undefined;
+    message.ownerLimit = object.ownerLimit ?? 0;
     return message;
   },
 };

@@ -79,8 +79,15 @@ export const subscriptionPaths: Schema = {
             pattern: '^[\\x21-\\x7e]{1,256}$',
           },
         ),
+        inQuery('topic', 'The filter, in place of that of the body.', filter),
+        inHeader('X-Callback', 'The URL, in place of that of the body. With both there need be no body.', {
+          type: 'string',
+          pattern: '^https?://[\\x21-\\x22\\x24-\\x7e]+$',
+          examples: ['https://shop.example.com/hooks/orders'],
+        }),
       ],
       body: creation,
+      bodyOptional: true,
       answers: {
         201: {
           description: 'It is stored.',

@@ -195,7 +195,16 @@ const shown = {
   id: text('Its name.'),
   ...settings,
   headerNames: { type: 'array', items: { type: 'string' }, description: 'The names of its headers.' },
-  handshake,
+  handshake: {
+    type: 'string',
+    enum: [...handshake.enum, 'notify'],
+    description: 'How its receiver confirms: as it was created; notify: by taking a first NOTIFY.',
+  },
+  notify: {
+    type: 'string',
+    enum: ['gena', 'webdav'],
+    description: 'Deliveries are NOTIFY requests of this form. Absent: they are posted.',
+  },
   keys: { type: 'array', items: key, description: 'What signs, newest first.' },
   owner: text('The sub of the token that created it.'),
   state: {

@@ -1,9 +1,9 @@
 import { type Cursor, parseTopicFilter } from '@pushfleet/core';
+import { authorityOf, isOwner } from '@pushfleet/delivery';
 import type { Subscription } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import type { Grant } from '@pushfleet/runtime';
 import { webhookOf } from './json.ts';
 import { states } from './names.ts';
-import { authorityOf, isOwner } from './rights.ts';
 import type { Amendment } from './settings.ts';
 
 /** The same, of a subscription whose receiver has confirmed meanwhile. */

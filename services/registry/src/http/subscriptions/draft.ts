@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { PushfleetError, parseTopicFilter } from '@pushfleet/core';
+import { authorityOf } from '@pushfleet/delivery';
 import { Subscription } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import type { Grant } from '@pushfleet/runtime';
 import { recordLimits } from '../../subscriptions/limits.ts';
@@ -7,7 +8,6 @@ import { bodyCheck } from '../check-body.ts';
 import { creation } from '../schema/subscription.ts';
 import { newKey, type Signing } from './keys.ts';
 import { formats, handshakes, states } from './names.ts';
-import { authorityOf } from './rights.ts';
 
 /** What can be changed later, and its place in the record. */
 export interface Settings {
@@ -31,7 +31,7 @@ interface Creation extends Settings {
   readonly event?: string;
   readonly target_url?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly handshake?: keyof typeof handshakes;
+  readonly handshake?: Exclude<keyof typeof handshakes, 'notify'>;
   readonly signing?: Signing;
   readonly secret?: string;
 }

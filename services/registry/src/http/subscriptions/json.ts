@@ -5,7 +5,7 @@ import type {
   WebhookTarget,
 } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import { showPublicKey } from './keys.ts';
-import { formats, handshakes, schemes, states, wordFor } from './names.ts';
+import { formats, handshakes, notifyForms, schemes, states, wordFor } from './names.ts';
 
 /** A subscription as its owner sees it: without secrets. */
 export function toJson(subscription: Subscription): object {
@@ -44,6 +44,7 @@ function targetOf(webhook: WebhookTarget): object {
     ordered: webhook.ordered,
     timeout: webhook.timeoutMs === 0 ? undefined : Math.ceil(webhook.timeoutMs / 1_000),
     handshake: wordFor(handshakes, webhook.handshake),
+    notify: webhook.notify && wordFor(notifyForms, webhook.notify.form),
     keys: webhook.secrets.map(toKey),
   };
 }

@@ -1,4 +1,5 @@
 import {
+  NotifyForm,
   SigningScheme,
   SubscriptionState,
   WebhookFormat,
@@ -17,6 +18,12 @@ export const handshakes = {
   echo: WebhookHandshake.WEBHOOK_HANDSHAKE_ECHO,
   cloudevents: WebhookHandshake.WEBHOOK_HANDSHAKE_CLOUDEVENTS,
   none: WebhookHandshake.WEBHOOK_HANDSHAKE_NONE,
+  notify: WebhookHandshake.WEBHOOK_HANDSHAKE_NOTIFY,
+};
+
+export const notifyForms = {
+  gena: NotifyForm.NOTIFY_FORM_GENA,
+  webdav: NotifyForm.NOTIFY_FORM_WEBDAV,
 };
 
 export const schemes = {

@@ -1,8 +1,10 @@
 import { PushfleetError, parseTopicFilter } from '@pushfleet/core';
-import type {
-  Header,
-  Subscription,
-  WebhookTarget,
+import { authorityOf, isOwner } from '@pushfleet/delivery';
+import {
+  type Header,
+  NotifyForm,
+  type Subscription,
+  type WebhookTarget,
 } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import type { Grant } from '@pushfleet/runtime';
 import { bodyCheck } from '../check-body.ts';
@@ -10,7 +12,6 @@ import { change } from '../schema/subscription.ts';
 import { endOf, type Settings, selectionOf } from './draft.ts';
 import { webhookOf } from './json.ts';
 import { formats } from './names.ts';
-import { authorityOf, isOwner } from './rights.ts';
 
 /** A record as it should become, and the fields in which it differs. */
 export interface Amendment {
@@ -32,6 +33,8 @@ export function amend(held: Subscription, settings: Settings, grant: Grant, now:
     throw new PushfleetError('forbidden', 'Only the owner of a subscription can change its filter.');
   }
   if (!isOwner(grant, held) && settings.url !== undefined && settings.headers !== null) requireBare(held);
+  const { notify } = webhookOf(held);
+  if (notify !== undefined) requireNotified(notify.form, settings);
   const ofRecord = recordChanges(held, settings, grant, now);
   const ofTarget = targetChanges(webhookOf(held), settings);
   const webhook = Object.assign({}, webhookOf(held), ...Object.values(ofTarget));
@@ -48,6 +51,26 @@ function requireBare(held: Subscription): void {
     'forbidden',
     'Its headers are for the receiver that its owner chose; give "headers": null to change the address.',
   );
+}
+
+/**
+ * Who is notified has subscribed to one topic by its address, confirmed its call-back by an identifier that only
+ * SUBSCRIBE was answered with, may count its notifications, and has a lease.
+ */
+function requireNotified(form: NotifyForm, { url, filter, ordered, expiresAt }: Settings): void {
+  const numbered = form === NotifyForm.NOTIFY_FORM_GENA && ordered === false ? ordered : undefined;
+  const fixed = Object.entries({ url, filter, ordered: numbered }).find(
+    ([, value]) => value !== undefined,
+  )?.[0];
+  if (fixed !== undefined) {
+    throw new PushfleetError(
+      'request_invalid',
+      `"${fixed}" of a receiver of notifications does not change: send SUBSCRIBE anew, and UNSUBSCRIBE for this one.`,
+    );
+  }
+  if (expiresAt === null) {
+    throw new PushfleetError('request_invalid', 'A receiver of notifications has a lease: give its end.');
+  }
 }
 
 /** What changes, by its path in an update mask. */

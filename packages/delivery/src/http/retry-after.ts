@@ -1,4 +1,4 @@
-import { longestWishMs } from '@pushfleet/delivery';
+import { longestWishMs } from '../retry.ts';
 
 /**
  * The wait that `Retry-After` asks for (RFC 9110 section 10.2.3: seconds, or an HTTP date), in milliseconds, 24 hours

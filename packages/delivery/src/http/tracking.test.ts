@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createMetrics, type Metrics, noTraces, type SpanOptions, type TraceSpan } from '@pushfleet/runtime';
-import { errand, publication, webhook } from './testing.ts';
+import type { Errand } from '../courier.ts';
 import { Tracking } from './tracking.ts';
 
 const trace = { parent: `00-${'1'.repeat(32)}-${'2'.repeat(16)}-01` };
@@ -20,11 +20,19 @@ function recorder(on = true) {
   };
   return { spans, traces: { on, resume } };
 }
-const traced = () => errand(webhook(), { publication: publication({ trace }), attempt: 2 });
+const errand = (o: object = {}) =>
+  ({
+    subscription: { id: 'sub-1' },
+    publication: { id: 'o-1', topic: 'orders/1' },
+    id: 'msg_1',
+    attempt: 1,
+    ...o,
+  }) as unknown as Errand;
+const traced = () => errand({ publication: { id: 'o-1', topic: 'orders/1', trace }, attempt: 2 });
 
 test('an attempt at a publication that is traced has a span, which says what it came to', () => {
   const { spans, traces } = recorder();
-  const tracking = new Tracking({ metrics: createMetrics(), traces });
+  const tracking = new Tracking({ kind: 'webhook', metrics: createMetrics(), traces });
   tracking.begin(traced()).end({ verdict: 'delivered', status: 204 });
   tracking.begin(traced()).end({ verdict: 'failed', error: 'It is away.' });
   assert.equal(spans.length, 2);
@@ -38,12 +46,12 @@ test('an attempt at a publication that is traced has a span, which says what it 
 
 test('what is not traced has none, and no second has more than 100', () => {
   const { spans, traces } = recorder();
-  const tracking = new Tracking({ metrics: createMetrics(), traces });
-  assert.equal(tracking.begin(errand(webhook())).span, undefined);
+  const tracking = new Tracking({ kind: 'webhook', metrics: createMetrics(), traces });
+  assert.equal(tracking.begin(errand()).span, undefined);
   for (let i = 0; i < 500; i++) tracking.begin(traced());
   assert.ok(spans.length >= 100 && spans.length < 500, String(spans.length));
   const off = recorder(false);
-  new Tracking({ metrics: createMetrics(), traces: off.traces }).begin(traced());
+  new Tracking({ kind: 'webhook', metrics: createMetrics(), traces: off.traces }).begin(traced());
   assert.equal(off.spans.length, 0);
 });
 
@@ -52,9 +60,9 @@ test('every attempt is counted and timed by its verdict', () => {
   const histogram: Metrics['histogram'] = (_, __, attributes) => ({
     record: (seconds) => records.push(`${attributes?.verdict}${seconds >= 0 ? '' : ' in no time'}`),
   });
-  const tracking = new Tracking({ metrics: { histogram }, traces: noTraces });
+  const tracking = new Tracking({ kind: 'webhook', metrics: { histogram }, traces: noTraces });
   for (const verdict of ['delivered', 'throttled', 'delivered'] as const) {
-    assert.ok(tracking.begin(errand(webhook())).end({ verdict }).durationMs >= 0);
+    assert.ok(tracking.begin(errand()).end({ verdict }).durationMs >= 0);
   }
   assert.deepEqual(records, ['delivered', 'throttled', 'delivered']);
 });

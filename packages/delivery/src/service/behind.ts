@@ -12,11 +12,12 @@ export class Behind implements Part {
   #publications: number | undefined;
   #asking = false;
 
-  constructor(tail: Pick<Tail, 'behind'>, metrics: Pick<Metrics, 'gauge'>, log: Log) {
+  /** @param kind of receiver: names the series */
+  constructor(kind: string, tail: Pick<Tail, 'behind'>, metrics: Pick<Metrics, 'gauge'>, log: Log) {
     this.#tail = tail;
     this.#log = log;
     metrics.gauge(
-      'pushfleet_webhook_behind_publications',
+      `pushfleet_${kind}_behind_publications`,
       {
         description:
           'Publications in the log whose receivers were not looked up yet, by any instance; every instance says the same.',

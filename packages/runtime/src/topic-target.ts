@@ -1,4 +1,4 @@
-import { PushfleetError, percentDecode } from '@pushfleet/core';
+import { type ErrorCode, PushfleetError, percentDecode } from '@pushfleet/core';
 
 /** A request target (RFC 9112 section 3.2) in parts, still escaped. */
 export interface Target {
@@ -48,5 +48,17 @@ function topicsIn(query: string): readonly string[] {
   return query
     .split('&')
     .filter((pair) => pair.startsWith('topic='))
-    .map((pair) => percentDecode(pair.slice('topic='.length).replaceAll('+', ' '), 'topic_invalid', 'topic'));
+    .map((pair) => decodeParameter(pair.slice('topic='.length), 'topic_invalid', 'topic'));
+}
+
+/**
+ * A name or value of a query. Forms write a space as `+`, while people write the wildcard `+` into a URL as it is; since
+ * a wildcard is a whole level, a `+` that is a whole level stays and any other is a space.
+ *
+ * @throws PushfleetError `code` for a broken escape, and for bytes that are not UTF-8
+ */
+export function decodeParameter(text: string, code: ErrorCode, what: string): string {
+  const levels = text.split(/(\/|%2f)/i);
+  const spaced = levels.map((level) => (level === '+' ? level : level.replaceAll('+', ' '))).join('');
+  return percentDecode(spaced, code, what);
 }

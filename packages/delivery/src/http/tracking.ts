@@ -1,5 +1,4 @@
 import { PushfleetError } from '@pushfleet/core';
-import type { Errand, Outcome, Verdict } from '@pushfleet/delivery';
 import {
   type Histogram,
   type Metrics,
@@ -8,6 +7,8 @@ import {
   type Traces,
   waitBuckets,
 } from '@pushfleet/runtime';
+import type { Outcome, Verdict } from '../attempt.ts';
+import type { Errand } from '../courier.ts';
 import type { Judgement } from './verdict.ts';
 
 type Seconds = Readonly<Record<Verdict, Histogram>>;
@@ -15,6 +16,8 @@ type Seconds = Readonly<Record<Verdict, Histogram>>;
 const verdicts: readonly Verdict[] = ['delivered', 'failed', 'throttled', 'rejected', 'gone'];
 
 export interface TrackingOptions {
+  /** Of receiver: names the series, and the protocol of spans. */
+  readonly kind: string;
   readonly metrics: Pick<Metrics, 'histogram'>;
   readonly traces: Pick<Traces, 'on' | 'resume'>;
 }
@@ -24,14 +27,16 @@ const mostSpans = 100;
 
 /** Measures every attempt, and traces those of publications that are traced. */
 export class Tracking {
+  readonly #kind: string;
   readonly #traces: TrackingOptions['traces'];
   readonly #rate = new RateLimit({ perSecond: mostSpans, burst: mostSpans, keys: 1 });
   readonly #seconds: Seconds;
 
-  constructor({ metrics, traces }: TrackingOptions) {
+  constructor({ kind, metrics, traces }: TrackingOptions) {
+    this.#kind = kind;
     const series = (verdict: Verdict) =>
       metrics.histogram(
-        'pushfleet_webhook_attempt_seconds',
+        `pushfleet_${kind}_attempt_seconds`,
         {
           description: 'Time that an attempt takes until it is judged, in seconds, by its verdict.',
           buckets: waitBuckets,
@@ -56,8 +61,8 @@ export class Tracking {
         'messaging.operation.type': 'process',
         'messaging.destination.name': publication.topic,
         'messaging.message.id': publication.id,
-        'http.request.method': 'POST',
-        'pushfleet.protocol': 'webhook',
+        'http.request.method': methodOf(subscription),
+        'pushfleet.protocol': this.#kind,
         'pushfleet.subscription': subscription.id,
         'pushfleet.delivery': id,
         'pushfleet.attempt': attempt,
@@ -65,6 +70,9 @@ export class Tracking {
     });
   }
 }
+
+const methodOf = ({ target }: Errand['subscription']): string =>
+  target?.$case === 'webhook' && target.webhook.notify !== undefined ? 'NOTIFY' : 'POST';
 
 /** An attempt under way. */
 export class Tracked {

@@ -20,7 +20,7 @@ function under(answers: (number | Error)[]) {
   };
   const log = createLog({ name: 'test', level: 'silent' });
   return {
-    behind: new Behind(tail, { gauge }, log),
+    behind: new Behind('webhook', tail, { gauge }, log),
     shown: () => Array.from(read() as []),
     asked: () => asked,
   };

@@ -1,5 +1,5 @@
-import type { CapturedResponse, Outcome, Verdict } from '@pushfleet/delivery';
 import { CallError, type OutboundAnswer } from '@pushfleet/outbound';
+import type { CapturedResponse, Outcome, Verdict } from '../attempt.ts';
 import { retryAfterMs } from './retry-after.ts';
 
 /** What an attempt came to, apart from how long it took. */

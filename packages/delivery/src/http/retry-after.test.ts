@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { longestWishMs } from '@pushfleet/delivery';
+import { longestWishMs } from '../retry.ts';
 import { retryAfterMs } from './retry-after.ts';
 
 const now = Date.UTC(2025, 10, 6, 8, 49, 30);
