@@ -1,0 +1,383 @@
+import { PushfleetError } from '@pushfleet/core';
+import type { CloseCode, Connection, OutflowShared, Wire } from '@pushfleet/edge';
+import type { CloseReason, Hub } from '@pushfleet/hub';
+import type { Publishing } from '@pushfleet/intake';
+import type { Grant, Quotas, TimerWheel } from '@pushfleet/runtime';
+import { disconnectReason } from './close-code.ts';
+import {
+  type ClientPacket,
+  type Connect,
+  type Disconnect,
+  encode,
+  type Reason,
+  reasons,
+  type ServerPacket,
+  type Suback,
+  type Subscribe,
+  type Unsubscribe,
+  type Violation,
+} from './codec.ts';
+import { Inbound } from './inbound.ts';
+import type { Peer } from './link.ts';
+import { Outbound } from './outbound.ts';
+import type { HeldSession } from './store.ts';
+import { Subscriptions } from './subscriptions.ts';
+import { type ServerTerms, type Terms, told } from './terms.ts';
+
+/** What the sessions of one edge share. */
+export interface SessionShared extends OutflowShared {
+  readonly wheel: Pick<TimerWheel, 'after'>;
+  /** Unix time in milliseconds. */
+  readonly now: () => number;
+  readonly server: ServerTerms;
+  /** Filters of one session. */
+  readonly filters: number;
+  /** Where clients go on a drain (section 4.11); undefined: they are not told. */
+  readonly serverReference: string | undefined;
+  readonly quotas: Pick<Quotas, 'subscribe' | 'unsubscribe'>;
+  readonly publishing: Pick<Publishing, 'publish'>;
+  onEnd(code: CloseCode): void;
+  onError(error: unknown): void;
+}
+
+/** The way to the client; a link is one. */
+export interface SessionWire extends Wire {
+  /** Takes no more packets, and goes on; each once in turn. */
+  hold(): void;
+  release(): void;
+}
+
+export interface SessionOptions {
+  readonly wire: SessionWire;
+  readonly hub: Pick<Hub, 'open'>;
+  readonly grant: Grant;
+  readonly connection: string;
+  readonly connect: Connect;
+  readonly clientId: string;
+  readonly terms: Terms;
+  readonly session: HeldSession;
+  /** Names the client for "no local". */
+  readonly origin: string;
+  /** When it is asked to come back for its age, Unix time in milliseconds; Infinity: never. */
+  readonly agedAt: number;
+}
+
+/** Why nothing is read at this moment. */
+const holds = { subscribing: 1, publishing: 2, answers: 4, finishing: 8 } as const;
+// How long publications that are under way may hold up an end that can wait.
+const finishMs = 5_000;
+const nothing: Buffer = Buffer.alloc(0);
+
+/**
+ * One connection whose CONNECT was accepted: packets in, packets out, and no socket. What has to outlive it lies in the
+ * session that it holds (`store.ts`).
+ *
+ * open → finishing → ended: while it finishes, what is under way is acknowledged and nothing more is read.
+ */
+export class Session implements Connection, Peer {
+  readonly grant: Grant;
+  readonly connection: string;
+  readonly #shared: SessionShared;
+  readonly #o: SessionOptions;
+  readonly #outbound: Outbound;
+  readonly #subscriptions: Subscriptions;
+  readonly #inbound: Inbound;
+  #expiry: number;
+  #holds = 0;
+  /** When the last packet came. */
+  #heard: number;
+  #cancelTimer: () => void = () => {};
+  #finishing: CloseCode | undefined;
+  #ended = false;
+
+  /** @throws PushfleetError where the hub takes no more feeds, or the quota no more filters; it holds nothing then */
+  constructor(shared: SessionShared, o: SessionOptions) {
+    this.grant = o.grant;
+    this.connection = o.connection;
+    this.#shared = shared;
+    this.#o = o;
+    this.#expiry = o.terms.expiry;
+    this.#heard = shared.now();
+    this.#inbound = this.#makeInbound();
+    let subscriptions: Subscriptions | undefined;
+    this.#outbound = this.#makeOutbound((made) => {
+      subscriptions = made;
+    });
+    this.#subscriptions = subscriptions as unknown as Subscriptions;
+    try {
+      if (o.session.kept !== undefined) this.#subscriptions.restore(o.session.kept);
+    } catch (error) {
+      this.#outbound.close();
+      throw error;
+    }
+  }
+
+  /** Says CONNACK, and after it whatever is resumed. */
+  begin(): void {
+    const { connect, clientId, terms, session } = this.#o;
+    this.#say({
+      type: 'connack',
+      sessionPresent: session.kept !== undefined,
+      reason: reasons.success,
+      properties: told(connect, clientId, terms, this.#shared.server),
+    });
+    this.#outbound.begin(session.kept);
+    this.#arm();
+    if (session.kept !== undefined) {
+      this.#subscriptions.resume(session.kept).catch((error: unknown) => this.#failed(error));
+    }
+  }
+
+  packet(packet: ClientPacket): void {
+    if (this.#ended) return;
+    this.#heard = this.#shared.now();
+    switch (packet.type) {
+      case 'publish':
+        this.#inbound.publish(packet);
+        break;
+      case 'puback':
+      case 'pubrec':
+      case 'pubcomp':
+        this.#outbound[packet.type](packet);
+        break;
+      case 'pubrel':
+        this.#inbound.pubrel(packet);
+        break;
+      case 'subscribe':
+        this.#request(packet, 'suback', this.#subscriptions.add(packet));
+        break;
+      case 'unsubscribe':
+        this.#request(packet, 'unsuback', this.#subscriptions.remove(packet));
+        break;
+      case 'pingreq':
+        this.#say({ type: 'pingresp' });
+        break;
+      case 'disconnect':
+        this.#disconnect(packet);
+        break;
+      default:
+        // A second CONNECT does not come through the codec, and who sent no method may send no AUTH.
+        this.#fault(reasons.protocolError, 'There is no authentication exchange here. [MQTT-4.12.0-6]');
+    }
+  }
+
+  violated({ reason, message }: Violation): void {
+    this.#fault(reason, message);
+  }
+
+  drained(): void {
+    this.#release(holds.answers);
+    if (!this.#ended) this.#outbound.drained();
+  }
+
+  /** The connection broke, or its client closed it without DISCONNECT. */
+  gone(): void {
+    this.#leave(false);
+  }
+
+  /** Another connection took the session over: this one says so and writes nothing more ([MQTT-3.1.4-3]). */
+  taken(): void {
+    if (this.#ended) return;
+    this.#letGo();
+    this.#shared.onEnd('conflict');
+    this.#o.wire.end(this.#farewell(reasons.sessionTakenOver));
+  }
+
+  end(code: CloseCode): void {
+    if (this.#ended || this.#finishing !== undefined) return;
+    const patient = code === 'draining' || code === 'connection_age';
+    if (!patient || this.#inbound.pending === 0) {
+      this.#finish(code);
+      return;
+    }
+    this.#finishing = code;
+    this.#hold(holds.finishing);
+    this.#cancelTimer();
+    this.#cancelTimer = this.#shared.wheel.after(finishMs, () => this.#finish(code));
+  }
+
+  cut(): void {
+    this.#leave(false);
+    this.#o.wire.destroy();
+  }
+
+  #makeInbound(): Inbound {
+    const { grant, session, terms, origin } = this.#o;
+    return new Inbound({
+      ...{ grant, session, terms, origin, publishing: this.#shared.publishing },
+      say: (ack) => this.#say(ack),
+      fault: (reason, says) => this.#fault(reason, says),
+      onFailed: (error) => this.#failed(error),
+      hold: () => this.#hold(holds.publishing),
+      release: () => this.#release(holds.publishing),
+      onIdle: () => {
+        if (this.#finishing !== undefined) this.#finish(this.#finishing);
+      },
+    });
+  }
+
+  #makeOutbound(onMade: (subscriptions: Subscriptions) => void): Outbound {
+    const { grant, session, terms, origin, hub, wire } = this.#o;
+    const { quotas, filters: most, now } = this.#shared;
+    const options = {
+      ...{ session, terms, origin, hub, wire, now, shared: this.#shared },
+      onClose: (reason: CloseReason) => this.#closed(reason),
+      onFailed: (error: unknown) => this.#failed(error),
+      say: (ack: ServerPacket) => this.#say(ack),
+      onDisorder: () =>
+        this.#fault(reasons.protocolError, 'The acknowledgement is not that of the publication. Section 4.3'),
+    };
+    return new Outbound(options, (feed) => {
+      const subscriptions = new Subscriptions({ feed, session, grant, quotas, most });
+      onMade(subscriptions);
+      return subscriptions;
+    });
+  }
+
+  /** Answers when it is done, and reads nothing meanwhile: what is asked next is asked of its outcome. */
+  #request(
+    { packetId }: Subscribe | Unsubscribe,
+    type: Suback['type'],
+    work: Promise<readonly Reason[]>,
+  ): void {
+    this.#hold(holds.subscribing);
+    work.then(
+      (given) => {
+        this.#say({ type, packetId, reasons: given, properties: {} });
+        this.#release(holds.subscribing);
+      },
+      (error) => this.#failed(error),
+    );
+  }
+
+  #disconnect({ reason, properties }: Disconnect): void {
+    const { sessionExpiryInterval: expiry } = properties;
+    if (expiry !== undefined && expiry > 0 && this.#o.terms.expiry === 0) {
+      this.#fault(
+        reasons.protocolError,
+        'A session that was to end with its connection does. Section 3.14.2.2.2',
+      );
+      return;
+    }
+    if (expiry !== undefined) this.#expiry = Math.min(expiry, this.#shared.server.expiryMost);
+    this.#leave(reason === reasons.success);
+    this.#o.wire.end(nothing);
+  }
+
+  #say(packet: ServerPacket): void {
+    if (this.#ended) return;
+    const bytes = encode(packet, this.#o.terms.peer);
+    if (bytes === undefined) return;
+    this.#outbound.say(bytes);
+    if (!this.#outbound.writable) this.#hold(holds.answers);
+  }
+
+  #closed(reason: CloseReason): void {
+    if (reason.kind === 'failed') this.#failed(reason.error);
+    else this.end(reason.kind);
+  }
+
+  #failed(thrown: unknown): void {
+    if (this.#ended) return;
+    const error = PushfleetError.from(thrown);
+    if (error.code === 'internal') this.#shared.onError(error.cause ?? error);
+    if (error.code === 'conflict') this.taken();
+    else this.#finish(error.code);
+  }
+
+  #fault(reason: Reason, says: string): void {
+    if (this.#ended) return;
+    this.#leave(false);
+    this.#shared.onEnd('request_invalid');
+    this.#o.wire.end(this.#farewell(reason, says));
+  }
+
+  #finish(code: CloseCode): void {
+    if (this.#ended) return;
+    this.#leave(false);
+    this.#shared.onEnd(code);
+    this.#o.wire.end(this.#farewell(disconnectReason(code)));
+  }
+
+  /** The last packet; no bytes for who knows no DISCONNECT of a server. */
+  #farewell(reason: Reason, reasonString?: string): Buffer {
+    const { serverReference } = this.#shared;
+    const elsewhere = reason === reasons.serverShuttingDown && serverReference !== undefined;
+    const packet: ServerPacket = {
+      type: 'disconnect',
+      reason: elsewhere ? reasons.useAnotherServer : reason,
+      properties: {
+        ...(reasonString !== undefined && { reasonString }),
+        ...(elsewhere && { serverReference }),
+      },
+    };
+    return encode(packet, this.#o.terms.peer) ?? nothing;
+  }
+
+  /** Lets go of everything; the session is kept for as long as it is to be. */
+  #leave(withoutWill: boolean): void {
+    if (this.#ended) return;
+    const { cursor } = this.#outbound.feed;
+    this.#letGo();
+    const left = this.#o.session.leave({ expiry: this.#expiry, withoutWill, cursor });
+    left?.catch((error: unknown) => this.#shared.onError(error));
+  }
+
+  #letGo(): void {
+    this.#ended = true;
+    this.#cancelTimer();
+    this.#outbound.close();
+    this.#subscriptions.close();
+  }
+
+  #hold(why: number): void {
+    if (this.#holds === 0) this.#o.wire.hold();
+    this.#holds |= why;
+  }
+
+  #release(why: number): void {
+    if ((this.#holds & why) === 0) return;
+    this.#holds &= ~why;
+    if (this.#holds === 0 && !this.#ended) this.#o.wire.release();
+  }
+
+  get #endsAt(): number {
+    return Math.min(this.#o.agedAt, this.grant.expiresAt);
+  }
+
+  /** [MQTT-3.1.2-22]: one and a half times the keep alive. */
+  get #silentAt(): number {
+    const { keepAlive } = this.#o.terms;
+    return keepAlive === 0 ? Number.POSITIVE_INFINITY : this.#heard + keepAlive * 1_500;
+  }
+
+  // One timer for keep alive and deadline.
+  #arm(): void {
+    const at = Math.min(this.#endsAt, this.#silentAt);
+    this.#cancelTimer = this.#shared.wheel.after(at - this.#shared.now(), this.#onTimer);
+  }
+
+  readonly #onTimer = (): void => {
+    const now = this.#shared.now();
+    // Who is not read cannot be heard.
+    if (this.#holds !== 0) this.#heard = now;
+    if (now >= this.#endsAt) {
+      this.end(this.#o.agedAt < this.grant.expiresAt ? 'connection_age' : 'token_expired');
+    } else if (now >= this.#silentAt) {
+      this.#fault(
+        reasons.keepAliveTimeout,
+        'Nothing came within one and a half times the keep alive. [MQTT-3.1.2-22]',
+      );
+    } else {
+      this.#moved();
+      this.#arm();
+    }
+  };
+
+  /** The place of a quiet session moves on, or a resume would one day meet a gap. */
+  #moved(): void {
+    if (this.#expiry === 0) return;
+    const told = this.#o.session.sending([], this.#outbound.feed.cursor);
+    told?.catch((error: unknown) => this.#failed(error));
+  }
+}
