@@ -23,6 +23,6 @@ export * from './request.ts';
 export { Runs } from './runs.ts';
 export { Shell, type ShellGiven } from './shell.ts';
 export * from './stream.ts';
-export { Streams } from './streams.ts';
+export { declareWritten, Streams } from './streams.ts';
 export * from './visit.ts';
 export { type Footing, wireEdge } from './wiring.ts';

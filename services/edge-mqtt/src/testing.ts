@@ -130,7 +130,7 @@ export class TestWire implements SessionWire {
   }
 }
 
-export const textOf = ({ topic, payload, qos, dup, retain }: Publish): string =>
+const textOf = ({ topic, payload, qos, dup, retain }: Publish): string =>
   `${topic ?? ''}=${payload.toString()}${qos > 0 ? ` ${qos}` : ''}${dup ? '!' : ''}${retain ? ' r' : ''}`;
 
 /** One connection of a client. */

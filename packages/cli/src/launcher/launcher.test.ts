@@ -108,6 +108,7 @@ test('status shows every part as ready', async () => {
     'delivery-webhook',
     'delivery-websub',
     'edge-longpoll',
+    'edge-mqtt',
     'edge-sse',
     'edge-websocket',
     'nats',

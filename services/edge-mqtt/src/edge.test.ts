@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { after, suite, test } from 'node:test';
+import { until, untilNobody } from '@pushfleet/edge/testing';
+import { readConfig } from '@pushfleet/runtime';
+import { connects } from './codec/testing.ts';
+import { type Connect, reasons } from './codec.ts';
+import { fields } from './config.ts';
+import { Edge } from './edge.ts';
+import { connectOf, publishOf, subscribeOf } from './testing.ts';
+import { RawMqtt, startEdge, token } from './testing-edge.ts';
+
+const scope = { after };
+const edge = await startEdge(scope, {
+  PUSHFLEET_EDGE_MQTT_CONNECT_SECONDS: '0.5',
+  PUSHFLEET_EDGE_MQTT_PACKET_BYTES: '8KiB',
+  PUSHFLEET_EDGE_MQTT_CLIENT_ID_BYTES: '23',
+});
+
+const text = (client: RawMqtt): string[] => client.of('publish').map(({ payload }) => payload.toString());
+
+/** What a CONNECT is answered. */
+async function answer(over: Partial<Connect>): Promise<number | undefined> {
+  const client = new RawMqtt(edge, over.version);
+  client.send(connectOf(over));
+  const [connack] = await client.has('connack');
+  client.socket.destroy();
+  return connack?.reason;
+}
+
+const password = (claims: object = {}): Buffer => Buffer.from(token(claims));
+
+suite('who is let in', () => {
+  test('by the token that is the password, whatever the user name is', async () => {
+    assert.equal(await answer({ password: password() }), reasons.success);
+    assert.equal(await answer({ password: password(), userName: 'anybody', version: 4 }), 0);
+    assert.equal(await answer({ password: Buffer.from('wrong') }), reasons.badUserNameOrPassword);
+    assert.equal(await answer({ password: password({ exp: 1 }) }), reasons.badUserNameOrPassword);
+    assert.equal(await answer({}), reasons.notAuthorized);
+    assert.equal(await answer({ version: 4 }), 5);
+    assert.equal(await answer({ version: 4, userName: 'u', password: Buffer.from('wrong') }), 4);
+  });
+
+  test('with a client identifier: as long as it may be, and longer', async () => {
+    assert.equal(await answer({ password: password(), clientId: 'x'.repeat(23) }), reasons.success);
+    assert.equal(await answer({ password: password(), clientId: 'x'.repeat(24) }), reasons.clientIdNotValid);
+  });
+
+  test('or with none, which the server assigns [MQTT-3.1.3-7]', async () => {
+    const client = await RawMqtt.open(edge, { clientId: '' });
+    assert.match(client.of('connack')[0]?.properties.assignedClientIdentifier ?? '', /^auto-[0-9a-f]{24}$/);
+    client.socket.destroy();
+  });
+
+  test('with a will that the token allows', async () => {
+    const will = { payload: Buffer.from('x'), qos: 0, retain: false, properties: {} } as const;
+    const claims = { pushfleet: { publish: ['a/#'] } };
+    assert.equal(await answer({ password: password(claims), will: { ...will, topic: 'a/1' } }), 0);
+    assert.equal(
+      await answer({ password: password(claims), will: { ...will, topic: 'b' } }),
+      reasons.notAuthorized,
+    );
+  });
+
+  test('without an authentication method that nobody here knows [MQTT-4.12.0-1]', async () => {
+    const properties = { authenticationMethod: 'x' };
+    assert.equal(await answer({ password: password(), properties }), reasons.badAuthenticationMethod);
+  });
+
+  test('within the time for a CONNECT', async () => {
+    const client = new RawMqtt(edge);
+    client.socket.write(connects[5].subarray(0, 8));
+    assert.deepEqual(await client.end(), []);
+  });
+
+  test('what is no CONNECT, or a wrong one, is answered in the words of its version', async () => {
+    const wrong = new RawMqtt(edge);
+    wrong.socket.write(Buffer.from('100e00044d5154540503000000000161', 'hex'));
+    assert.equal((await wrong.has('connack'))[0]?.reason, reasons.malformedPacket);
+    const first = new RawMqtt(edge);
+    first.send({ type: 'pingreq' });
+    assert.deepEqual(await first.end(), []);
+  });
+});
+
+suite('packets on a socket', () => {
+  test('what comes behind CONNECT waits for its answer', async () => {
+    const client = new RawMqtt(edge);
+    client.send(
+      connectOf({ password: password(), clientId: 'eager' }),
+      subscribeOf(1, ['eager:1']),
+      publishOf('eager', 'x', { qos: 1, packetId: 2 }),
+      { type: 'pingreq' },
+    );
+    await client.has('pingresp');
+    assert.equal(client.received[0]?.type, 'connack');
+    await client.has('puback');
+    assert.deepEqual((await client.has('publish')).length, 1);
+    client.socket.destroy();
+  });
+
+  test('the maximum packet size: at it and above it [MQTT-3.2.2-15]', async () => {
+    const client = await RawMqtt.open(edge, { clientId: 'size' });
+    // 8,192 bytes: fixed header 3, topic 3, packet identifier 2, property length 1.
+    client.send(publishOf('a', 'x'.repeat(8_192 - 9), { qos: 1, packetId: 1 }));
+    await client.has('puback');
+    assert.equal(client.ended, false);
+    client.send(publishOf('a', 'x'.repeat(8_192 - 8), { qos: 1, packetId: 2 }));
+    await client.end();
+    assert.equal(client.of('disconnect')[0]?.reason, reasons.packetTooLarge);
+  });
+
+  test('a broken rule: DISCONNECT in MQTT 5, the end before it [MQTT-4.13.1-1]', async () => {
+    for (const version of [4, 5] as const) {
+      const client = await RawMqtt.open(edge, { clientId: `broken${version}`, version, userName: 'u' });
+      client.socket.write(Buffer.from('c100', 'hex'));
+      await client.end();
+      assert.equal(client.of('disconnect').length, version === 5 ? 1 : 0);
+    }
+  });
+
+  test('what other protocols publish arrives, and the other way round', async () => {
+    const client = await RawMqtt.open(edge, { clientId: 'across' });
+    client.send(subscribeOf(1, ['across/#:1']));
+    await client.has('suback');
+    await edge.publish('across/1', 'in', { attributes: [['k', 'v']] });
+    const [packet] = await client.has('publish');
+    assert.deepEqual(packet?.properties, { contentType: 'text/plain', userProperties: [['k', 'v']] });
+    client.send(publishOf('across/2', 'out', { qos: 2, packetId: 1 }));
+    await client.has('publish', 2);
+    assert.deepEqual(text(client), ['in', 'out']);
+    client.socket.destroy();
+  });
+
+  test('a client that reads nothing does not fill this process, and gets everything when it reads', async () => {
+    const client = await RawMqtt.open(edge, { clientId: 'lazy' });
+    client.send(subscribeOf(1, ['lazy']));
+    await client.has('suback');
+    client.socket.pause();
+    const payload = 'x'.repeat(100_000);
+    for (let i = 0; i < 200; i++) await edge.publish('lazy', payload);
+    assert.ok(edge.hubs.stats().outbox.bytes <= 5 * 1_048_576);
+    client.socket.resume();
+    assert.equal((await client.has('publish', 200)).length, 200);
+    client.socket.destroy();
+  });
+
+  test('a client that comes too fast is read later', async () => {
+    const slow = await startEdge(scope, { PUSHFLEET_EDGE_MQTT_PACKET_RATE: '50' });
+    const client = await RawMqtt.open(slow);
+    client.send(...Array.from({ length: 100 }, () => ({ type: 'pingreq' }) as const));
+    assert.equal((await client.has('pingresp', 100)).length, 100);
+    client.socket.destroy();
+  });
+});
+
+suite('how it ends', () => {
+  test('a will is published, with what the client had said of it', async () => {
+    const watcher = await RawMqtt.open(edge, { clientId: 'watcher' });
+    watcher.send(subscribeOf(1, ['wills/#:1']));
+    await watcher.has('suback');
+    const will = { topic: 'wills/a', payload: Buffer.from('gone'), qos: 1, retain: false } as const;
+    const client = await RawMqtt.open(edge, { clientId: 'a', will: { ...will, properties: {} } });
+    client.socket.destroy();
+    await watcher.has('publish');
+    assert.deepEqual(text(watcher), ['gone']);
+    watcher.socket.destroy();
+  });
+
+  test('a revoked token ends its connections', async () => {
+    const client = await RawMqtt.open(edge, {}, { sub: 'eve' });
+    edge.registry.revoke('eve');
+    await client.end();
+    assert.equal(client.of('disconnect')[0]?.reason, reasons.notAuthorized);
+  });
+
+  test('a drain asks everyone to go, and lets nobody in', async () => {
+    const draining = await startEdge(scope);
+    const client = await RawMqtt.open(draining);
+    const drained = draining.edge.drain(AbortSignal.timeout(5_000));
+    const late = new RawMqtt(draining);
+    late.send(connectOf({ password: password(), clientId: 'late' }));
+    assert.equal((await late.has('connack'))[0]?.reason, reasons.serverUnavailable);
+    await client.end();
+    assert.equal(client.of('disconnect')[0]?.reason, reasons.serverShuttingDown);
+    await drained;
+  });
+
+  test('nobody is left behind', async () => {
+    await until(() => edge.edge.guests === 0, 'all arrivals are settled');
+    await untilNobody(edge);
+  });
+
+  test('cleartext stays on this machine unless that is said', async () => {
+    const env = { PUSHFLEET_TOKEN_SECRET: 'x'.repeat(32), PUSHFLEET_EDGE_MQTT_LISTEN: '0.0.0.0:0' };
+    const made = (more: object) =>
+      new Edge({ ...edge, config: readConfig(fields, { ...env, ...more }) } as never);
+    assert.throws(() => made({}), /PUSHFLEET_EDGE_MQTT_CLEARTEXT/);
+  });
+});
