@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
+import { defaultNamespace, parseTopicFilter } from '@pushfleet/core';
 import { until, untilNobody } from '@pushfleet/edge/testing';
 import { readConfig } from '@pushfleet/runtime';
 import { connects } from './codec/testing.ts';
@@ -64,6 +65,17 @@ suite('who is let in', () => {
   test('without an authentication method that nobody here knows [MQTT-4.12.0-1]', async () => {
     const properties = { authenticationMethod: 'x' };
     assert.equal(await answer({ password: password(), properties }), reasons.badAuthenticationMethod);
+  });
+
+  test('while there is room: at the most connections or sessions, and one above', async () => {
+    for (const variable of ['CONNECTIONS', 'CONNECTIONS_PER_SUBJECT', 'SESSIONS']) {
+      const small = await startEdge(scope, { [`PUSHFLEET_EDGE_MQTT_${variable}`]: '2' });
+      const open = (clientId: string) => RawMqtt.open(small, { clientId });
+      const all = [await open('1'), await open('2'), await open('3')];
+      const told = all.map((client) => client.of('connack')[0]?.reason);
+      assert.deepEqual(told, [0, 0, reasons.serverBusy], variable);
+      for (const { socket } of all) socket.destroy();
+    }
   });
 
   test('within the time for a CONNECT', async () => {
@@ -175,7 +187,11 @@ suite('how it ends', () => {
 
   test('a drain asks everyone to go, and lets nobody in', async () => {
     const draining = await startEdge(scope);
-    const client = await RawMqtt.open(draining);
+    const given = { topic: 'w', qos: 0, retain: true, properties: { willDelayInterval: 500 } } as const;
+    const client = await RawMqtt.open(draining, {
+      will: { ...given, payload: Buffer.from('delayed') },
+      properties: { sessionExpiryInterval: 1_000 },
+    });
     const drained = draining.edge.drain(AbortSignal.timeout(5_000));
     const late = new RawMqtt(draining);
     late.send(connectOf({ password: password(), clientId: 'late' }));
@@ -183,6 +199,13 @@ suite('how it ends', () => {
     await client.end();
     assert.equal(client.of('disconnect')[0]?.reason, reasons.serverShuttingDown);
     await drained;
+    // The session was this process's, and ends with it.
+    const retained = draining.backbone
+      .bus(defaultNamespace)
+      .retained(parseTopicFilter('w'), AbortSignal.timeout(5_000));
+    const texts: string[] = [];
+    for await (const batch of retained) texts.push(...batch.map(({ payload }) => String(payload)));
+    assert.deepEqual(texts, ['delayed']);
   });
 
   test('nobody is left behind', async () => {

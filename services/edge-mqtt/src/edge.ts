@@ -92,6 +92,7 @@ export class Edge implements Part {
     this.#draining = true;
     for (const arrival of this.#arrivals) arrival.end('draining');
     await this.#connections.drain(this.#o.config.drainMs * 0.8, deadline);
+    await this.#sessions.drain();
   }
 
   async close(): Promise<void> {

@@ -53,6 +53,11 @@ export class MemoryStore implements SessionStore {
     return session.hold(claim);
   }
 
+  /** Ends the sessions without a connection: what is due when they end is due now. */
+  end(): void {
+    for (const session of this.#sessions.values()) session.end();
+  }
+
   #create(name: string): MemorySession {
     const session = new MemorySession(this.#o, () => {
       if (this.#sessions.get(name) === session) this.#sessions.delete(name);
@@ -141,6 +146,11 @@ class MemorySession {
     const delay = delayOf(this.#owed);
     if (delay === 0) this.#publishWill();
     else if (delay < expiry) this.#cancelWill = this.#o.after(delay * 1_000, () => this.#publishWill());
+  }
+
+  /** Unless a connection holds it. */
+  end(): void {
+    if (this.#holder === undefined) this.#end();
   }
 
   /** [MQTT-3.1.2-10], section 3.1.3.2.2: a will whose delay is not over is due with the end of the session. */

@@ -121,8 +121,10 @@ export class Outbound {
   /** Section 4.3.3: the publication is the client's from here on, or it refuses it. */
   pubrec({ packetId, reason }: Ack): void {
     const flight = this.#flights.get(packetId);
-    if (flight === undefined) this.#release(packetId, reasons.packetIdNotFound);
-    else if (flight.qos === 1) this.#o.onDisorder();
+    if (flight === undefined) {
+      // A failure ends the exchange, there is nothing to release.
+      if (!isFailure(reason)) this.#release(packetId, reasons.packetIdNotFound);
+    } else if (flight.qos === 1) this.#o.onDisorder();
     else if (isFailure(reason)) this.#finish(packetId, flight);
     else if (flight.released) this.#release(packetId);
     else {

@@ -54,6 +54,18 @@ suite('CONNACK', () => {
     ]);
   });
 
+  test('has to fit: below what it takes the connection is closed, at it not [MQTT-3.1.2-24]', async () => {
+    for (const [maximumPacketSize, ended] of [
+      [17, true],
+      [18, false],
+    ] as const) {
+      const stage = new Stage();
+      // The properties are 3 + 5 + 3 + 2 bytes, behind five of the header and flags.
+      const client = await stage.connect({ keepAlive: 10, properties: { maximumPacketSize } });
+      assert.deepEqual([client.ended, client.received.length], [ended, ended ? 0 : 1]);
+    }
+  });
+
   test('comes before anything that is resumed, and says whether there was something [MQTT-3.2.2-2] [MQTT-3.2.2-3]', async () => {
     const stage = new Stage();
     const one = await stage.connect(kept);

@@ -115,12 +115,23 @@ export class Session implements Connection, Peer {
   /** Says CONNACK, and after it whatever is resumed. */
   begin(): void {
     const { connect, clientId, terms, session } = this.#o;
-    this.#say({
-      type: 'connack',
-      sessionPresent: session.kept !== undefined,
-      reason: reasons.success,
-      properties: told(connect, clientId, terms, this.#shared.server),
-    });
+    const connack = encode(
+      {
+        type: 'connack',
+        sessionPresent: session.kept !== undefined,
+        reason: reasons.success,
+        properties: told(connect, clientId, terms, this.#shared.server),
+      },
+      terms.peer,
+    );
+    if (connack === undefined) {
+      // [MQTT-3.1.2-24], [MQTT-3.2.0-1]: who does not even take this cannot be told anything.
+      this.#leave(false);
+      this.#shared.onEnd('request_invalid');
+      this.#o.wire.end(nothing);
+      return;
+    }
+    this.#outbound.say(connack);
     this.#outbound.begin(session.kept);
     this.#arm();
     if (session.kept !== undefined) {

@@ -21,7 +21,7 @@ import type { Link } from './link.ts';
 import { MemoryStore } from './memory-store.ts';
 import { submissionOf } from './message.ts';
 import { Session, type SessionShared } from './session.ts';
-import type { HeldSession, OwedWill, SessionKey, SessionStore } from './store.ts';
+import type { HeldSession, OwedWill, SessionKey } from './store.ts';
 import { agree, type ServerTerms, type Terms } from './terms.ts';
 
 export interface SessionsOptions {
@@ -50,7 +50,9 @@ export class Sessions {
   readonly #server: ServerTerms;
   readonly #publishing: Publishing;
   readonly #shared: SessionShared;
-  readonly #store: SessionStore;
+  readonly #store: MemoryStore;
+  /** Wills on their way into the log. */
+  readonly #wills = new Set<Promise<unknown>>();
 
   constructor(options: SessionsOptions, { wheel, connections, written }: SessionsFooting) {
     const { config, quotas, intake, deliveries, traces, log, metrics } = options;
@@ -72,7 +74,7 @@ export class Sessions {
       expiryMost: this.#server.expiryMost,
       sessions: config.sessions,
       after: (ms, run) => wheel.after(ms, run),
-      publishWill: (owed) => void this.#publishWill(owed),
+      publishWill: (owed) => this.#publishWill(owed),
     });
     this.#store = store;
     const ended = metrics.counter('pushfleet_edge_connections_ended', {
@@ -121,6 +123,12 @@ export class Sessions {
       release();
       throw error;
     }
+  }
+
+  /** After the last connection: sessions end with this process, and their wills are in the log when this resolves. */
+  async drain(): Promise<void> {
+    this.#store.end();
+    await Promise.all(this.#wills);
   }
 
   /** @throws Unwelcome */
@@ -199,8 +207,10 @@ export class Sessions {
     };
   }
 
-  async #publishWill({ will, grant, origin }: OwedWill): Promise<void> {
-    await this.#publishing.publish(grant, [submissionOf(will, origin)]);
+  #publishWill({ will, grant, origin }: OwedWill): void {
+    const published = this.#publishing.publish(grant, [submissionOf(will, origin)]);
+    this.#wills.add(published);
+    void published.finally(() => this.#wills.delete(published));
   }
 }
 
