@@ -6,11 +6,10 @@ import {
   SubscriptionState,
 } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import type { Farewells } from './farewells.ts';
-import type { Patiently } from './patience.ts';
+import { type Patiently, unlessStopped } from './patience.ts';
 import { type RightOptions, wrongWith } from './right.ts';
 import type { Holding } from './shares.ts';
 import { refOf, type SubscriptionCalls } from './subscribers.ts';
-import { unlessStopped } from './tenancy.ts';
 
 /** What tells of changes after which some subscriptions may have no right any more. */
 export interface Standing {

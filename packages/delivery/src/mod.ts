@@ -6,7 +6,7 @@ export * from './courier.ts';
 export * from './http/tracking.ts';
 export * from './http/verdict.ts';
 export type { DeliveryLimits, DeliveryOptions } from './options.ts';
-export { createPatience, type Patiently, Stopped } from './patience.ts';
+export { createPatience, type Patiently, Stopped, unlessStopped } from './patience.ts';
 export { type SubscriptionRef, shortHash } from './place.ts';
 export { callRegistry, type RegistryCalls } from './registry-calls.ts';
 export { retryDelay } from './retry.ts';

@@ -10,6 +10,11 @@ export class Stopped extends Error {
   override readonly name = 'Stopped';
 }
 
+/** What was cut short by the end of this worker is on record. */
+export function unlessStopped(error: unknown): undefined {
+  if (!(error instanceof Stopped)) throw error;
+}
+
 /**
  * Tries again, with jitter, until it succeeds: what must be read or written down cannot be given up. The log is told
  * once, by `what`.

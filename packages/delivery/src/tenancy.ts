@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Queue } from '@pushfleet/bus';
 import { encodeJob, type Job } from './job.ts';
 import type { LaneBook } from './lane-book.ts';
-import { type Patiently, Stopped } from './patience.ts';
+import { type Patiently, unlessStopped } from './patience.ts';
 
 /** How often a new owner of a slot asks whether it has passed on yet, in milliseconds. */
 const knockMs = 1_000;
@@ -102,9 +102,4 @@ export class Tenancy {
   #look(run: () => Promise<void>): void {
     void this.#o.patiently('the lanes of a slot', run).catch(unlessStopped);
   }
-}
-
-/** What was cut short by the end of this worker is on record. */
-export function unlessStopped(error: unknown): undefined {
-  if (!(error instanceof Stopped)) throw error;
 }

@@ -5,10 +5,10 @@ import type { Entry } from './entry.ts';
 import { decodeJob, type Job, type Owed } from './job.ts';
 import { type Machinery, wireMachinery } from './machinery.ts';
 import type { DeliveryOptions } from './options.ts';
-import { createPatience, type Patiently, Stopped } from './patience.ts';
+import { createPatience, type Patiently, Stopped, unlessStopped } from './patience.ts';
 import { nameOf } from './place.ts';
 import { type Holding, Shares } from './shares.ts';
-import { Tenancy, unlessStopped } from './tenancy.ts';
+import { Tenancy } from './tenancy.ts';
 import { declareDeliveryMetrics } from './worker-metrics.ts';
 
 /** Entries of a slot in this worker's hands at once. */

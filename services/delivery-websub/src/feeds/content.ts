@@ -45,7 +45,8 @@ export function contentOf({ headers, body, truncated }: OutboundAnswer, mostByte
     return `It has more than ${mostBytes} bytes (PUSHFLEET_WEBSUB_FETCH_BYTES).`;
   }
   if (coding.toLowerCase() !== 'identity') return 'It came compressed, which was not asked for.';
-  const type = headers['content-type'] || 'application/octet-stream';
+  // Headers come as Latin-1, a character for each byte; the texts of a publication are UTF-8.
+  const type = Buffer.from(headers['content-type'] ?? '', 'latin1').toString() || 'application/octet-stream';
   return {
     digest: hash('sha256', Buffer.concat([Buffer.from(`${type}\0`), body]), 'base64url'),
     // A longer one is not worth its room: the next request is not conditional.

@@ -88,6 +88,16 @@ describe('a feed that is announced', () => {
     assert.equal(headers['ce-source'], url);
   });
 
+  test('has the type that it came with, to the byte', async () => {
+    const { path, callback } = await subscribed();
+    // node:http takes and gives headers as Latin-1.
+    const type = `text/plain; title="${Buffer.from('é').toString('latin1')}"`;
+    publisher.answer = page('a', { 'content-type': type });
+    await announce(path);
+    await heard(() => callback.contents, 1, 'the content');
+    assert.equal(callback.contents[0]?.headers['content-type'], type);
+  });
+
   test('is published again when it has changed, also back to what it was, and not otherwise', async () => {
     const { path, callback } = await subscribed();
     for (const [i, text] of ['a', 'a', 'b', 'b', 'a'].entries()) {

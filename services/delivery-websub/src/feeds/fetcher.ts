@@ -6,6 +6,7 @@ import {
   retryDelay,
   Shares,
   Stopped,
+  unlessStopped,
 } from '@pushfleet/delivery';
 import type { Fleet, Log, Metrics, Part } from '@pushfleet/runtime';
 import { failureOf } from './failure.ts';
@@ -108,8 +109,4 @@ export class Fetcher implements Part {
       await this.#patiently('a feed that is due', () => fetchAt(this.#o.queue, again, Date.now() + delay));
     }
   }
-}
-
-function unlessStopped(error: unknown): undefined {
-  if (!(error instanceof Stopped)) throw error;
 }
