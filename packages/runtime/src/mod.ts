@@ -11,6 +11,7 @@ export {
   type Usage,
 } from './fleet.ts';
 export { type Action, createGrant, type Grant, type GrantFacts, type Grants } from './grant.ts';
+export { fillIn, parseGrants } from './grants.ts';
 export * from './grpc-error.ts';
 export { type Histogram, waitBuckets } from './histogram.ts';
 export { byMethod, type Handler, refuseRequest, requireJson } from './http-request.ts';

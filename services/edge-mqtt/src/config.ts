@@ -1,6 +1,7 @@
-import { edgeFields, fleetFields } from '@pushfleet/edge';
+import { edgeFields, fleetFields, presenceFields } from '@pushfleet/edge';
 import { intakeFields } from '@pushfleet/intake';
 import { type Config, field } from '@pushfleet/runtime';
+import { parseScramUsers } from './auth/scram-users.ts';
 
 export const title = 'edge-mqtt';
 
@@ -112,9 +113,29 @@ const own = {
     doc: 'Where clients of MQTT 5 are sent when this instance shuts down, such as "mqtt.example.org:8883". Absent: they come back to where they were.',
     optional: true,
   }),
+  scramUsers: field.parsed(
+    {
+      env: 'PUSHFLEET_EDGE_MQTT_SCRAM_USERS',
+      doc: 'Who may log in by SCRAM-SHA-256. Each has a "user", a "verifier" ("npx pushfleet verifier" makes one), "grants" and, where it is not the default, a "namespace"; the README of edge-mqtt describes it. Absent: SCRAM is not offered.',
+      rule: 'a JSON list of users',
+      example:
+        '[{"user":"meter-7","verifier":"SCRAM-SHA-256$4096:…","grants":{"publish":["meters/{sub}/#"]}}]',
+      secret: true,
+      optional: true,
+    },
+    parseScramUsers,
+  ),
+  authFailures: field.integer({
+    env: 'PUSHFLEET_EDGE_MQTT_AUTH_FAILURES',
+    doc: 'Wrong SCRAM proofs in a minute for one user name from one address; what comes after that is refused until the minute is over.',
+    fallback: 10,
+    min: 1,
+  }),
 };
 
-export const fields = { ...fleetFields, ...own };
+export const fields = { ...fleetFields, ...presenceFields, ...own };
 
 /** What the edge itself needs of the configuration. */
-export type EdgeConfig = Config<typeof own> & Pick<Config<typeof fleetFields>, 'drainMs'>;
+export type EdgeConfig = Config<typeof own> &
+  Pick<Config<typeof fleetFields>, 'drainMs' | 'internalSecret' | 'tokenSecret'> &
+  Pick<Config<typeof presenceFields>, 'presenceLingerMs' | 'presenceTopics'>;

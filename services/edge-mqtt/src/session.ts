@@ -1,8 +1,9 @@
-import { PushfleetError } from '@pushfleet/core';
+import { PushfleetError, parseTopic } from '@pushfleet/core';
 import type { CloseCode, Connection, OutflowShared, Wire } from '@pushfleet/edge';
 import type { CloseReason, Hub } from '@pushfleet/hub';
-import type { Publishing } from '@pushfleet/intake';
+import { type Publishing, requirePublish } from '@pushfleet/intake';
 import type { Grant, Quotas, TimerWheel } from '@pushfleet/runtime';
+import { Renewal, type SessionAuth } from './auth/renewal.ts';
 import { disconnectReason } from './close-code.ts';
 import {
   type ClientPacket,
@@ -36,6 +37,8 @@ export interface SessionShared extends OutflowShared {
   readonly serverReference: string | undefined;
   readonly quotas: Pick<Quotas, 'subscribe' | 'unsubscribe'>;
   readonly publishing: Pick<Publishing, 'publish'>;
+  /** Names the connection of a token. */
+  nameOf(grant: Grant): string;
   onEnd(code: CloseCode): void;
   onError(error: unknown): void;
 }
@@ -51,6 +54,8 @@ export interface SessionOptions {
   readonly wire: SessionWire;
   readonly hub: Pick<Hub, 'open'>;
   readonly grant: Grant;
+  /** Undefined: not by an authentication method. */
+  readonly auth: SessionAuth | undefined;
   readonly connection: string;
   readonly connect: Connect;
   readonly clientId: string;
@@ -75,13 +80,14 @@ const nothing: Buffer = Buffer.alloc(0);
  * open → finishing → ended: while it finishes, what is under way is acknowledged and nothing more is read.
  */
 export class Session implements Connection, Peer {
-  readonly grant: Grant;
-  readonly connection: string;
+  grant: Grant;
+  connection: string;
   readonly #shared: SessionShared;
   readonly #o: SessionOptions;
   readonly #outbound: Outbound;
   readonly #subscriptions: Subscriptions;
   readonly #inbound: Inbound;
+  readonly #renewal: Renewal;
   #expiry: number;
   #holds = 0;
   /** When the last packet came. */
@@ -99,6 +105,7 @@ export class Session implements Connection, Peer {
     this.#expiry = o.terms.expiry;
     this.#heard = shared.now();
     this.#inbound = this.#makeInbound();
+    this.#renewal = this.#makeRenewal();
     let subscriptions: Subscriptions | undefined;
     this.#outbound = this.#makeOutbound((made) => {
       subscriptions = made;
@@ -114,13 +121,17 @@ export class Session implements Connection, Peer {
 
   /** Says CONNACK, and after it whatever is resumed. */
   begin(): void {
-    const { connect, clientId, terms, session } = this.#o;
+    const { connect, clientId, terms, session, auth } = this.#o;
     const connack = encode(
       {
         type: 'connack',
         sessionPresent: session.kept !== undefined,
         reason: reasons.success,
-        properties: told(connect, clientId, terms, this.#shared.server),
+        properties: {
+          ...told(connect, clientId, terms, this.#shared.server),
+          // [MQTT-4.12.0-5]; the last data go with it (section 4.12).
+          ...(auth !== undefined && { authenticationMethod: auth.method, authenticationData: auth.data }),
+        },
       },
       terms.peer,
     );
@@ -166,9 +177,12 @@ export class Session implements Connection, Peer {
       case 'disconnect':
         this.#disconnect(packet);
         break;
+      case 'auth':
+        this.#renewal.packet(packet);
+        break;
       default:
-        // A second CONNECT does not come through the codec, and who sent no method may send no AUTH.
-        this.#fault(reasons.protocolError, 'There is no authentication exchange here. [MQTT-4.12.0-6]');
+        // A second CONNECT does not come through the codec.
+        this.#fault(reasons.protocolError, 'There is one CONNECT on a connection. [MQTT-3.1.0-2]');
     }
   }
 
@@ -213,9 +227,10 @@ export class Session implements Connection, Peer {
   }
 
   #makeInbound(): Inbound {
-    const { grant, session, terms, origin } = this.#o;
+    const { session, terms, origin } = this.#o;
     return new Inbound({
-      ...{ grant, session, terms, origin, publishing: this.#shared.publishing },
+      ...{ session, terms, origin, publishing: this.#shared.publishing },
+      grant: () => this.grant,
       say: (ack) => this.#say(ack),
       fault: (reason, says) => this.#fault(reason, says),
       onFailed: (error) => this.#failed(error),
@@ -228,7 +243,8 @@ export class Session implements Connection, Peer {
   }
 
   #makeOutbound(onMade: (subscriptions: Subscriptions) => void): Outbound {
-    const { grant, session, terms, origin, hub, wire } = this.#o;
+    const { session, terms, origin, hub, wire } = this.#o;
+    const grant = () => this.grant;
     const { quotas, filters: most, now } = this.#shared;
     const options = {
       ...{ session, terms, origin, hub, wire, now, shared: this.#shared },
@@ -243,6 +259,44 @@ export class Session implements Connection, Peer {
       onMade(subscriptions);
       return subscriptions;
     });
+  }
+
+  #makeRenewal(): Renewal {
+    return new Renewal({
+      auth: this.#o.auth,
+      accept: (grant) => this.#renew(grant),
+      say: (packet) => {
+        if (!this.#say(packet)) {
+          this.#fault(reasons.packetTooLarge, 'The client takes no packet of this size. [MQTT-3.1.2-24]');
+        }
+      },
+      fault: (reason, says) => this.#fault(reason, says),
+      onFailed: (thrown) => {
+        const error = PushfleetError.from(thrown);
+        if (error.code === 'internal') this.#shared.onError(error.cause ?? error);
+        this.#finish(error.code, error.message);
+      },
+    });
+  }
+
+  /** Puts another grant of the same subject in force. @throws PushfleetError `forbidden` where it allows too little */
+  #renew(grant: Grant): void {
+    if (this.#ended) return;
+    const { subject, namespace } = this.grant;
+    if (grant.subject !== subject || grant.namespace !== namespace) {
+      throw new PushfleetError(
+        'forbidden',
+        'The token is of another subject or namespace than the one that this connection was opened with. Open another connection for it.',
+      );
+    }
+    this.#subscriptions.require(grant);
+    const { will } = this.#o.connect;
+    if (will !== undefined) requirePublish(grant, parseTopic(will.topic));
+    this.grant = grant;
+    this.connection = this.#shared.nameOf(grant);
+    if (this.#finishing !== undefined) return;
+    this.#cancelTimer();
+    this.#arm();
   }
 
   /** Answers when it is done, and reads nothing meanwhile: what is asked next is asked of its outcome. */
@@ -275,12 +329,14 @@ export class Session implements Connection, Peer {
     this.#o.wire.end(nothing);
   }
 
-  #say(packet: ServerPacket): void {
-    if (this.#ended) return;
+  /** False: the client takes no packet of this size. */
+  #say(packet: ServerPacket): boolean {
+    if (this.#ended) return true;
     const bytes = encode(packet, this.#o.terms.peer);
-    if (bytes === undefined) return;
+    if (bytes === undefined) return false;
     this.#outbound.say(bytes);
     if (!this.#outbound.writable) this.#hold(holds.answers);
+    return true;
   }
 
   #closed(reason: CloseReason): void {
@@ -303,11 +359,11 @@ export class Session implements Connection, Peer {
     this.#o.wire.end(this.#farewell(reason, says));
   }
 
-  #finish(code: CloseCode): void {
+  #finish(code: CloseCode, says?: string): void {
     if (this.#ended) return;
     this.#leave(false);
     this.#shared.onEnd(code);
-    this.#o.wire.end(this.#farewell(disconnectReason(code)));
+    this.#o.wire.end(this.#farewell(disconnectReason(code), says));
   }
 
   /** The last packet; no bytes for who knows no DISCONNECT of a server. */

@@ -10,11 +10,15 @@ import {
   type Log,
   type Metrics,
   type Quotas,
+  type RegistryClient,
   type TimerWheel,
   type TokenCheck,
   type Traces,
 } from '@pushfleet/runtime';
-import { Unwelcome } from './arrival.ts';
+import { type Guest, Unwelcome } from './arrival.ts';
+import type { Exchange, Turn } from './auth/exchange.ts';
+import { Methods } from './auth/methods.ts';
+import type { SessionAuth } from './auth/renewal.ts';
 import { type Connect, reasons } from './codec.ts';
 import type { EdgeConfig } from './config.ts';
 import type { Link } from './link.ts';
@@ -29,6 +33,7 @@ export interface SessionsOptions {
   readonly hubs: Hubs;
   readonly quotas: Pick<Quotas, 'open' | 'subscribe' | 'unsubscribe'>;
   readonly tokens: TokenCheck;
+  readonly registry: Pick<RegistryClient, 'revocations'>;
   readonly intake: Pick<Intake, 'publish'>;
   /** The hubs' observer. */
   readonly deliveries: Deliveries;
@@ -49,6 +54,7 @@ export class Sessions {
   readonly #connections: Connections<Session>;
   readonly #server: ServerTerms;
   readonly #publishing: Publishing;
+  readonly #methods: Methods;
   readonly #shared: SessionShared;
   readonly #store: MemoryStore;
   /** Wills on their way into the log. */
@@ -58,6 +64,7 @@ export class Sessions {
     const { config, quotas, intake, deliveries, traces, log, metrics } = options;
     this.#o = options;
     this.#connections = connections;
+    this.#methods = new Methods(options);
     this.#server = {
       packetBytes: config.packetBytes,
       receiveMaximum: config.receiveMaximum,
@@ -88,6 +95,7 @@ export class Sessions {
       filters: config.filters,
       serverReference: config.serverReference,
       now: Date.now,
+      nameOf: connectionId,
       onEnd: (code: CloseCode) => ended.add(1, { code }),
       onError: (error) => log.error({ err: error }, 'a connection failed'),
     };
@@ -108,14 +116,15 @@ export class Sessions {
    *
    * @throws PushfleetError or Unwelcome where it is not accepted
    */
-  async open(link: Link, connect: Connect, isGone: () => boolean): Promise<Session | undefined> {
+  async open(link: Link, connect: Connect, guest: Guest): Promise<Session | undefined> {
     this.#check(connect);
-    const grant = await this.#identify(connect);
-    if (isGone()) return undefined;
+    const known = await this.#identify(link, connect, guest);
+    const { grant } = known;
+    if (guest.isGone()) return undefined;
     const will = this.#willOf(connect, grant);
     const release = this.#connections.room(grant, 0);
     try {
-      const session = await this.#take({ link, connect, grant, will, isGone });
+      const session = await this.#take({ link, connect, known, will, guest });
       if (session === undefined) release();
       else this.#keep(link, session, release);
       return session;
@@ -132,10 +141,7 @@ export class Sessions {
   }
 
   /** @throws Unwelcome */
-  #check({ clientId, properties }: Connect): void {
-    if (properties.authenticationMethod !== undefined) {
-      throw new Unwelcome(reasons.badAuthenticationMethod, 'There is no such authentication method here.');
-    }
+  #check({ clientId }: Connect): void {
     const { clientIdBytes } = this.#server;
     if (Buffer.byteLength(clientId) > clientIdBytes) {
       throw new Unwelcome(
@@ -145,12 +151,31 @@ export class Sessions {
     }
   }
 
-  /** The token is the password; the user name is the client's own business. */
-  async #identify({ password }: Connect): Promise<Grant> {
+  /** By the authentication method that the client names, else by the token that is its password. */
+  async #identify(link: Link, connect: Connect, guest: Guest): Promise<Known> {
+    if (connect.properties.authenticationMethod !== undefined) return this.#exchange(link, connect, guest);
+    const { password } = connect;
     if (password === undefined) {
       throw new Unwelcome(reasons.notAuthorized, 'No token came. Send one as the password.');
     }
-    return this.#o.tokens.check(password.toString('latin1'));
+    return { grant: await this.#o.tokens.check(password.toString('latin1')) };
+  }
+
+  /** Section 4.12. */
+  async #exchange(link: Link, { properties }: Connect, guest: Guest): Promise<Known> {
+    const { authenticationMethod: method = '', authenticationData } = properties;
+    const begin = () => this.#methods.begin(method, link.address);
+    const exchange = begin();
+    if (exchange === undefined) {
+      throw new Unwelcome(
+        reasons.badAuthenticationMethod,
+        'There is no such authentication method here. [MQTT-4.12.0-1]',
+      );
+    }
+    let turn: Turn = await exchange.next(authenticationData);
+    while (turn.kind === 'continue') turn = await exchange.next(await guest.ask(turn.data));
+    const { grant, data } = turn;
+    return { grant, auth: { method, data, begin: () => begin() as Exchange } };
   }
 
   /** @throws PushfleetError where the client may not publish it */
@@ -163,7 +188,8 @@ export class Sessions {
   }
 
   async #take(o: Taking): Promise<Session | undefined> {
-    const { connect, grant, will, isGone } = o;
+    const { connect, known, will, guest } = o;
+    const { grant } = known;
     const terms = agree(connect, this.#server);
     const clientId = connect.clientId === '' ? `auto-${randomBytes(12).toString('hex')}` : connect.clientId;
     const key = keyOf(grant, clientId);
@@ -176,7 +202,7 @@ export class Sessions {
         session?.taken();
       },
     });
-    if (isGone()) {
+    if (guest.isGone()) {
       await held.leave({ expiry: terms.expiry, withoutWill: false, cursor: undefined });
       return undefined;
     }
@@ -185,10 +211,11 @@ export class Sessions {
     return session;
   }
 
-  #make({ link, connect, grant }: Taking, { terms, clientId, held, origin }: Taken): Session {
+  #make({ link, connect, known }: Taking, { terms, clientId, held, origin }: Taken): Session {
+    const { grant, auth } = known;
     try {
       return new Session(this.#shared, {
-        ...{ wire: link, grant, connect, clientId, terms, origin, session: held },
+        ...{ wire: link, grant, auth, connect, clientId, terms, origin, session: held },
         hub: this.#o.hubs.of(grant.namespace),
         connection: connectionId(grant),
         agedAt: this.#connections.deadline({ expiresAt: Number.POSITIVE_INFINITY }).at,
@@ -214,12 +241,18 @@ export class Sessions {
   }
 }
 
+/** Who the client is, and how it was found out. */
+interface Known {
+  readonly grant: Grant;
+  readonly auth?: SessionAuth;
+}
+
 interface Taking {
   readonly link: Link;
   readonly connect: Connect;
-  readonly grant: Grant;
+  readonly known: Known;
   readonly will: OwedWill | undefined;
-  readonly isGone: () => boolean;
+  readonly guest: Guest;
 }
 
 interface Taken {

@@ -15,7 +15,8 @@ import type { Held, HeldSession, Kept } from './store.ts';
 export interface SubscriptionsOptions {
   readonly feed: Pick<Feed, 'add' | 'remove' | 'cursor'>;
   readonly session: Pick<HeldSession, 'subscribed'>;
-  readonly grant: Grant;
+  /** The one in force. */
+  grant(): Grant;
   readonly quotas: Pick<Quotas, 'subscribe' | 'unsubscribe'>;
   /** Filters of one session. */
   readonly most: number;
@@ -53,8 +54,9 @@ export class Subscriptions {
 
   /** Has the feed go on where the session's last one ended. @throws PushfleetError as the feed does */
   async resume({ cursor }: Kept): Promise<void> {
+    const grant = this.#o.grant();
     // What the token no longer grants is held, and given again should another one grant it.
-    const filters = [...this.#held.keys()].filter((filter) => this.#o.grant.maySubscribe(filter));
+    const filters = [...this.#held.keys()].filter((filter) => grant.maySubscribe(filter));
     if (filters.length === 0) return;
     await this.#o.feed.add(filters, cursor === undefined ? {} : { after: cursor });
   }
@@ -87,6 +89,14 @@ export class Subscriptions {
     return answers;
   }
 
+  /** @throws PushfleetError `forbidden` where a grant does not allow what the one in force does */
+  require(grant: Grant): void {
+    const before = this.#o.grant();
+    for (const filter of this.#held.keys()) {
+      if (before.maySubscribe(filter)) grant.require('subscribe', filter);
+    }
+  }
+
   /** Gives back what they took of the quota; the feed is closed by its owner. */
   close(): void {
     this.#count(-this.#counted);
@@ -97,7 +107,7 @@ export class Subscriptions {
     if (subscription.share !== undefined) return reasons.sharedSubscriptionsNotSupported;
     try {
       const filter = parseTopicFilter(subscription.filter);
-      this.#o.grant.require('subscribe', filter);
+      this.#o.grant().require('subscribe', filter);
       const fresh = !this.#held.has(filter);
       if (fresh) this.#require();
       const { qos, noLocal, retainAsPublished, retainHandling } = subscription;
@@ -134,9 +144,10 @@ export class Subscriptions {
   }
 
   #count(more: number): void {
-    const { quotas, grant } = this.#o;
-    if (more > 0) quotas.subscribe(grant.namespace, more);
-    else if (more < 0) quotas.unsubscribe(grant.namespace, -more);
+    const { quotas } = this.#o;
+    const { namespace } = this.#o.grant();
+    if (more > 0) quotas.subscribe(namespace, more);
+    else if (more < 0) quotas.unsubscribe(namespace, -more);
     this.#counted += more;
   }
 }

@@ -14,11 +14,12 @@ import { type CloseCode, Runs } from '@pushfleet/edge';
 import { createHubs, type HubOptions, type Hubs } from '@pushfleet/hub';
 import type { Publish as Submitted } from '@pushfleet/intake';
 import { createGrant, type Grant } from '@pushfleet/runtime';
+import type { SessionAuth } from './auth/renewal.ts';
 import { encodeFromClient, type Received, readFromServer } from './codec/testing-client.ts';
 import type { ClientPacket, Connect, Publish, Qos, Subscribe, Version } from './codec.ts';
 import { Decoder } from './codec.ts';
 import { MemoryStore } from './memory-store.ts';
-import { Session, type SessionShared, type SessionWire } from './session.ts';
+import { Session, type SessionOptions, type SessionShared, type SessionWire } from './session.ts';
 import type { HeldSession, OwedWill, SessionStore } from './store.ts';
 import { agree, type ServerTerms } from './terms.ts';
 
@@ -187,6 +188,7 @@ export class Stage {
       publishing: { publish: (grant, submitted) => this.#publish(grant, submitted as Submitted[]) },
       ...{ runs: new Runs(), deliveries: { writing: () => undefined } },
       ...{ outbox: o.outbox ?? { count: 100, bytes: 1_000_000 }, written: { deliveries: 0, bytes: 0 } },
+      nameOf: (grant) => grant.tokenDigest,
       onEnd: (code) => this.ends.push(code),
       onError: (error) => this.errors.push(error),
     };
@@ -201,7 +203,7 @@ export class Stage {
   }
 
   /** A client whose CONNECT is answered. */
-  async connect(over: Partial<Connect> = {}, grant = grantOf()): Promise<Client> {
+  async connect(over: Partial<Connect> = {}, grant = grantOf(), auth?: SessionAuth): Promise<Client> {
     const connect = connectOf(over);
     const terms = agree(connect, this.server);
     const wire = new TestWire(connect.version);
@@ -211,7 +213,7 @@ export class Stage {
       ...{ cleanStart, expiry: terms.expiry, onTaken: () => session.taken() },
       will: will && { will, grant, origin: clientId },
     });
-    const session = this.#session(wire, connect, held, grant);
+    const session = this.#session({ wire, connect, session: held, grant, auth });
     session.begin();
     await this.settle();
     wire.read(connect);
@@ -221,9 +223,12 @@ export class Stage {
     return Object.assign(wire, { session, send });
   }
 
-  #session(wire: TestWire, connect: Connect, session: HeldSession, grant: Grant): Session {
+  #session(
+    given: { wire: TestWire; session: HeldSession } & Pick<SessionOptions, 'connect' | 'grant' | 'auth'>,
+  ): Session {
+    const { connect } = given;
     return new Session(this.#shared, {
-      ...{ wire, connect, session, grant, clientId: connect.clientId, connection: 'x' },
+      ...{ ...given, clientId: connect.clientId, connection: 'x' },
       hub: this.hubs.of(defaultNamespace),
       terms: agree(connect, this.server),
       origin: connect.clientId,
