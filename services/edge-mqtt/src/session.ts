@@ -1,5 +1,13 @@
-import { PushfleetError, parseTopic } from '@pushfleet/core';
-import type { CloseCode, Connection, OutflowShared, Wire } from '@pushfleet/edge';
+import { PushfleetError, parseTopic, type Topic } from '@pushfleet/core';
+import {
+  type CloseCode,
+  type Connection,
+  type OutflowShared,
+  type Parting,
+  type Presence,
+  retryMs,
+  type Wire,
+} from '@pushfleet/edge';
 import type { CloseReason, Hub } from '@pushfleet/hub';
 import { type Publishing, requirePublish } from '@pushfleet/intake';
 import type { Grant, Quotas, TimerWheel } from '@pushfleet/runtime';
@@ -37,6 +45,7 @@ export interface SessionShared extends OutflowShared {
   readonly serverReference: string | undefined;
   readonly quotas: Pick<Quotas, 'subscribe' | 'unsubscribe'>;
   readonly publishing: Pick<Publishing, 'publish'>;
+  readonly presence: Pick<Presence, 'leaveAll'>;
   /** Names the connection of a token. */
   nameOf(grant: Grant): string;
   onEnd(code: CloseCode): void;
@@ -59,6 +68,8 @@ export interface SessionOptions {
   readonly connection: string;
   readonly connect: Connect;
   readonly clientId: string;
+  /** It is present on them. */
+  readonly topics: readonly Topic[];
   readonly terms: Terms;
   readonly session: HeldSession;
   /** Names the client for "no local". */
@@ -137,7 +148,7 @@ export class Session implements Connection, Peer {
     );
     if (connack === undefined) {
       // [MQTT-3.1.2-24], [MQTT-3.2.0-1]: who does not even take this cannot be told anything.
-      this.#leave(false);
+      this.#leave('left');
       this.#shared.onEnd('request_invalid');
       this.#o.wire.end(nothing);
       return;
@@ -197,13 +208,15 @@ export class Session implements Connection, Peer {
 
   /** The connection broke, or its client closed it without DISCONNECT. */
   gone(): void {
-    this.#leave(false);
+    this.#leave('lost');
   }
 
   /** Another connection took the session over: this one says so and writes nothing more ([MQTT-3.1.4-3]). */
   taken(): void {
     if (this.#ended) return;
     this.#letGo();
+    // Where the client that is back enters again, it was never away.
+    this.#part('lost');
     this.#shared.onEnd('conflict');
     this.#o.wire.end(this.#farewell(reasons.sessionTakenOver));
   }
@@ -222,7 +235,7 @@ export class Session implements Connection, Peer {
   }
 
   cut(): void {
-    this.#leave(false);
+    this.#leave('lost');
     this.#o.wire.destroy();
   }
 
@@ -292,6 +305,7 @@ export class Session implements Connection, Peer {
     this.#subscriptions.require(grant);
     const { will } = this.#o.connect;
     if (will !== undefined) requirePublish(grant, parseTopic(will.topic));
+    for (const topic of this.#o.topics) grant.require('presence', topic);
     this.grant = grant;
     this.connection = this.#shared.nameOf(grant);
     if (this.#finishing !== undefined) return;
@@ -325,7 +339,8 @@ export class Session implements Connection, Peer {
       return;
     }
     if (expiry !== undefined) this.#expiry = Math.min(expiry, this.#shared.server.expiryMost);
-    this.#leave(reason === reasons.success);
+    const bye = reason === reasons.success || reason === reasons.disconnectWithWill;
+    this.#leave(bye ? 'left' : 'lost', reason === reasons.success);
     this.#o.wire.end(nothing);
   }
 
@@ -354,14 +369,14 @@ export class Session implements Connection, Peer {
 
   #fault(reason: Reason, says: string): void {
     if (this.#ended) return;
-    this.#leave(false);
+    this.#leave(reason === reasons.keepAliveTimeout ? 'lost' : 'left');
     this.#shared.onEnd('request_invalid');
     this.#o.wire.end(this.#farewell(reason, says));
   }
 
   #finish(code: CloseCode, says?: string): void {
     if (this.#ended) return;
-    this.#leave(false);
+    this.#leave(retryMs(code) === undefined ? 'left' : 'lost');
     this.#shared.onEnd(code);
     this.#o.wire.end(this.#farewell(disconnectReason(code), says));
   }
@@ -382,12 +397,20 @@ export class Session implements Connection, Peer {
   }
 
   /** Lets go of everything; the session is kept for as long as it is to be. */
-  #leave(withoutWill: boolean): void {
+  #leave(how: 'left' | 'lost', withoutWill = false): void {
     if (this.#ended) return;
     const { cursor } = this.#outbound.feed;
     this.#letGo();
+    const { will } = this.#o.connect;
+    // Both say that the client is gone: its members leave when its will is due.
+    const delay = Math.min(will?.properties.willDelayInterval ?? 0, this.#expiry);
+    this.#part(will === undefined || withoutWill ? how : { lingerMs: delay * 1_000 });
     const left = this.#o.session.leave({ expiry: this.#expiry, withoutWill, cursor });
     left?.catch((error: unknown) => this.#shared.onError(error));
+  }
+
+  #part(how: Parting): void {
+    if (this.#o.topics.length > 0) this.#shared.presence.leaveAll(this.#o.connection, how);
   }
 
   #letGo(): void {

@@ -1,6 +1,6 @@
 import { hash, randomBytes } from 'node:crypto';
-import { parseTopic } from '@pushfleet/core';
-import { type CloseCode, type Connections, Runs, type Written } from '@pushfleet/edge';
+import { PushfleetError, parseTopic } from '@pushfleet/core';
+import { type CloseCode, type Connections, type Presence, Runs, type Written } from '@pushfleet/edge';
 import type { Hubs } from '@pushfleet/hub';
 import { type Intake, Publishing, requirePublish } from '@pushfleet/intake';
 import {
@@ -24,6 +24,7 @@ import type { EdgeConfig } from './config.ts';
 import type { Link } from './link.ts';
 import { MemoryStore } from './memory-store.ts';
 import { submissionOf } from './message.ts';
+import { type Present, readPresent } from './presence.ts';
 import { Session, type SessionShared } from './session.ts';
 import type { HeldSession, OwedWill, SessionKey } from './store.ts';
 import { agree, type ServerTerms, type Terms } from './terms.ts';
@@ -35,6 +36,7 @@ export interface SessionsOptions {
   readonly tokens: TokenCheck;
   readonly registry: Pick<RegistryClient, 'revocations'>;
   readonly intake: Pick<Intake, 'publish'>;
+  readonly presence: Pick<Presence, 'enter' | 'leaveAll'>;
   /** The hubs' observer. */
   readonly deliveries: Deliveries;
   readonly traces: Pick<Traces, 'request'>;
@@ -61,7 +63,7 @@ export class Sessions {
   readonly #wills = new Set<Promise<unknown>>();
 
   constructor(options: SessionsOptions, { wheel, connections, written }: SessionsFooting) {
-    const { config, quotas, intake, deliveries, traces, log, metrics } = options;
+    const { config, quotas, intake, presence, deliveries, traces, log, metrics } = options;
     this.#o = options;
     this.#connections = connections;
     this.#methods = new Methods(options);
@@ -89,7 +91,8 @@ export class Sessions {
         'Connections that this edge ended, by close code; those that their clients left are not counted.',
     });
     this.#shared = {
-      ...{ quotas, deliveries, wheel, written, server: this.#server, publishing: this.#publishing },
+      ...{ quotas, deliveries, presence, wheel, written },
+      ...{ server: this.#server, publishing: this.#publishing },
       runs: new Runs(),
       outbox: { count: config.outboxCount, bytes: config.outboxBytes },
       filters: config.filters,
@@ -118,13 +121,15 @@ export class Sessions {
    */
   async open(link: Link, connect: Connect, guest: Guest): Promise<Session | undefined> {
     this.#check(connect);
+    const present = readPresent(connect, this.#o.config.presenceTopics);
     const known = await this.#identify(link, connect, guest);
     const { grant } = known;
     if (guest.isGone()) return undefined;
     const will = this.#willOf(connect, grant);
+    for (const topic of present.topics) grant.require('presence', topic);
     const release = this.#connections.room(grant, 0);
     try {
-      const session = await this.#take({ link, connect, known, will, guest });
+      const session = await this.#take({ link, connect, known, will, present, guest });
       if (session === undefined) release();
       else this.#keep(link, session, release);
       return session;
@@ -188,7 +193,7 @@ export class Sessions {
   }
 
   async #take(o: Taking): Promise<Session | undefined> {
-    const { connect, known, will, guest } = o;
+    const { connect, known, will, present, guest } = o;
     const { grant } = known;
     const terms = agree(connect, this.#server);
     const clientId = connect.clientId === '' ? `auto-${randomBytes(12).toString('hex')}` : connect.clientId;
@@ -202,28 +207,37 @@ export class Sessions {
         session?.taken();
       },
     });
-    if (guest.isGone()) {
-      await held.leave({ expiry: terms.expiry, withoutWill: false, cursor: undefined });
-      return undefined;
-    }
-    session = this.#make(o, { terms, clientId, held, origin: originOf(key) });
-    if (taken) session.taken();
-    return session;
-  }
-
-  #make({ link, connect, known }: Taking, { terms, clientId, held, origin }: Taken): Session {
-    const { grant, auth } = known;
+    const leave = (withoutWill: boolean) =>
+      held.leave({ expiry: terms.expiry, withoutWill, cursor: undefined });
+    const connection = connectionId(grant);
+    const { presence } = this.#o;
     try {
-      return new Session(this.#shared, {
-        ...{ wire: link, grant, auth, connect, clientId, terms, origin, session: held },
-        hub: this.#o.hubs.of(grant.namespace),
-        connection: connectionId(grant),
-        agedAt: this.#connections.deadline({ expiresAt: Number.POSITIVE_INFINITY }).at,
-      });
+      const { topics, entry } = present;
+      const by = { id: clientId, connection };
+      await Promise.all(topics.map((topic) => presence.enter(grant, topic, by, entry)));
+      if (taken) throw new PushfleetError('conflict', 'Another connection took the session over meanwhile.');
+      if (!guest.isGone()) {
+        session = this.#make(o, { terms, clientId, held, connection, origin: originOf(key) });
+        return session;
+      }
     } catch (error) {
-      void held.leave({ expiry: terms.expiry, withoutWill: true, cursor: undefined });
+      presence.leaveAll(connection, taken ? 'lost' : 'left');
+      // Who took it over has it.
+      if (!taken) await leave(true);
       throw error;
     }
+    presence.leaveAll(connection, 'lost');
+    await leave(false);
+    return undefined;
+  }
+
+  #make({ link, connect, known, present }: Taking, { held: session, ...taken }: Taken): Session {
+    const { grant, auth } = known;
+    return new Session(this.#shared, {
+      ...{ wire: link, grant, auth, connect, session, topics: present.topics, ...taken },
+      hub: this.#o.hubs.of(grant.namespace),
+      agedAt: this.#connections.deadline({ expiresAt: Number.POSITIVE_INFINITY }).at,
+    });
   }
 
   #keep(link: Link, session: Session, release: () => void): void {
@@ -252,6 +266,7 @@ interface Taking {
   readonly connect: Connect;
   readonly known: Known;
   readonly will: OwedWill | undefined;
+  readonly present: Present;
   readonly guest: Guest;
 }
 
@@ -259,6 +274,7 @@ interface Taken {
   readonly terms: Terms;
   readonly clientId: string;
   readonly held: HeldSession;
+  readonly connection: string;
   readonly origin: string;
 }
 

@@ -10,7 +10,7 @@ import {
   parseTopicFilter,
   type Stored,
 } from '@pushfleet/core';
-import { type CloseCode, Runs } from '@pushfleet/edge';
+import { type CloseCode, type Parting, Runs } from '@pushfleet/edge';
 import { createHubs, type HubOptions, type Hubs } from '@pushfleet/hub';
 import type { Publish as Submitted } from '@pushfleet/intake';
 import { createGrant, type Grant } from '@pushfleet/runtime';
@@ -19,6 +19,7 @@ import { encodeFromClient, type Received, readFromServer } from './codec/testing
 import type { ClientPacket, Connect, Publish, Qos, Subscribe, Version } from './codec.ts';
 import { Decoder } from './codec.ts';
 import { MemoryStore } from './memory-store.ts';
+import { readPresent } from './presence.ts';
 import { Session, type SessionOptions, type SessionShared, type SessionWire } from './session.ts';
 import type { HeldSession, OwedWill, SessionStore } from './store.ts';
 import { agree, type ServerTerms } from './terms.ts';
@@ -159,6 +160,8 @@ export class Stage {
   readonly errors: unknown[] = [];
   /** What clients published, wills included. */
   readonly published: { readonly grant: Grant; readonly submitted: Submitted }[] = [];
+  /** How connections that were present somewhere ended. */
+  readonly partings: Parting[] = [];
   /** Wills that were due. */
   readonly wills: OwedWill[] = [];
   readonly server: ServerTerms;
@@ -188,6 +191,7 @@ export class Stage {
       publishing: { publish: (grant, submitted) => this.#publish(grant, submitted as Submitted[]) },
       ...{ runs: new Runs(), deliveries: { writing: () => undefined } },
       ...{ outbox: o.outbox ?? { count: 100, bytes: 1_000_000 }, written: { deliveries: 0, bytes: 0 } },
+      presence: { leaveAll: (_, how) => this.partings.push(how) },
       nameOf: (grant) => grant.tokenDigest,
       onEnd: (code) => this.ends.push(code),
       onError: (error) => this.errors.push(error),
@@ -229,6 +233,7 @@ export class Stage {
     const { connect } = given;
     return new Session(this.#shared, {
       ...{ ...given, clientId: connect.clientId, connection: 'x' },
+      topics: readPresent(connect, 10).topics,
       hub: this.hubs.of(defaultNamespace),
       terms: agree(connect, this.server),
       origin: connect.clientId,
