@@ -10,8 +10,8 @@ import type { HeldSession } from './store.ts';
 import type { Terms } from './terms.ts';
 
 export interface InboundOptions {
-  /** The one in force. */
-  grant(): Grant;
+  /** The one in force, which may change. */
+  readonly grant: Grant;
   readonly publishing: Pick<Publishing, 'publish'>;
   readonly session: Pick<HeldSession, 'incoming' | 'stored' | 'released'>;
   readonly terms: Pick<Terms, 'peer' | 'receiveMaximum' | 'receiveAliases'>;
@@ -122,7 +122,7 @@ export class Inbound {
     this.#begin();
     try {
       const { grant, origin, publishing } = this.#o;
-      const [stored] = await publishing.publish(grant(), [submissionOf({ ...packet, topic }, origin, id)]);
+      const [stored] = await publishing.publish(grant, [submissionOf({ ...packet, topic }, origin, id)]);
       answer(await this.#settled(packet, stored));
     } catch (error) {
       answer(undefined);

@@ -165,10 +165,11 @@ suite('re-authentication', () => {
       [grantOf({}, 'bob'), /another subject/],
       [{ ...grantOf(), namespace: 'other' as never }, /another subject or namespace/],
       [grantOf({ subscribe: only('b') }), /subscribe to "a"/],
+      [grantOf({ subscribe: only('a') }), /subscribe to "s"/],
       [grantOf({ publish: only('a') }), /publish to "w"/],
     ] as const) {
       const { stage, client } = await open({ turns: [known(grant)], over: { will } });
-      client.send(subscribeOf(1, ['a']));
+      client.send(subscribeOf(1, ['a', '$share/g/s']));
       await stage.settle();
       client.send(again());
       await stage.settle();

@@ -29,6 +29,8 @@ import {
 import { Inbound } from './inbound.ts';
 import type { Peer } from './link.ts';
 import { Outbound } from './outbound.ts';
+import type { Work } from './shared-group.ts';
+import type { SharedGroups } from './shared-groups.ts';
 import type { HeldSession } from './store.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { type ServerTerms, type Terms, told } from './terms.ts';
@@ -44,6 +46,7 @@ export interface SessionShared extends OutflowShared {
   /** Where clients go on a drain (section 4.11); undefined: they are not told. */
   readonly serverReference: string | undefined;
   readonly quotas: Pick<Quotas, 'subscribe' | 'unsubscribe'>;
+  readonly groups: Pick<SharedGroups, 'of' | 'join' | 'leave' | 'giveBack'>;
   readonly publishing: Pick<Publishing, 'publish'>;
   readonly presence: Pick<Presence, 'leaveAll'>;
   /** Names the connection of a token. */
@@ -241,9 +244,12 @@ export class Session implements Connection, Peer {
 
   #makeInbound(): Inbound {
     const { session, terms, origin } = this.#o;
+    const current = () => this.grant;
     return new Inbound({
       ...{ session, terms, origin, publishing: this.#shared.publishing },
-      grant: () => this.grant,
+      get grant() {
+        return current();
+      },
       say: (ack) => this.#say(ack),
       fault: (reason, says) => this.#fault(reason, says),
       onFailed: (error) => this.#failed(error),
@@ -257,8 +263,8 @@ export class Session implements Connection, Peer {
 
   #makeOutbound(onMade: (subscriptions: Subscriptions) => void): Outbound {
     const { session, terms, origin, hub, wire } = this.#o;
-    const grant = () => this.grant;
-    const { quotas, filters: most, now } = this.#shared;
+    const current = () => this.grant;
+    const { quotas, groups, filters: most, now } = this.#shared;
     const options = {
       ...{ session, terms, origin, hub, wire, now, shared: this.#shared },
       onClose: (reason: CloseReason) => this.#closed(reason),
@@ -266,9 +272,15 @@ export class Session implements Connection, Peer {
       say: (ack: ServerPacket) => this.#say(ack),
       onDisorder: () =>
         this.#fault(reasons.protocolError, 'The acknowledgement is not that of the publication. Section 4.3'),
+      onReturned: (share: string, work: readonly Work[]) => groups.giveBack(current().namespace, share, work),
     };
-    return new Outbound(options, (feed) => {
-      const subscriptions = new Subscriptions({ feed, session, grant, quotas, most });
+    return new Outbound(options, (feed, member) => {
+      const subscriptions = new Subscriptions({
+        ...{ feed, groups, member, session, quotas, most },
+        get grant() {
+          return current();
+        },
+      });
       onMade(subscriptions);
       return subscriptions;
     });
