@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { after, before, suite, test } from 'node:test';
 import { migrate } from '@pushfleet/bus';
 import {
+  findMosquittoClients,
   type NatsCluster,
   type RedisServer,
   type ServiceProcess,
@@ -290,6 +292,24 @@ suite('with a registry', () => {
     assert.deepEqual(told().slice(lines.length).sort(), [
       '$presence/rooms/7 left bea willing offline [1]',
       'will',
+    ]);
+
+    // A client that others wrote; what it says when it is stopped is a goodbye.
+    const before = told().length;
+    const { sub } = await findMosquittoClients();
+    const entering = ['-V', '5', '-i', 'mosquitto', '-D', 'connect', 'user-property', 'presence', 'rooms/7'];
+    const where = ['-h', '127.0.0.1', '-p', String(on.port), '-u', 'token', '-P', token(), '-t', 'rooms/7'];
+    const child = spawn(sub, [...entering, ...where], { stdio: 'ignore' });
+    try {
+      await until(() => told().length > before, 'its entry', 10_000);
+      child.kill('SIGTERM');
+      await until(() => told().length > before + 1, 'its leave', 10_000);
+    } finally {
+      child.kill('SIGKILL');
+    }
+    assert.deepEqual(told().slice(before), [
+      '$presence/rooms/7 entered ann mosquitto online',
+      '$presence/rooms/7 left ann mosquitto offline',
     ]);
 
     // Presence is a right of its own, and nobody publishes there.
