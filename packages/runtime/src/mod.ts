@@ -42,4 +42,5 @@ export { isTraceparent, type TraceHeaders } from './trace-context.ts';
 export { createTraces, noTraces, type SpanOptions, type TraceSpan, type Traces } from './traces.ts';
 export { refuseUnread } from './unread.ts';
 export { watchStream } from './watch-stream.ts';
+export { FileError, WatchedFile } from './watched-file.ts';
 export * from './wheel.ts';

@@ -1,7 +1,6 @@
 import { edgeFields, fleetFields, presenceFields } from '@pushfleet/edge';
 import { intakeFields } from '@pushfleet/intake';
 import { type Config, field } from '@pushfleet/runtime';
-import { parseScramUsers } from './auth/scram-users.ts';
 
 export const title = 'edge-mqtt';
 
@@ -119,18 +118,12 @@ const own = {
     doc: 'Where clients of MQTT 5 are sent when this instance shuts down, such as "mqtt.example.org:8883". Absent: they come back to where they were.',
     optional: true,
   }),
-  scramUsers: field.parsed(
-    {
-      env: 'PUSHFLEET_EDGE_MQTT_SCRAM_USERS',
-      doc: 'Who may log in by SCRAM-SHA-256. Each has a "user", a "verifier" ("npx pushfleet verifier" makes one), "grants" and, where it is not the default, a "namespace"; the README of edge-mqtt describes it. Absent: SCRAM is not offered.',
-      rule: 'a JSON list of users',
-      example:
-        '[{"user":"meter-7","verifier":"SCRAM-SHA-256$4096:…","grants":{"publish":["meters/{sub}/#"]}}]',
-      secret: true,
-      optional: true,
-    },
-    parseScramUsers,
-  ),
+  scramUsersFile: field.text({
+    env: 'PUSHFLEET_EDGE_MQTT_SCRAM_USERS_FILE',
+    doc: 'A JSON file of those who may log in by SCRAM-SHA-256, read again whenever it changes; the README of edge-mqtt describes it, and "npx pushfleet verifier" makes what stands in it in the place of passwords. Absent: SCRAM is not offered.',
+    optional: true,
+    example: '/run/secrets/mqtt-users.json',
+  }),
   authFailures: field.integer({
     env: 'PUSHFLEET_EDGE_MQTT_AUTH_FAILURES',
     doc: 'Wrong SCRAM proofs in a minute for one user name from one address; what comes after that is refused until the minute is over.',

@@ -79,6 +79,7 @@ export class Edge implements Part {
     this.#server.removeAllListeners('error');
     this.#server.on('error', (error) => log.error({ err: error }, 'the listener failed'));
     listening(log, 'mqtt', this.#server);
+    this.#sessions.start();
     const { revocations } = registry;
     this.#stopWatching = revocations.onRevoked(() => this.#connections.endRevoked(revocations));
   }
@@ -96,6 +97,7 @@ export class Edge implements Part {
 
   async close(): Promise<void> {
     this.#stopWatching();
+    this.#sessions.close();
     this.#connections.close();
     for (const link of this.#links) link.destroy();
     this.#wheel.close();

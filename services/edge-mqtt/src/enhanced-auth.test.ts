@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, suite, test } from 'node:test';
 import { until } from '@pushfleet/edge/testing';
 import { connect } from 'mqtt';
@@ -10,12 +13,20 @@ import { RawMqtt, startEdge, token } from './testing-edge.ts';
 
 // Section 4.12 on a socket; what follows on an open connection without one is in session-auth.test.ts.
 const scope = { after };
-const users = JSON.stringify([
+const folder = mkdtempSync(join(tmpdir(), 'pushfleet-mqtt-'));
+after(() => rmSync(folder, { recursive: true }));
+const declare = (name: string, ...users: readonly object[]): string => {
+  const path = join(folder, name);
+  writeFileSync(path, JSON.stringify(users));
+  return path;
+};
+const [meter, other] = [
   scramUser('meter', 'pencil', { grants: { publish: ['meters/{sub}'], subscribe: ['meters/#'] } }),
   scramUser('other', 'pencil'),
-]);
+];
+const users = declare('users.json', meter, other);
 const edge = await startEdge(scope, {
-  PUSHFLEET_EDGE_MQTT_SCRAM_USERS: users,
+  PUSHFLEET_EDGE_MQTT_SCRAM_USERS_FILE: users,
   PUSHFLEET_EDGE_MQTT_AUTH_FAILURES: '1000',
 });
 
@@ -152,7 +163,7 @@ suite('enhanced authentication', () => {
   });
 
   test('a user of SCRAM is kept out by a revocation of its name', async () => {
-    const revoking = await startEdge(scope, { PUSHFLEET_EDGE_MQTT_SCRAM_USERS: users });
+    const revoking = await startEdge(scope, { PUSHFLEET_EDGE_MQTT_SCRAM_USERS_FILE: users });
     const { client, proof } = await challenged(revoking);
     client.send(auth(proof));
     await client.has('connack');
@@ -162,6 +173,35 @@ suite('enhanced authentication', () => {
     const again = await challenged(revoking);
     again.client.send(auth(again.proof));
     assert.equal((await refusal(again.client)).reason, reasons.banned);
+  });
+
+  test('the file of users is read again: who is no more there, or not so, is ended; the others stay', async () => {
+    const path = declare('changing.json', meter, other);
+    const changing = await startEdge(scope, { PUSHFLEET_EDGE_MQTT_SCRAM_USERS_FILE: path });
+    const open = async (user: string, password: string): Promise<RawMqtt> => {
+      const { client, proof } = await challenged(changing, user, password, { clientId: user });
+      client.send(auth(proof));
+      await client.has('connack');
+      return client;
+    };
+    const [one, two] = [await open('meter', 'pencil'), await open('other', 'pencil')];
+    writeFileSync(path, 'nonsense');
+    declare('changing.json', scramUser('third', 'pen'), other);
+    await one.end();
+    assert.equal(one.of('disconnect')[0]?.reason, reasons.notAuthorized);
+    const three = await open('third', 'pen');
+    assert.equal(three.of('connack')[0]?.reason, 0);
+    assert.equal((await open('meter', 'pencil')).of('connack')[0]?.reason, reasons.notAuthorized);
+    assert.deepEqual([two.ended, changing.edge.size], [false, 2]);
+    for (const { socket } of [two, three]) socket.destroy();
+  });
+
+  test('a wrong file of users keeps the edge from starting, with its name and no secret', async () => {
+    const path = declare('wrong.json', { user: 'u', verifier: 'pencil', grants: {} });
+    await assert.rejects(startEdge(scope, { PUSHFLEET_EDGE_MQTT_SCRAM_USERS_FILE: path }), (error: Error) => {
+      assert.match(error.message, /SCRAM_USERS_FILE=".*wrong\.json": Entry 1 has a "verifier"/);
+      return !error.message.includes('pencil');
+    });
   });
 
   test('before CONNACK nothing but AUTH 0x18 of the same method, and DISCONNECT [MQTT-3.1.2-30] [MQTT-4.12.0-3] [MQTT-4.12.0-5]', async () => {
@@ -192,7 +232,7 @@ suite('enhanced authentication', () => {
   test('the time for a CONNECT is that of the exchange, too', async () => {
     const hurried = await startEdge(scope, {
       PUSHFLEET_EDGE_MQTT_CONNECT_SECONDS: '0.5',
-      PUSHFLEET_EDGE_MQTT_SCRAM_USERS: users,
+      PUSHFLEET_EDGE_MQTT_SCRAM_USERS_FILE: users,
     });
     const { client } = await challenged(hurried);
     assert.deepEqual(
@@ -209,7 +249,7 @@ suite('enhanced authentication', () => {
   });
 
   test('a drain ends the exchange', async () => {
-    const draining = await startEdge(scope, { PUSHFLEET_EDGE_MQTT_SCRAM_USERS: users });
+    const draining = await startEdge(scope, { PUSHFLEET_EDGE_MQTT_SCRAM_USERS_FILE: users });
     const { client } = await challenged(draining);
     await draining.edge.drain(AbortSignal.timeout(5_000));
     assert.equal((await refusal(client)).reason, reasons.serverUnavailable);
@@ -246,7 +286,7 @@ suite('enhanced authentication', () => {
 
   test('wrong proofs: at the most of a minute the right one is taken, above it nobody’s of this name', async () => {
     const strict = await startEdge(scope, {
-      PUSHFLEET_EDGE_MQTT_SCRAM_USERS: users,
+      PUSHFLEET_EDGE_MQTT_SCRAM_USERS_FILE: users,
       PUSHFLEET_EDGE_MQTT_AUTH_FAILURES: '2',
     });
     const attempt = async (user: string, password: string): Promise<number | undefined> => {

@@ -18,6 +18,8 @@ export interface Present {
   readonly entry: Entry;
 }
 
+const nowhere: Present = Object.freeze({ topics: [], entry: {} });
+
 /**
  * Reads the user properties of a CONNECT: `presence`, a topic, as often as there are topics; for all of them
  * `presence-status`, and `presence-state` in JSON.
@@ -26,6 +28,7 @@ export interface Present {
  * @throws PushfleetError `topic_invalid`, `request_invalid`, `storage_full` where there are more
  */
 export function readPresent({ properties }: Pick<Connect, 'properties'>, most: number): Present {
+  if (properties.userProperties === undefined) return nowhere;
   const given = (wanted: string): readonly string[] =>
     (properties.userProperties ?? []).flatMap(([name, value]) => (name === wanted ? [value] : []));
   const topics = [...new Set(given(names.topic).map(parseTopic))];

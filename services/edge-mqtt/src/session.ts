@@ -101,7 +101,8 @@ export class Session implements Connection, Peer {
   readonly #outbound: Outbound;
   readonly #subscriptions: Subscriptions;
   readonly #inbound: Inbound;
-  readonly #renewal: Renewal;
+  /** Made when the first AUTH comes, which few send. */
+  #renewal: Renewal | undefined;
   #expiry: number;
   #holds = 0;
   /** When the last packet came. */
@@ -119,7 +120,6 @@ export class Session implements Connection, Peer {
     this.#expiry = o.terms.expiry;
     this.#heard = shared.now();
     this.#inbound = this.#makeInbound();
-    this.#renewal = this.#makeRenewal();
     let subscriptions: Subscriptions | undefined;
     this.#outbound = this.#makeOutbound((made) => {
       subscriptions = made;
@@ -192,6 +192,7 @@ export class Session implements Connection, Peer {
         this.#disconnect(packet);
         break;
       case 'auth':
+        this.#renewal ??= this.#makeRenewal();
         this.#renewal.packet(packet);
         break;
       default:

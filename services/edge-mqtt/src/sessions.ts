@@ -68,7 +68,9 @@ export class Sessions {
     const { config, quotas, intake, presence, deliveries, traces, log, metrics } = options;
     this.#o = options;
     this.#connections = connections;
-    this.#methods = new Methods(options);
+    const methods = new Methods(options);
+    methods.onOutdated = () => connections.endRevoked({ revoked: (grant) => methods.outdated(grant) });
+    this.#methods = methods;
     this.#server = {
       packetBytes: config.packetBytes,
       receiveMaximum: config.receiveMaximum,
@@ -120,6 +122,14 @@ export class Sessions {
       { description: 'Sessions that are kept, those of connected clients included.' },
       () => store.size,
     );
+  }
+
+  start(): void {
+    this.#methods.start();
+  }
+
+  close(): void {
+    this.#methods.close();
   }
 
   /**

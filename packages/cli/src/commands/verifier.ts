@@ -10,7 +10,7 @@ interface VerifierOptions extends CommonOptions {
 const bounds = { least: 4_096, most: 1_000_000 };
 
 const examples = `
-The password is the first line of the standard input. What is printed goes into PUSHFLEET_EDGE_MQTT_SCRAM_USERS as the
+The password is the first line of the standard input. What is printed goes into the file of PUSHFLEET_EDGE_MQTT_SCRAM_USERS_FILE as the
 "verifier" of a user; the password does not follow from it, but guesses can be tried on it: keep it as a secret.
 
 Examples:

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { parseTopic, parseTopicFilter } from '@pushfleet/core';
-import { parseScramUsers } from './scram-users.ts';
+import type { Grant } from '@pushfleet/runtime';
+import { parseScramUsers, ScramUsers } from './scram-users.ts';
 import { scramUser } from './testing.ts';
 
 const parse = (...users: readonly object[]) => parseScramUsers(JSON.stringify(users));
@@ -42,7 +43,7 @@ suite('the users of SCRAM', () => {
     ];
     for (const one of legal) assert.equal(parse(one).length, 1);
     const illegal: [object, RegExp][] = [
-      [entry({ user: 'x'.repeat(257) }), /entry 1 has a "user"/],
+      [entry({ user: 'x'.repeat(257) }), /Entry 1 has a "user"/],
       [entry({ user: '' }), /"user"/],
       [entry({ user: 'ü' }), /printable ASCII/],
       [entry({ user: undefined }), /"user"/],
@@ -61,12 +62,36 @@ suite('the users of SCRAM', () => {
       [[] as object, /no object/],
     ];
     for (const [one, says] of illegal) assert.throws(() => parse(one), says, JSON.stringify(one));
-    assert.throws(() => parse(entry(), entry()), /entry 2 .*another entry/);
-    assert.throws(() => parseScramUsers('{'), /^Error: it is not JSON$/);
+    assert.throws(() => parse(entry(), entry()), /Entry 2 .*another entry/);
+    assert.throws(() => parseScramUsers('{'), { message: 'It is not JSON.' });
     assert.throws(() => parseScramUsers('{}'), /no list/);
     const many = (count: number) =>
       JSON.stringify(Array.from({ length: count }, (_, i) => entry({ user: `${i}` })));
     assert.equal(parseScramUsers(many(10_000)).length, 10_000);
     assert.throws(() => parseScramUsers(many(10_001)), /more than 10000/);
+  });
+
+  test('who is declared as before keeps its grant; the others’ grants are outdated', () => {
+    const users = new ScramUsers(Buffer.alloc(32));
+    const [a, b, c] = [scramUser('a', 'x'), scramUser('b', 'x'), scramUser('c', 'x')];
+    users.replace(parse(a, b, c));
+    const grants = ['a', 'b', 'c'].map((name) => users.find(name)?.grant as Grant);
+    users.replace(parse(c, scramUser('b', 'y'), a));
+    assert.deepEqual(
+      grants.map((grant) => users.outdated(grant)),
+      [false, true, false],
+    );
+    assert.equal(users.find('a')?.grant, grants[0]);
+    users.replace(parse(a));
+    assert.deepEqual(
+      grants.map((grant) => users.outdated(grant)),
+      [false, true, true],
+    );
+    assert.equal(users.find('c'), undefined);
+    // A token of the same subject is not a user's.
+    assert.equal(users.outdated({ ...(grants[2] as Grant) }), false);
+    users.replace([]);
+    const { salt, iterations } = users.pretend('anybody');
+    assert.deepEqual([salt.length, iterations], [16, 4_096]);
   });
 });

@@ -1,6 +1,6 @@
 import { createHmac, hash } from 'node:crypto';
 import { defaultNamespace, parseNamespace } from '@pushfleet/core';
-import { createGrant, fillIn, type Grant, parseGrants } from '@pushfleet/runtime';
+import { createGrant, FileError, fillIn, type Grant, type GrantFacts, parseGrants } from '@pushfleet/runtime';
 import { nameBytes, type ScramUser, type Verifier } from './scram.ts';
 
 // Who may log in by SCRAM-SHA-256, as an operator declares it.
@@ -12,17 +12,20 @@ const iterations = { least: 4_096, most: 1_000_000 };
 /** In bytes. */
 const saltBytes = { least: 8, most: 64 };
 
-/** `{user, namespace?, verifier, grants}` of each. @throws Error naming the entry and the rule, and no secret */
+/** Largest file, in bytes. */
+export const scramFileBytes = 16_777_216;
+
+/** `{user, namespace?, verifier, grants}` of each. @throws FileError naming the entry and the rule, and no secret */
 export function parseScramUsers(text: string): readonly ScramUser[] {
   let list: unknown;
   try {
     list = JSON.parse(text);
   } catch {
     // JSON.parse quotes the text it stumbled over, which may be a verifier.
-    throw new Error('it is not JSON');
+    throw new FileError(['It is not JSON.']);
   }
-  if (!Array.isArray(list)) throw new Error('it is no list');
-  if (list.length > mostUsers) throw new Error(`it has more than ${mostUsers} entries`);
+  if (!Array.isArray(list)) throw new FileError(['It is no list.']);
+  if (list.length > mostUsers) throw new FileError([`It has more than ${mostUsers} entries.`]);
   const names = new Set<string>();
   return list.map((entry: unknown, index) => {
     try {
@@ -31,7 +34,7 @@ export function parseScramUsers(text: string): readonly ScramUser[] {
       names.add(user.name);
       return user;
     } catch (error) {
-      throw new Error(`entry ${index + 1} ${(error as Error).message}`);
+      throw new FileError([`Entry ${index + 1} ${(error as Error).message}.`]);
     }
   });
 }
@@ -48,7 +51,12 @@ function readUser(entry: unknown): ScramUser {
     throw new Error(`has a "user" that is not 1 to ${nameBytes} characters of printable ASCII`);
   }
   const verifier = parseVerifier(text);
-  return { name, verifier, grant: grantOf(name, namespace, verifier, grants) };
+  return {
+    name,
+    verifier,
+    grant: grantOf(name, namespace, verifier, grants),
+    declared: JSON.stringify(entry),
+  };
 }
 
 /**
@@ -102,30 +110,49 @@ function parseVerifier(text: unknown): Verifier {
   };
 }
 
+/** What names are challenged with while nobody is declared. */
+const usual = { iterations: iterations.least, saltBytes: 16 };
+
 /** Users by name, and what those are told who are none of them. */
 export class ScramUsers {
-  readonly #byName: ReadonlyMap<string, ScramUser>;
-  readonly #users: readonly ScramUser[];
   readonly #key: Buffer;
+  #users: readonly ScramUser[] = [];
+  #byName: ReadonlyMap<string, ScramUser> = new Map();
+  /** Of all users that were there. */
+  readonly #grants = new WeakSet<GrantFacts>();
 
   /** @param key the same in all processes, and known to nobody else */
-  constructor(users: readonly ScramUser[], key: Buffer) {
-    this.#users = users;
-    this.#byName = new Map(users.map((user) => [user.name, user]));
+  constructor(key: Buffer) {
     this.#key = key;
+  }
+
+  /** Puts others in their place; who is declared as before keeps its grant. */
+  replace(users: readonly ScramUser[]): void {
+    const before = this.#byName;
+    this.#users = users.map((user) => {
+      const known = before.get(user.name);
+      return known?.declared === user.declared ? known : user;
+    });
+    this.#byName = new Map(this.#users.map((user) => [user.name, user]));
+    for (const { grant } of this.#users) this.#grants.add(grant);
   }
 
   find(name: string): ScramUser | undefined {
     return this.#byName.get(name);
   }
 
+  /** Whether it is the grant of a user who is not declared so any more. */
+  outdated(grant: GrantFacts): boolean {
+    return this.#grants.has(grant) && this.#byName.get(grant.subject)?.grant !== grant;
+  }
+
   /** As one of the users has it, by length of salt and iterations; no password fits it. */
   pretend(name: string): Verifier {
-    const bytes = this.#derive(`shape ${name}`);
-    const { verifier } = this.#users[bytes.readUInt32BE() % this.#users.length] as ScramUser;
+    const at = this.#derive(`shape ${name}`).readUInt32BE();
+    const { iterations: count, salt } = this.#users[at % this.#users.length]?.verifier ?? {};
     return {
-      iterations: verifier.iterations,
-      salt: this.#derive(`salt ${name}`).subarray(0, verifier.salt.length),
+      iterations: count ?? usual.iterations,
+      salt: this.#derive(`salt ${name}`).subarray(0, salt?.length ?? usual.saltBytes),
       storedKey: this.#derive(`stored ${name}`).subarray(0, 32),
       serverKey: this.#derive(`server ${name}`).subarray(0, 32),
     };

@@ -17,6 +17,8 @@ export interface ScramUser {
   readonly name: string;
   readonly verifier: Verifier;
   readonly grant: Grant;
+  /** Its entry. */
+  readonly declared: string;
 }
 
 export interface ScramOptions {
