@@ -164,8 +164,8 @@ export class Outbound implements SharedMember {
   pubrec({ packetId, reason }: Ack): void {
     const flight = this.#flights.get(packetId);
     if (flight === undefined) {
-      // A failure ends the exchange, there is nothing to release.
-      if (!isFailure(reason)) this.#release(packetId, reasons.packetIdNotFound);
+      // A failure ends the exchange, there is nothing to release. What else is not known may be of an earlier time.
+      if (!isFailure(reason)) this.#release(packetId);
     } else if (flight.qos === 1) this.#o.onDisorder();
     else if (isFailure(reason)) this.#finish(packetId, flight);
     else if (flight.released) this.#release(packetId);
@@ -187,8 +187,8 @@ export class Outbound implements SharedMember {
     this.feed.close();
   }
 
-  #release(packetId: number, reason: Ack['reason'] = reasons.success): void {
-    this.#o.say({ type: 'pubrel', packetId, reason, properties: {} });
+  #release(packetId: number): void {
+    this.#o.say({ type: 'pubrel', packetId, reason: reasons.success, properties: {} });
   }
 
   #finish(packetId: number, flight: Flight): void {
