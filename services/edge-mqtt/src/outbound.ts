@@ -228,9 +228,15 @@ export class Outbound implements SharedMember {
       this.#turn = !this.#turn || !this.#subscriptions.sharing;
       if (this.#turn) this.#subscriptions.offer();
       const room = this.#ready ? this.#room() : 0;
-      const items = room === 0 ? [] : this.feed.take(room, flushBytes);
-      if (items.length > 0) this.#send(items);
-      else if (this.#turn) return;
+      if (room > 0) {
+        const items = this.feed.take(room, flushBytes);
+        if (items.length > 0) {
+          this.#send(items);
+          continue;
+        }
+        this.#subscriptions.emptied();
+      }
+      if (this.#turn) return;
     }
   }
 
@@ -259,8 +265,8 @@ export class Outbound implements SharedMember {
 
   /** What the feed gives. Undefined: it is not for this client. */
   #own(delivery: Delivery, sent: Sent[]): Packet | undefined {
-    const { publication, filters, retained } = delivery;
-    const held = filters.flatMap((filter) => this.#subscriptions.get(filter) ?? []);
+    const { publication, retained } = delivery;
+    const held = this.#subscriptions.of(delivery);
     // [MQTT-3.8.3-3]
     const local = publication.origin === this.#o.origin;
     const matching = local ? held.filter(({ noLocal }) => !noLocal) : held;
