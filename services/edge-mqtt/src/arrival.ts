@@ -79,7 +79,10 @@ export class Arrival implements Peer {
 
   violated(violation: Violation): void {
     this.#o.onRefused(violation);
-    this.#refuse(violation.reason, violation.message, this.#o.link().version);
+    if (violation.quiet) {
+      this.#settle();
+      this.#o.link().end(Buffer.alloc(0));
+    } else this.#refuse(violation.reason, violation.message, this.#o.link().version);
   }
 
   drained(): void {}
@@ -160,14 +163,18 @@ export class Arrival implements Peer {
   /** [MQTT-3.2.0-1], [MQTT-3.2.2-7]: CONNACK with the reason, where the version has a word for it, and the end. */
   #refuse(reason: Reason, reasonString: string | undefined, version: Version | undefined): void {
     if (this.#gone) return;
-    this.#gone = true;
-    this.#o.onSettled();
+    this.#settle();
     const properties = reasonString === undefined ? {} : { reasonString };
     const answer =
       version !== undefined && reason !== reasons.success
         ? encode({ type: 'connack', sessionPresent: false, reason, properties }, { version })
         : undefined;
     this.#o.link().end(answer ?? Buffer.alloc(0));
+  }
+
+  #settle(): void {
+    this.#gone = true;
+    this.#o.onSettled();
   }
 }
 

@@ -179,10 +179,12 @@ export class Sessions {
   async #identify(link: Link, connect: Connect, guest: Guest): Promise<Known> {
     if (connect.properties.authenticationMethod !== undefined) return this.#exchange(link, connect, guest);
     const { password } = connect;
-    if (password === undefined) {
+    try {
+      return { grant: await this.#o.tokens.check(password?.toString('latin1') ?? '') };
+    } catch (error) {
+      if (password !== undefined) throw error;
       throw new Unwelcome(reasons.notAuthorized, 'No token came. Send one as the password.');
     }
-    return { grant: await this.#o.tokens.check(password.toString('latin1')) };
   }
 
   /** Section 4.12. */
