@@ -1,6 +1,5 @@
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
 import { defaultNamespace, PushfleetError, parseTopicFilter } from '../../packages/core/src/mod.ts';
-import { createPresence } from '../../packages/edge/src/mod.ts';
 import { testEnv, testFooting } from '../../packages/edge/src/testing.ts';
 import { createIntake, type Intake } from '../../packages/intake/src/mod.ts';
 import {
@@ -12,6 +11,7 @@ import {
 } from '../../packages/runtime/src/mod.ts';
 import { fields } from '../../services/edge-mqtt/src/config.ts';
 import { Edge } from '../../services/edge-mqtt/src/edge.ts';
+import { FakePresence } from '../../services/edge-mqtt/src/testing-edge.ts';
 
 // paho's suites have a filter that no client may subscribe to.
 const closed = 'test/nosubscribe';
@@ -47,21 +47,14 @@ export async function startMqttEdge(env: Readonly<Record<string, string>> = {}):
   const ends: (() => unknown)[] = [];
   const footing = await testFooting({ after: (end: () => unknown) => ends.push(end) }, config, 'mqtt');
   const { backbone, quotas, log } = footing;
-  const policies = {
-    of: () => ({ history: true, presence: true }),
-    quota: () => ({}),
-    limitsStorage: false,
-  };
   const { intake } = createIntake({
-    ...{ config, backbone, quotas, log, policies, instance: 'conformance' },
+    ...{ config, backbone, quotas, log, instance: 'conformance' },
     terms: () => undefined,
+    policies: { of: () => ({ history: true, presence: true }), quota: () => ({}), limitsStorage: false },
   });
-  const presence = createPresence(config, { name: 'conformance', policies, log });
   const late = new LateIntake(intake);
-  const edge = new Edge({
-    ...{ config, traces: noTraces, presence },
-    ...{ ...footing, intake: late, tokens: everybody },
-  });
+  const presence = new FakePresence();
+  const edge = new Edge({ config, traces: noTraces, ...footing, intake: late, tokens: everybody, presence });
   await edge.start();
   return {
     port: edge.address.port,
