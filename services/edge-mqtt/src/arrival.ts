@@ -3,6 +3,7 @@ import type { CloseCode } from '@pushfleet/edge';
 import { connackReason } from './close-code.ts';
 import {
   type ClientPacket,
+  type Connack,
   type Connect,
   encode,
   type Reason,
@@ -39,6 +40,8 @@ export interface ArrivalOptions {
   /** It is no arrival any more. */
   onSettled(): void;
   onRefused(error: PushfleetError | Unwelcome | Violation): void;
+  /** Where clients go while this instance shuts down; undefined: they are not told. */
+  readonly serverReference: string | undefined;
 }
 
 /** A connection whose CONNECT has yet to come or to be accepted (section 3.1.4). */
@@ -59,28 +62,22 @@ export class Arrival implements Peer {
 
   violated(violation: Violation): void {
     this.#o.onRefused(violation);
-    this.#refuse(violation.reason, violation.message, this.#o.link().version);
+    this.#refuse(violation.reason, { reasonString: violation.message }, this.#o.link().version);
   }
 
   drained(): void {}
 
   end(code: CloseCode): void {
-    this.#refuse(
-      connackReason(code === 'draining' ? code : 'unavailable'),
-      undefined,
-      this.#o.link().version,
+    const error = new PushfleetError(
+      code === 'draining' ? code : 'unavailable',
+      'This instance is shutting down.',
     );
+    this.#refuse(...this.#answerTo(error), this.#o.link().version);
   }
 
   gone(): void {
     this.#gone = true;
     this.#o.onSettled();
-  }
-
-  /** No CONNECT came in time: nobody is there to be told. */
-  late(): void {
-    this.#gone = true;
-    this.#o.link().destroy();
   }
 
   async #admit(connect: Connect): Promise<void> {
@@ -96,17 +93,25 @@ export class Arrival implements Peer {
     } catch (thrown) {
       const error = thrown instanceof Unwelcome ? thrown : PushfleetError.from(thrown);
       this.#o.onRefused(error);
-      const reason = error instanceof Unwelcome ? error.reason : connackReason(error.code);
-      this.#refuse(reason, error.message, connect.version);
+      this.#refuse(...this.#answerTo(error), connect.version);
     }
   }
 
+  #answerTo(error: PushfleetError | Unwelcome): [Reason, Connack['properties']] {
+    const reasonString = error.message;
+    if (error instanceof Unwelcome) return [error.reason, { reasonString }];
+    const { serverReference } = this.#o;
+    if (error.code !== 'draining' || serverReference === undefined)
+      return [connackReason(error.code), { reasonString }];
+    // Section 4.13.1: as the DISCONNECT of those that are connected.
+    return [reasons.useAnotherServer, { reasonString, serverReference }];
+  }
+
   /** [MQTT-3.2.0-1], [MQTT-3.2.2-7]: CONNACK with the reason, where the version has a word for it, and the end. */
-  #refuse(reason: Reason, reasonString: string | undefined, version: Version | undefined): void {
+  #refuse(reason: Reason, properties: Connack['properties'], version: Version | undefined): void {
     if (this.#gone) return;
     this.#gone = true;
     this.#o.onSettled();
-    const properties = reasonString === undefined ? {} : { reasonString };
     const answer =
       version !== undefined && reason !== reasons.success
         ? encode({ type: 'connack', sessionPresent: false, reason, properties }, { version })

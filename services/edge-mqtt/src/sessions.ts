@@ -1,4 +1,4 @@
-import { hash, randomBytes } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { parseTopic } from '@pushfleet/core';
 import { type CloseCode, type Connections, Runs, type Written } from '@pushfleet/edge';
 import type { Hubs } from '@pushfleet/hub';
@@ -10,13 +10,17 @@ import {
   type Log,
   type Metrics,
   type Quotas,
+  type RegistryClient,
   type TimerWheel,
   type TokenCheck,
   type Traces,
 } from '@pushfleet/runtime';
 import { Unwelcome } from './arrival.ts';
+import type { Caller } from './caller.ts';
+import { ClientIds } from './client-id.ts';
 import { type Connect, reasons } from './codec.ts';
 import type { EdgeConfig } from './config.ts';
+import { Identity } from './identity.ts';
 import type { Link } from './link.ts';
 import { MemoryStore } from './memory-store.ts';
 import { submissionOf } from './message.ts';
@@ -30,6 +34,7 @@ export interface SessionsOptions {
   readonly hubs: Hubs;
   readonly quotas: Pick<Quotas, 'open' | 'subscribe' | 'unsubscribe'>;
   readonly tokens: TokenCheck;
+  readonly registry: Pick<RegistryClient, 'revocations'>;
   readonly intake: Pick<Intake, 'publish'>;
   /** The hubs' observer. */
   readonly deliveries: Deliveries;
@@ -52,6 +57,8 @@ export class Sessions {
   readonly #publishing: Publishing;
   readonly #shared: SessionShared;
   readonly #store: MemoryStore;
+  readonly #identity: Identity;
+  readonly #clientIds: ClientIds;
   readonly #groups: SharedGroups;
   /** Wills on their way into the log. */
   readonly #wills = new Set<Promise<unknown>>();
@@ -60,13 +67,15 @@ export class Sessions {
     const { config, quotas, intake, deliveries, traces, log, metrics } = options;
     this.#o = options;
     this.#connections = connections;
+    const { revocations } = options.registry;
+    this.#identity = new Identity({ tokens: options.tokens, revocations, now: Date.now });
+    this.#clientIds = new ClientIds(config);
     this.#server = {
       packetBytes: config.packetBytes,
       receiveMaximum: config.receiveMaximum,
       topicAliases: config.topicAliases,
       inflight: config.inflight,
       keepAlive: Math.floor(config.keepAliveMs / 1_000),
-      clientIdBytes: config.clientIdBytes,
       expiryMost: Math.floor(config.sessionExpiryMs / 1_000),
     };
     this.#publishing = new Publishing({
@@ -118,12 +127,13 @@ export class Sessions {
    */
   async open(link: Link, connect: Connect, isGone: () => boolean): Promise<Session | undefined> {
     this.#check(connect);
-    const grant = await this.#identify(connect);
+    const grant = await this.#identity.of(connect, link.caller);
     if (isGone()) return undefined;
-    const will = this.#willOf(connect, grant);
+    const clientId = this.#clientIds.of(connect.clientId, grant.subject);
+    const will = this.#willOf(connect, grant, clientId);
     const release = this.#connections.room(grant, 0);
     try {
-      const session = await this.#take({ link, connect, grant, will, isGone });
+      const session = await this.#take({ link, connect, clientId, grant, will, isGone });
       if (session === undefined) release();
       else this.#keep(link, session, release);
       return session;
@@ -145,25 +155,11 @@ export class Sessions {
     if (properties.authenticationMethod !== undefined) {
       throw new Unwelcome(reasons.badAuthenticationMethod, 'There is no such authentication method here.');
     }
-    const { clientIdBytes } = this.#server;
-    if (Buffer.byteLength(clientId) > clientIdBytes) {
-      throw new Unwelcome(
-        reasons.clientIdNotValid,
-        `A client identifier has at most ${clientIdBytes} bytes here.`,
-      );
-    }
-  }
-
-  /** The token is the password; the user name is the client's own business. */
-  async #identify({ password }: Connect): Promise<Grant> {
-    if (password === undefined) {
-      throw new Unwelcome(reasons.notAuthorized, 'No token came. Send one as the password.');
-    }
-    return this.#o.tokens.check(password.toString('latin1'));
+    this.#clientIds.check(clientId);
   }
 
   /** @throws PushfleetError where the client may not publish it */
-  #willOf({ will, clientId }: Connect, grant: Grant): OwedWill | undefined {
+  #willOf({ will }: Connect, grant: Grant, clientId: string): OwedWill | undefined {
     if (will === undefined) return undefined;
     requirePublish(grant, parseTopic(will.topic));
     // The payload is a view of the chunk that it came in, and is kept for as long as the connection lives.
@@ -172,9 +168,8 @@ export class Sessions {
   }
 
   async #take(o: Taking): Promise<Session | undefined> {
-    const { connect, grant, will, isGone } = o;
+    const { connect, clientId, grant, will, isGone } = o;
     const terms = agree(connect, this.#server);
-    const clientId = connect.clientId === '' ? `auto-${randomBytes(12).toString('hex')}` : connect.clientId;
     const key = keyOf(grant, clientId);
     let session: Session | undefined;
     let taken = false;
@@ -189,12 +184,12 @@ export class Sessions {
       await held.leave({ expiry: terms.expiry, withoutWill: false, cursor: undefined });
       return undefined;
     }
-    session = this.#make(o, { terms, clientId, held, origin: originOf(key) });
+    session = this.#make(o, { terms, held, origin: originOf(key) });
     if (taken) session.taken();
     return session;
   }
 
-  #make({ link, connect, grant }: Taking, { terms, clientId, held, origin }: Taken): Session {
+  #make({ link, connect, clientId, grant }: Taking, { terms, held, origin }: Taken): Session {
     try {
       return new Session(this.#shared, {
         ...{ wire: link, grant, connect, clientId, terms, origin, session: held },
@@ -210,6 +205,8 @@ export class Sessions {
 
   #keep(link: Link, session: Session, release: () => void): void {
     const forget = this.#connections.keep(session);
+    const { connection } = session;
+    this.#o.log.debug({ connection, ...placeOf(link.caller) }, 'a client is connected');
     link.onClosed = () => {
       release();
       forget();
@@ -223,9 +220,13 @@ export class Sessions {
   }
 }
 
+const placeOf = ({ transport, address }: Caller) => ({ transport, address });
+
 interface Taking {
   readonly link: Link;
   readonly connect: Connect;
+  /** Perhaps by assignment. */
+  readonly clientId: string;
   readonly grant: Grant;
   readonly will: OwedWill | undefined;
   readonly isGone: () => boolean;
@@ -233,7 +234,6 @@ interface Taking {
 
 interface Taken {
   readonly terms: Terms;
-  readonly clientId: string;
   readonly held: HeldSession;
   readonly origin: string;
 }
