@@ -31,8 +31,9 @@ export interface WebSocketListenerOptions {
 
 /** Where connections are taken. */
 const path = '/mqtt';
-/** Section 6; the other one is that of clients of MQTT 3.1. */
-const protocols = ['mqtt', 'mqttv3.1'];
+const protocol = 'mqtt';
+/** What clients offer that know 3.1 alone. */
+const oldProtocol = 'mqttv3.1';
 
 /**
  * MQTT over WebSocket (MQTT 5 section 6). A handshake is refused for what is wrong with it; who may not come in hears so
@@ -128,7 +129,12 @@ export class WebSocketListener {
   #agree(request: IncomingMessage, visit: Visit): Agreement | undefined {
     try {
       const { messageBytes } = this.#o.stream;
-      return agree(request, { protocols, deflate: false, messageBytes });
+      // [MQTT-6.0.0-4]: whoever offers both gets this one, in whichever order they are.
+      const offers = String(request.headers['sec-websocket-protocol']).split(',');
+      const isOld =
+        !offers.some((offer) => offer.trim() === protocol) &&
+        offers.some((offer) => offer.trim() === oldProtocol);
+      return agree(request, { protocols: [isOld ? oldProtocol : protocol], deflate: false, messageBytes });
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       this.#o.onRefused(error.cause);
