@@ -14,11 +14,10 @@ export interface Caller {
   readonly visitor?: Grant | PushfleetError | undefined;
 }
 
-/** The bytes of a connection, whatever carries them; a socket is one. */
+/** The bytes of a connection, whatever carries them; a socket is one, whose errors somebody else hears. */
 export interface ByteStream {
   on(event: 'data', listener: (bytes: Buffer) => void): unknown;
   on(event: 'drain' | 'end' | 'close', listener: () => void): unknown;
-  on(event: 'error', listener: (error: Error) => void): unknown;
   /** False: it is full, and `drain` comes once it is not. */
   write(bytes: Buffer): boolean;
   end(bytes: Buffer): unknown;

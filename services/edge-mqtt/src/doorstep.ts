@@ -25,7 +25,7 @@ export interface Guest {
 /** Everybody at the door, on every transport: bounds how many, from where, and for how long. */
 export class Doorstep {
   readonly #o: DoorstepOptions;
-  readonly #guests = new Map<Guest, Socket>();
+  readonly #guests = new Set<DoorstepGuest>();
   /** Sockets by the host at their other end, those that came in included. */
   readonly #hosts = new Map<string, number>();
 
@@ -39,7 +39,7 @@ export class Doorstep {
 
   /** Sends everybody away who has yet to come in. */
   close(): void {
-    for (const socket of this.#guests.values()) socket.destroy();
+    for (const guest of this.#guests) guest.cut();
   }
 
   /** Takes a socket that was just accepted. Undefined: there is no room, and it is gone. */
@@ -48,61 +48,67 @@ export class Doorstep {
       socket.destroy();
       return undefined;
     }
-    const cancel = this.#o.wheel.after(this.#o.ms, () => socket.destroy());
-    const settle = (): void => {
-      cancel();
-      this.#guests.delete(guest);
-    };
-    const place = new Place(this.#hosts, this.#o.perAddress);
-    const guest: Guest = {
-      get address() {
-        return place.address;
-      },
-      move: (address) => {
-        const moved = place.move(address);
-        if (!moved) socket.destroy();
-        return moved;
-      },
-      settle,
-    };
-    // A socket that is gone already says so, too.
-    socket.once('close', () => {
-      settle();
-      place.move(undefined);
+    const guest = new DoorstepGuest(socket, {
+      cancel: this.#o.wheel.after(this.#o.ms, () => socket.destroy()),
+      onSettled: (settled) => this.#guests.delete(settled),
+      count: this.#count,
     });
-    this.#guests.set(guest, socket);
+    this.#guests.add(guest);
     const { remoteAddress } = socket;
     return remoteAddress !== undefined && guest.move(remoteAddress) ? guest : undefined;
   }
+
+  /** False: the host has its most. */
+  readonly #count = (host: string, by: 1 | -1): boolean => {
+    const count = (this.#hosts.get(host) ?? 0) + by;
+    if (count > this.#o.perAddress) return false;
+    if (count > 0) this.#hosts.set(host, count);
+    else this.#hosts.delete(host);
+    return true;
+  };
 }
 
-/** The share of one socket in what its host has. */
-class Place {
-  readonly #hosts: Map<string, number>;
-  readonly #most: number;
+interface GuestOptions {
+  cancel(): void;
+  onSettled(guest: DoorstepGuest): void;
+  count(host: string, by: 1 | -1): boolean;
+}
+
+// One for each connection, for as long as its socket lives: what only a guest needs goes when it came in.
+class DoorstepGuest implements Guest {
+  readonly #socket: Socket;
+  readonly #count: GuestOptions['count'];
+  #waiting: GuestOptions | undefined;
   address: string | undefined;
 
-  constructor(hosts: Map<string, number>, most: number) {
-    this.#hosts = hosts;
-    this.#most = most;
+  constructor(socket: Socket, o: GuestOptions) {
+    this.#socket = socket;
+    this.#count = o.count;
+    this.#waiting = o;
+    // A socket that is gone already says so, too.
+    socket.once('close', () => {
+      this.settle();
+      this.move(undefined);
+    });
   }
 
-  /** False: the host has its most, and the place is nowhere. */
   move(to: string | undefined): boolean {
     if (this.address !== undefined) this.#count(hostOf(this.address), -1);
     this.address = undefined;
     if (to === undefined) return true;
     const address = plainAddress(to);
-    const host = hostOf(address);
-    if ((this.#hosts.get(host) ?? 0) >= this.#most) return false;
-    this.#count(host, 1);
-    this.address = address;
-    return true;
+    if (this.#count(hostOf(address), 1)) this.address = address;
+    else this.cut();
+    return this.address !== undefined;
   }
 
-  #count(host: string, by: 1 | -1): void {
-    const count = (this.#hosts.get(host) ?? 0) + by;
-    if (count > 0) this.#hosts.set(host, count);
-    else this.#hosts.delete(host);
+  settle(): void {
+    this.#waiting?.cancel();
+    this.#waiting?.onSettled(this);
+    this.#waiting = undefined;
+  }
+
+  cut(): void {
+    this.#socket.destroy();
   }
 }

@@ -97,8 +97,9 @@ export class Entrance {
     return this.#listener('mqtts', config.tlsListen, (socket, guest) => door.take(socket, guest));
   }
 
-  #arrive(stream: Socket, { address, settle }: Guest, known: Omit<Caller, 'address'>): void {
-    this.#o.onArrival({ stream, caller: { ...known, address }, settle });
+  #arrive(stream: Socket, guest: Guest, known: Omit<Caller, 'address'>): void {
+    const caller = { ...known, address: guest.address };
+    this.#o.onArrival({ stream, caller, settle: () => guest.settle() });
   }
 }
 

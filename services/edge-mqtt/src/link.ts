@@ -60,7 +60,6 @@ export class Link implements Wire {
     stream.on('drain', () => this.peer.drained());
     // A client that ends its half has left: MQTT has no use for the other.
     stream.on('end', () => stream.destroy());
-    stream.on('error', () => {});
     stream.on('close', () => this.#closed());
   }
 

@@ -54,6 +54,7 @@ export class TlsDoor {
   }
 
   #secured(socket: TLSSocket): void {
+    socket.on('error', ignore);
     const ends = endsOf(socket);
     const guest = ends === undefined ? undefined : this.#guests.get(ends);
     if (guest === undefined) socket.destroy();
@@ -73,6 +74,8 @@ export class TlsDoor {
     }
   }
 }
+
+const ignore = (): void => {};
 
 /** Names a connection among those of this process; undefined where it is gone. */
 function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string | undefined {

@@ -111,8 +111,8 @@ export class WebSocketListener {
     }
     socket.write(head(101, { ...agreement.headers, ...visit.answerHeaders }));
     const stream = new WebSocketStream(socket, this.#o.stream);
-    const { address } = guest;
-    this.#o.onArrival({ stream, caller: { transport: 'websocket', address, visitor }, settle: guest.settle });
+    const caller = { transport: 'websocket', address: guest.address, visitor } as const;
+    this.#o.onArrival({ stream, caller, settle: () => guest.settle() });
     stream.begin(first);
   }
 
