@@ -84,6 +84,7 @@ export class Edge implements Part {
   async start(): Promise<void> {
     const { revocations } = this.#o.registry;
     await this.#entrance.start();
+    this.#sessions.start();
     this.#stopWatching = revocations.onRevoked(() => this.#connections.endRevoked(revocations));
   }
 
@@ -100,6 +101,7 @@ export class Edge implements Part {
 
   async close(): Promise<void> {
     this.#stopWatching();
+    this.#sessions.close();
     this.#connections.close();
     for (const link of this.#links) link.destroy();
     this.#doorstep.close();
@@ -111,7 +113,7 @@ export class Edge implements Part {
     const { stream, settle } = newcomer;
     const arrival: Arrival = new Arrival({
       link: () => link,
-      open: (connect, isGone) => this.#open(link, connect, isGone),
+      open: (connect, guest) => this.#open(link, connect, guest),
       onSettled: () => {
         settle();
         this.#arrivals.delete(arrival);
@@ -126,12 +128,12 @@ export class Edge implements Part {
     stream.resume();
   }
 
-  async #open(...[link, connect, isGone]: Parameters<Sessions['open']>): ReturnType<Sessions['open']> {
+  async #open(...[link, connect, guest]: Parameters<Sessions['open']>): ReturnType<Sessions['open']> {
     this.#opening++;
     try {
       if (this.#draining) throw new PushfleetError('draining', 'This instance is shutting down.');
       this.#connections.requireRoom(this.#opening);
-      return await this.#sessions.open(link, connect, isGone);
+      return await this.#sessions.open(link, connect, guest);
     } finally {
       this.#opening--;
     }

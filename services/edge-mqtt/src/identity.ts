@@ -24,20 +24,46 @@ export class Identity {
   }
 
   /** @throws PushfleetError as token check does, Unwelcome */
-  async of({ userName, password }: Connect, { certificate, visitor }: Caller): Promise<Grant> {
-    if (certificate instanceof PushfleetError) throw certificate;
+  async of({ userName, password }: Connect, caller: Caller): Promise<Grant> {
+    const { visitor } = caller;
+    const certificate = this.requireUsable(caller);
     if (password !== undefined) {
       const grant = await this.#o.tokens.check(password.toString('latin1'));
-      if (certificate !== undefined) requireSame(grant, certificate);
+      this.requireSame(grant, caller);
       return grant;
     }
     if (certificate !== undefined) {
       requireName(userName, certificate);
       return this.#valid(certificate);
     }
-    if (visitor === undefined) throw new Unwelcome(reasons.notAuthorized, nobody);
     if (visitor instanceof PushfleetError) throw visitor;
-    return this.#valid(visitor);
+    return visitor === undefined ? this.#nobody() : this.#valid(visitor);
+  }
+
+  /** The certificate's. @throws PushfleetError where one was shown that is of no use */
+  requireUsable({ certificate }: Caller): Grant | undefined {
+    if (certificate instanceof PushfleetError) throw certificate;
+    return certificate;
+  }
+
+  /** @throws Unwelcome where the certificate is somebody else's */
+  requireSame(grant: Grant, caller: Caller): void {
+    const certificate = this.requireUsable(caller);
+    if (certificate === undefined) return;
+    if (grant.subject === certificate.subject && grant.namespace === certificate.namespace) return;
+    throw new Unwelcome(
+      reasons.notAuthorized,
+      `The client says it is ${quote(grant.subject)}, and its certificate ${quote(certificate.subject)}. Show those of one.`,
+    );
+  }
+
+  /** What nobody may do is the token check's to say. */
+  async #nobody(): Promise<Grant> {
+    try {
+      return await this.#o.tokens.check('');
+    } catch {
+      throw new Unwelcome(reasons.notAuthorized, nobody);
+    }
   }
 
   /** A grant that was not made at this moment. */
@@ -50,14 +76,6 @@ export class Identity {
 }
 
 const nobody = 'No token came, and no certificate that may do anything. Send a token as the password.';
-
-function requireSame(token: Grant, certificate: Grant): void {
-  if (token.subject === certificate.subject && token.namespace === certificate.namespace) return;
-  throw new Unwelcome(
-    reasons.notAuthorized,
-    `The token is of ${quote(token.subject)}, and the certificate of ${quote(certificate.subject)}. Show those of one.`,
-  );
-}
 
 /** A user name says nothing that the certificate does not, and must not say anything else. */
 function requireName(userName: string | undefined, { subject }: Grant): void {

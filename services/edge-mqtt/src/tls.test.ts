@@ -174,6 +174,18 @@ suite('TLS', { skip: withoutOpenssl }, async () => {
       );
     });
 
+    test('and whom an authentication method names have to be one, too', async () => {
+      const by = (claims: object) => ({
+        authenticationMethod: 'OAUTHBEARER',
+        authenticationData: Buffer.from(`n,,\u0001auth=Bearer ${token(claims)}\u0001\u0001`),
+      });
+      assert.equal(await answer(edge, device, { properties: by({ sub: 'sensor-7' }) }), reasons.success);
+      assert.equal(await answer(edge, device, { properties: by({}) }), reasons.notAuthorized);
+      assert.equal(await answer(edge, unlisted, { properties: by({}) }), reasons.success);
+      const foreign = stranger.issue('DNS:x');
+      assert.equal(await answer(edge, foreign, { properties: by({}) }), reasons.notAuthorized);
+    });
+
     test('a user name without a password says the same or nothing', async () => {
       assert.equal(await answer(edge, device, { userName: 'sensor-7' }), reasons.success);
       assert.equal(await answer(edge, device, { userName: '' }), reasons.success);
