@@ -1,3 +1,4 @@
+export { type CertificateRule, certificateGrant, parseCertificateRules } from './certificate-grants.ts';
 export { type Config, ConfigError, type Fields, readConfig, unknownVariables } from './config.ts';
 export { connectionId, digestOfConnection } from './connection.ts';
 export { Deliveries, type DeliveriesOptions } from './deliveries.ts';
@@ -36,6 +37,7 @@ export * from './revocations.ts';
 export { type Route, readRoutes, routeFor } from './routes.ts';
 export * from './service.ts';
 export * from './shared-fields.ts';
+export { isLoopback, type TlsPair, tlsPair } from './tls-pair.ts';
 export * from './tokens.ts';
 export { decodeParameter, namedTopic, parseTarget, topicOf } from './topic-target.ts';
 export { isTraceparent, type TraceHeaders } from './trace-context.ts';

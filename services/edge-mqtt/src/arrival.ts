@@ -3,6 +3,7 @@ import type { CloseCode } from '@pushfleet/edge';
 import { connackReason } from './close-code.ts';
 import {
   type ClientPacket,
+  type Connack,
   type Connect,
   encode,
   type Reason,
@@ -51,6 +52,8 @@ export interface ArrivalOptions {
   /** It is no arrival any more. */
   onSettled(): void;
   onRefused(error: PushfleetError | Unwelcome | Violation): void;
+  /** Where clients go while this instance shuts down; undefined: they are not told. */
+  readonly serverReference: string | undefined;
 }
 
 /** Who waits for the AUTH of a client. */
@@ -82,28 +85,22 @@ export class Arrival implements Peer {
     if (violation.quiet) {
       this.#settle();
       this.#o.link().end(Buffer.alloc(0));
-    } else this.#refuse(violation.reason, violation.message, this.#o.link().version);
+    } else this.#refuse(violation.reason, { reasonString: violation.message }, this.#o.link().version);
   }
 
   drained(): void {}
 
   end(code: CloseCode): void {
-    this.#refuse(
-      connackReason(code === 'draining' ? code : 'unavailable'),
-      undefined,
-      this.#o.link().version,
+    const error = new PushfleetError(
+      code === 'draining' ? code : 'unavailable',
+      'This instance is shutting down.',
     );
+    this.#refuse(...this.#answerTo(error), this.#o.link().version);
   }
 
   gone(): void {
     this.#gone = true;
     this.#o.onSettled();
-  }
-
-  /** No CONNECT came in time: nobody is there to be told. */
-  late(): void {
-    this.#gone = true;
-    this.#o.link().destroy();
   }
 
   #ask(connect: Connect, data: Buffer): Promise<Buffer | undefined> {
@@ -156,15 +153,24 @@ export class Arrival implements Peer {
     } catch (thrown) {
       const error = thrown instanceof Unwelcome ? thrown : PushfleetError.from(thrown);
       this.#o.onRefused(error);
-      this.#refuse(reasonOf(error, connect), error.message, connect.version);
+      this.#refuse(...this.#answerTo(error, connect), connect.version);
     }
   }
 
+  #answerTo(error: PushfleetError | Unwelcome, connect?: Connect): [Reason, Connack['properties']] {
+    const reasonString = error.message;
+    const { serverReference } = this.#o;
+    const leads =
+      error instanceof PushfleetError && error.code === 'draining' && serverReference !== undefined;
+    if (!leads) return [reasonOf(error, connect), { reasonString }];
+    // Section 4.13.1: as the DISCONNECT of those that are connected.
+    return [reasons.useAnotherServer, { reasonString, serverReference }];
+  }
+
   /** [MQTT-3.2.0-1], [MQTT-3.2.2-7]: CONNACK with the reason, where the version has a word for it, and the end. */
-  #refuse(reason: Reason, reasonString: string | undefined, version: Version | undefined): void {
+  #refuse(reason: Reason, properties: Connack['properties'], version: Version | undefined): void {
     if (this.#gone) return;
     this.#settle();
-    const properties = reasonString === undefined ? {} : { reasonString };
     const answer =
       version !== undefined && reason !== reasons.success
         ? encode({ type: 'connack', sessionPresent: false, reason, properties }, { version })
@@ -179,9 +185,9 @@ export class Arrival implements Peer {
 }
 
 /** Who is known by a method has no user name or password that could be bad. */
-function reasonOf(error: Unwelcome | PushfleetError, { properties }: Connect): Reason {
+function reasonOf(error: Unwelcome | PushfleetError, connect: Connect | undefined): Reason {
   if (error instanceof Unwelcome) return error.reason;
   const reason = connackReason(error.code);
-  const byMethod = properties.authenticationMethod !== undefined;
+  const byMethod = connect?.properties.authenticationMethod !== undefined;
   return byMethod && reason === reasons.badUserNameOrPassword ? reasons.notAuthorized : reason;
 }

@@ -1,4 +1,4 @@
-import { hash, randomBytes } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { PushfleetError, parseTopic } from '@pushfleet/core';
 import { type CloseCode, type Connections, type Presence, Runs, type Written } from '@pushfleet/edge';
 import type { Hubs } from '@pushfleet/hub';
@@ -19,8 +19,11 @@ import { type Guest, Unwelcome } from './arrival.ts';
 import type { Exchange, Turn } from './auth/exchange.ts';
 import { Methods } from './auth/methods.ts';
 import type { SessionAuth } from './auth/renewal.ts';
+import type { Caller } from './caller.ts';
+import { ClientIds } from './client-id.ts';
 import { type Connect, reasons } from './codec.ts';
 import type { EdgeConfig } from './config.ts';
+import { Identity } from './identity.ts';
 import type { Link } from './link.ts';
 import { MemoryStore } from './memory-store.ts';
 import { submissionOf } from './message.ts';
@@ -60,6 +63,8 @@ export class Sessions {
   readonly #methods: Methods;
   readonly #shared: SessionShared;
   readonly #store: MemoryStore;
+  readonly #identity: Identity;
+  readonly #clientIds: ClientIds;
   readonly #groups: SharedGroups;
   /** Wills on their way into the log. */
   readonly #wills = new Set<Promise<unknown>>();
@@ -68,6 +73,9 @@ export class Sessions {
     const { config, quotas, intake, presence, deliveries, traces, log, metrics } = options;
     this.#o = options;
     this.#connections = connections;
+    const { revocations } = options.registry;
+    this.#identity = new Identity({ tokens: options.tokens, revocations, now: Date.now });
+    this.#clientIds = new ClientIds(config);
     const methods = new Methods(options);
     methods.onOutdated = () => connections.endRevoked({ revoked: (grant) => methods.outdated(grant) });
     this.#methods = methods;
@@ -77,7 +85,6 @@ export class Sessions {
       topicAliases: config.topicAliases,
       inflight: config.inflight,
       keepAlive: Math.floor(config.keepAliveMs / 1_000),
-      clientIdBytes: config.clientIdBytes,
       expiryMost: Math.floor(config.sessionExpiryMs / 1_000),
     };
     this.#publishing = new Publishing({
@@ -143,11 +150,12 @@ export class Sessions {
     const known = await this.#identify(link, connect, guest);
     const { grant } = known;
     if (guest.isGone()) return undefined;
-    const will = this.#willOf(connect, grant);
+    const clientId = this.#clientIds.of(connect.clientId, grant.subject);
+    const will = this.#willOf(connect, grant, clientId);
     for (const topic of present.topics) grant.require('presence', topic);
     const release = this.#connections.room(grant, 0);
     try {
-      const session = await this.#take({ link, connect, known, will, present, guest });
+      const session = await this.#take({ link, connect, clientId, known, will, present, guest });
       if (session === undefined) release();
       else this.#keep(link, session, release);
       return session;
@@ -166,31 +174,25 @@ export class Sessions {
 
   /** @throws Unwelcome */
   #check({ clientId }: Connect): void {
-    const { clientIdBytes } = this.#server;
-    if (Buffer.byteLength(clientId) > clientIdBytes) {
-      throw new Unwelcome(
-        reasons.clientIdNotValid,
-        `A client identifier has at most ${clientIdBytes} bytes here.`,
-      );
-    }
+    this.#clientIds.check(clientId);
   }
 
-  /** By the authentication method that the client names, else by the token that is its password. */
+  /** By the authentication method that the client names, else by what it shows. */
   async #identify(link: Link, connect: Connect, guest: Guest): Promise<Known> {
-    if (connect.properties.authenticationMethod !== undefined) return this.#exchange(link, connect, guest);
-    const { password } = connect;
-    try {
-      return { grant: await this.#o.tokens.check(password?.toString('latin1') ?? '') };
-    } catch (error) {
-      if (password !== undefined) throw error;
-      throw new Unwelcome(reasons.notAuthorized, 'No token came. Send one as the password.');
+    const { caller } = link;
+    if (connect.properties.authenticationMethod === undefined) {
+      return { grant: await this.#identity.of(connect, caller) };
     }
+    this.#identity.requireUsable(caller);
+    const known = await this.#exchange(link, connect, guest);
+    this.#identity.requireSame(known.grant, caller);
+    return known;
   }
 
   /** Section 4.12. */
   async #exchange(link: Link, { properties }: Connect, guest: Guest): Promise<Known> {
     const { authenticationMethod: method = '', authenticationData } = properties;
-    const begin = () => this.#methods.begin(method, link.address);
+    const begin = () => this.#methods.begin(method, link.caller.address ?? '');
     const exchange = begin();
     if (exchange === undefined) {
       throw new Unwelcome(
@@ -205,7 +207,7 @@ export class Sessions {
   }
 
   /** @throws PushfleetError where the client may not publish it */
-  #willOf({ will, clientId }: Connect, grant: Grant): OwedWill | undefined {
+  #willOf({ will }: Connect, grant: Grant, clientId: string): OwedWill | undefined {
     if (will === undefined) return undefined;
     requirePublish(grant, parseTopic(will.topic));
     // The payload is a view of the chunk that it came in, and is kept for as long as the connection lives.
@@ -214,10 +216,9 @@ export class Sessions {
   }
 
   async #take(o: Taking): Promise<Session | undefined> {
-    const { connect, known, will, present, guest } = o;
+    const { connect, clientId, known, will, present, guest } = o;
     const { grant } = known;
     const terms = agree(connect, this.#server);
-    const clientId = connect.clientId === '' ? `auto-${randomBytes(12).toString('hex')}` : connect.clientId;
     const key = keyOf(grant, clientId);
     let session: Session | undefined;
     let taken = false;
@@ -238,7 +239,7 @@ export class Sessions {
       await Promise.all(topics.map((topic) => presence.enter(grant, topic, by, entry)));
       if (taken) throw new PushfleetError('conflict', 'Another connection took the session over meanwhile.');
       if (!guest.isGone()) {
-        session = this.#make(o, { terms, clientId, held, connection, origin: originOf(key) });
+        session = this.#make(o, { terms, held, connection, origin: originOf(key) });
         return session;
       }
     } catch (error) {
@@ -252,10 +253,10 @@ export class Sessions {
     return undefined;
   }
 
-  #make({ link, connect, known, present }: Taking, { held: session, ...taken }: Taken): Session {
+  #make({ link, connect, clientId, known, present }: Taking, { held: session, ...taken }: Taken): Session {
     const { grant, auth } = known;
     return new Session(this.#shared, {
-      ...{ wire: link, grant, auth, connect, session, topics: present.topics, ...taken },
+      ...{ wire: link, grant, auth, connect, clientId, session, topics: present.topics, ...taken },
       hub: this.#o.hubs.of(grant.namespace),
       agedAt: this.#connections.deadline({ expiresAt: Number.POSITIVE_INFINITY }).at,
     });
@@ -263,6 +264,8 @@ export class Sessions {
 
   #keep(link: Link, session: Session, release: () => void): void {
     const forget = this.#connections.keep(session);
+    const { connection } = session;
+    this.#o.log.debug({ connection, ...placeOf(link.caller) }, 'a client is connected');
     link.onClosed = () => {
       release();
       forget();
@@ -276,6 +279,8 @@ export class Sessions {
   }
 }
 
+const placeOf = ({ transport, address }: Caller) => ({ transport, address });
+
 /** Who the client is, and how it was found out. */
 interface Known {
   readonly grant: Grant;
@@ -285,6 +290,8 @@ interface Known {
 interface Taking {
   readonly link: Link;
   readonly connect: Connect;
+  /** Perhaps by assignment. */
+  readonly clientId: string;
   readonly known: Known;
   readonly will: OwedWill | undefined;
   readonly present: Present;
@@ -293,7 +300,6 @@ interface Taking {
 
 interface Taken {
   readonly terms: Terms;
-  readonly clientId: string;
   readonly held: HeldSession;
   readonly connection: string;
   readonly origin: string;

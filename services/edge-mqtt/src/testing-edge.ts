@@ -1,5 +1,6 @@
 // What the tests of the transport share; nothing else imports it.
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Member, PushfleetError, Topic } from '@pushfleet/core';
 import type { Entry, Parting, Presence, PresenceClient } from '@pushfleet/edge';
 import {
@@ -69,7 +70,11 @@ export async function startEdge(
   env: Record<string, string> = {},
   shared: TestShared = {},
 ): Promise<TestEdge> {
-  const config = readConfig(fields, testEnv('MQTT', env));
+  const listen = {
+    PUSHFLEET_EDGE_MQTT_TLS_LISTEN: '127.0.0.1:0',
+    PUSHFLEET_EDGE_MQTT_WEBSOCKET_LISTEN: '127.0.0.1:0',
+  };
+  const config = readConfig(fields, testEnv('MQTT', { ...listen, ...env }));
   const footing = await testFooting(scope, config, 'mqtt', shared);
   const { backbone, quotas, log } = footing;
   const { intake } = createIntake({
@@ -85,15 +90,20 @@ export async function startEdge(
 
 /** A client that writes bytes as it is told and remembers what comes. */
 export class RawMqtt {
-  readonly socket: Socket;
+  readonly socket: Duplex;
   readonly #version: Version;
   readonly received: Received[] = [];
   #rest: Buffer = Buffer.alloc(0);
   ended = false;
 
-  constructor({ port }: Pick<TestEdge, 'port'>, version: Version = 5) {
+  /** @param socket one that something else was done with before */
+  constructor(
+    { port }: Pick<TestEdge, 'port'>,
+    version: Version = 5,
+    socket: Duplex = connect(port, '127.0.0.1'),
+  ) {
     this.#version = version;
-    this.socket = connect(port, '127.0.0.1');
+    this.socket = socket;
     this.socket.on('data', (bytes) => {
       const all = Buffer.concat([this.#rest, bytes]);
       const end = endOfPackets(all);

@@ -74,7 +74,7 @@ export const ack = (
 
 const server: ServerTerms = {
   ...{ packetBytes: 65_536, receiveMaximum: 4, topicAliases: 2, inflight: 4 },
-  ...{ keepAlive: 100, clientIdBytes: 64, expiryMost: 1_000 },
+  ...{ keepAlive: 100, expiryMost: 1_000 },
 };
 
 /** What a client received of one type. */
