@@ -11,6 +11,7 @@ export {
   type Usage,
 } from './fleet.ts';
 export { type Action, createGrant, type Grant, type GrantFacts, type Grants } from './grant.ts';
+export { fillIn, parseGrants } from './grants.ts';
 export * from './grpc-error.ts';
 export { type Histogram, waitBuckets } from './histogram.ts';
 export { byMethod, type Handler, refuseRequest, requireJson } from './http-request.ts';
@@ -41,4 +42,5 @@ export { isTraceparent, type TraceHeaders } from './trace-context.ts';
 export { createTraces, noTraces, type SpanOptions, type TraceSpan, type Traces } from './traces.ts';
 export { refuseUnread } from './unread.ts';
 export { watchStream } from './watch-stream.ts';
+export { FileError, WatchedFile } from './watched-file.ts';
 export * from './wheel.ts';

@@ -24,7 +24,20 @@ export class Unwelcome extends Error {
   }
 }
 
-type ArrivalLink = Pick<Link, 'hold' | 'release' | 'end' | 'destroy' | 'version'> & { peer: Peer };
+type ArrivalLink = Pick<Link, 'hold' | 'release' | 'write' | 'end' | 'destroy' | 'version'> & { peer: Peer };
+
+/** Who has said CONNECT and is not let in yet. */
+export interface Guest {
+  /** Whether the connection is gone by now. */
+  isGone(): boolean;
+  /**
+   * Sends authentication data, and resolves to those that the client answers with ([MQTT-4.12.0-2],
+   * [MQTT-4.12.0-3]). It never settles where the client leaves.
+   *
+   * @throws Unwelcome where it answers something else
+   */
+  ask(data: Buffer): Promise<Buffer | undefined>;
+}
 
 export interface ArrivalOptions {
   /** The connection that it is of. */
@@ -32,29 +45,36 @@ export interface ArrivalOptions {
   /**
    * Makes it a session, which has yet to begin.
    *
-   * @param isGone whether the connection is gone by now
    * @throws PushfleetError or Unwelcome
    */
-  open(connect: Connect, isGone: () => boolean): Promise<Session | undefined>;
+  open(connect: Connect, guest: Guest): Promise<Session | undefined>;
   /** It is no arrival any more. */
   onSettled(): void;
   onRefused(error: PushfleetError | Unwelcome | Violation): void;
+}
+
+/** Who waits for the AUTH of a client. */
+interface Asked {
+  readonly method: string | undefined;
+  resolve(data: Buffer | undefined): void;
+  reject(error: Unwelcome): void;
 }
 
 /** A connection whose CONNECT has yet to come or to be accepted (section 3.1.4). */
 export class Arrival implements Peer {
   readonly #o: ArrivalOptions;
   #gone = false;
+  #asked: Asked | undefined;
 
   constructor(options: ArrivalOptions) {
     this.#o = options;
   }
 
   packet(packet: ClientPacket): void {
-    if (packet.type !== 'connect') return;
     // What is sent behind it waits for the answer (section 3.1.4, non-normative).
     this.#o.link().hold();
-    void this.#admit(packet);
+    if (packet.type === 'connect') void this.#admit(packet);
+    else if (this.#asked !== undefined) this.#answered(packet, this.#asked);
   }
 
   violated(violation: Violation): void {
@@ -86,10 +106,47 @@ export class Arrival implements Peer {
     this.#o.link().destroy();
   }
 
+  #ask(connect: Connect, data: Buffer): Promise<Buffer | undefined> {
+    const { authenticationMethod: method, maximumPacketSize: packetBytes } = connect.properties;
+    const link = this.#o.link();
+    const properties = { authenticationMethod: method, authenticationData: data };
+    const reason = reasons.continueAuthentication;
+    const auth = encode({ type: 'auth', reason, properties }, { version: 5, packetBytes });
+    if (auth === undefined) {
+      throw new Unwelcome(reasons.packetTooLarge, 'The client takes no packet of this size. [MQTT-3.1.2-24]');
+    }
+    link.write(auth);
+    const { promise, resolve, reject } = Promise.withResolvers<Buffer | undefined>();
+    this.#asked = { method, resolve, reject };
+    link.release();
+    return promise;
+  }
+
+  #answered(packet: ClientPacket, { method, resolve, reject }: Asked): void {
+    this.#asked = undefined;
+    const wrong = (says: string): void => reject(new Unwelcome(reasons.protocolError, says));
+    if (packet.type === 'disconnect') this.#leave();
+    else if (packet.type !== 'auth') {
+      wrong('Before CONNACK a client sends nothing but AUTH and DISCONNECT. [MQTT-3.1.2-30]');
+    } else if (packet.reason !== reasons.continueAuthentication) {
+      wrong('The AUTH that answers one has the reason code 0x18. [MQTT-4.12.0-3]');
+    } else if (packet.properties.authenticationMethod !== method) {
+      wrong('Every AUTH has the authentication method of the CONNECT. [MQTT-4.12.0-5]');
+    } else resolve(packet.properties.authenticationData);
+  }
+
+  /** The client goes by itself (section 4.12), and is told nothing. */
+  #leave(): void {
+    this.#gone = true;
+    this.#o.onSettled();
+    this.#o.link().end(Buffer.alloc(0));
+  }
+
   async #admit(connect: Connect): Promise<void> {
     const link = this.#o.link();
+    const guest: Guest = { isGone: () => this.#gone, ask: async (data) => this.#ask(connect, data) };
     try {
-      const session = await this.#o.open(connect, () => this.#gone);
+      const session = await this.#o.open(connect, guest);
       if (session === undefined) return;
       this.#gone = true;
       this.#o.onSettled();
@@ -99,8 +156,7 @@ export class Arrival implements Peer {
     } catch (thrown) {
       const error = thrown instanceof Unwelcome ? thrown : PushfleetError.from(thrown);
       this.#o.onRefused(error);
-      const reason = error instanceof Unwelcome ? error.reason : connackReason(error.code);
-      this.#refuse(reason, error.message, connect.version);
+      this.#refuse(reasonOf(error, connect), error.message, connect.version);
     }
   }
 
@@ -120,4 +176,12 @@ export class Arrival implements Peer {
     this.#gone = true;
     this.#o.onSettled();
   }
+}
+
+/** Who is known by a method has no user name or password that could be bad. */
+function reasonOf(error: Unwelcome | PushfleetError, { properties }: Connect): Reason {
+  if (error instanceof Unwelcome) return error.reason;
+  const reason = connackReason(error.code);
+  const byMethod = properties.authenticationMethod !== undefined;
+  return byMethod && reason === reasons.badUserNameOrPassword ? reasons.notAuthorized : reason;
 }

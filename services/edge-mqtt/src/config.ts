@@ -1,4 +1,4 @@
-import { edgeFields, fleetFields } from '@pushfleet/edge';
+import { edgeFields, fleetFields, presenceFields } from '@pushfleet/edge';
 import { intakeFields } from '@pushfleet/intake';
 import { type Config, field } from '@pushfleet/runtime';
 
@@ -118,9 +118,23 @@ const own = {
     doc: 'Where clients of MQTT 5 are sent when this instance shuts down, such as "mqtt.example.org:8883". Absent: they come back to where they were.',
     optional: true,
   }),
+  scramUsersFile: field.text({
+    env: 'PUSHFLEET_EDGE_MQTT_SCRAM_USERS_FILE',
+    doc: 'A JSON file of those who may log in by SCRAM-SHA-256, read again whenever it changes; the README of edge-mqtt describes it, and "npx pushfleet verifier" makes what stands in it in the place of passwords. Absent: SCRAM is not offered.',
+    optional: true,
+    example: '/run/secrets/mqtt-users.json',
+  }),
+  authFailures: field.integer({
+    env: 'PUSHFLEET_EDGE_MQTT_AUTH_FAILURES',
+    doc: 'Wrong SCRAM proofs in a minute for one user name from one address; what comes after that is refused until the minute is over.',
+    fallback: 10,
+    min: 1,
+  }),
 };
 
-export const fields = { ...fleetFields, ...own };
+export const fields = { ...fleetFields, ...presenceFields, ...own };
 
 /** What the edge itself needs of the configuration. */
-export type EdgeConfig = Config<typeof own> & Pick<Config<typeof fleetFields>, 'drainMs'>;
+export type EdgeConfig = Config<typeof own> &
+  Pick<Config<typeof fleetFields>, 'drainMs' | 'internalSecret' | 'tokenSecret'> &
+  Pick<Config<typeof presenceFields>, 'presenceLingerMs' | 'presenceTopics'>;

@@ -7,7 +7,6 @@ import {
   declareHubMetrics,
   listening,
   type Part,
-  type RegistryClient,
   TimerWheel,
 } from '@pushfleet/runtime';
 import { Arrival, type Unwelcome } from './arrival.ts';
@@ -16,7 +15,7 @@ import { Link, type LinkOptions } from './link.ts';
 import type { Session } from './session.ts';
 import { Sessions, type SessionsOptions } from './sessions.ts';
 
-export type EdgeOptions = SessionsOptions & { readonly registry: Pick<RegistryClient, 'revocations'> };
+export type EdgeOptions = SessionsOptions;
 
 /** The MQTT edge: listens, admits and drains. */
 export class Edge implements Part {
@@ -80,6 +79,7 @@ export class Edge implements Part {
     this.#server.removeAllListeners('error');
     this.#server.on('error', (error) => log.error({ err: error }, 'the listener failed'));
     listening(log, 'mqtt', this.#server);
+    this.#sessions.start();
     const { revocations } = registry;
     this.#stopWatching = revocations.onRevoked(() => this.#connections.endRevoked(revocations));
   }
@@ -97,6 +97,7 @@ export class Edge implements Part {
 
   async close(): Promise<void> {
     this.#stopWatching();
+    this.#sessions.close();
     this.#connections.close();
     for (const link of this.#links) link.destroy();
     this.#wheel.close();
@@ -107,7 +108,7 @@ export class Edge implements Part {
   #accept(socket: Socket): void {
     const arrival: Arrival = new Arrival({
       link: () => link,
-      open: (connect, isGone) => this.#open(link, connect, isGone),
+      open: (connect, guest) => this.#open(link, connect, guest),
       onSettled: () => {
         cancel();
         this.#arrivals.delete(arrival);
@@ -121,10 +122,10 @@ export class Edge implements Part {
     const cancel = this.#wheel.after(this.#o.config.connectMs, () => arrival.late());
   }
 
-  #open(...[link, connect, isGone]: Parameters<Sessions['open']>): ReturnType<Sessions['open']> {
+  #open(...[link, connect, guest]: Parameters<Sessions['open']>): ReturnType<Sessions['open']> {
     if (this.#draining) throw new PushfleetError('draining', 'This instance is shutting down.');
     this.#connections.requireRoom(this.#arrivals.size);
-    return this.#sessions.open(link, connect, isGone);
+    return this.#sessions.open(link, connect, guest);
   }
 
   #refused(error: PushfleetError | Unwelcome | Violation): void {

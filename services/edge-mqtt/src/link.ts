@@ -66,6 +66,11 @@ export class Link implements Wire {
     return this.#decoder.version;
   }
 
+  /** The client's. */
+  get address(): string {
+    return this.#socket.remoteAddress ?? '';
+  }
+
   write(bytes: Buffer): boolean {
     return this.#socket.write(bytes);
   }
