@@ -124,6 +124,24 @@ suite('who is let in', () => {
 });
 
 suite('packets on a socket', () => {
+  test('a shared subscription: each publication to one of two, and no more of them than are allowed', async () => {
+    const small = await startEdge(scope, { PUSHFLEET_EDGE_MQTT_SHARED_SUBSCRIPTIONS: '1' });
+    const members = [
+      await RawMqtt.open(small, { clientId: 'one' }),
+      await RawMqtt.open(small, { clientId: 'two' }),
+    ];
+    for (const client of members) {
+      client.send(subscribeOf(1, ['$share/g/work:1', '$share/h/work:1']));
+      assert.deepEqual((await client.has('suback'))[0]?.reasons, [1, reasons.quotaExceeded]);
+    }
+    const sent = Array.from({ length: 10 }, (_, i) => String(i));
+    for (const one of sent) await small.publish('work', one);
+    await until(() => members.flatMap(text).length >= sent.length, 'all come');
+    assert.deepEqual(members.flatMap(text).sort(), sent);
+    assert.ok(members.every((client) => text(client).length > 0));
+    for (const { socket } of members) socket.destroy();
+  });
+
   test('what comes behind CONNECT waits for its answer', async () => {
     const client = new RawMqtt(edge);
     client.send(

@@ -16,7 +16,7 @@ import { PushfleetError } from '@pushfleet/core';
 import { secret } from '@pushfleet/edge/testing';
 import { type Connect, type Disconnect, reasons, type Will } from './codec.ts';
 import { readPresent } from './presence.ts';
-import { type Client, connectOf, grantOf, Stage, subscribeOf } from './testing.ts';
+import { type Client, connectOf, grantOf, publishOf, Stage, subscribeOf } from './testing.ts';
 import { RawMqtt, startEdge, token } from './testing-edge.ts';
 
 type Pairs = readonly (readonly [string, string])[];
@@ -136,7 +136,7 @@ suite('a client is present', () => {
     lost.send(connectOf({ ...over, clientId: 'lost', properties }));
     const slow = new RawMqtt(edge);
     slow.send(connectOf({ ...over, properties }));
-    await until(() => edge.edge.guests === 2, 'two arrivals');
+    await until(() => edge.presence.asked === 2, 'both enter, and so have their sessions');
     const other = new RawMqtt(edge);
     other.send(connectOf(over));
     assert.equal((await other.has('connack'))[0]?.reason, 0);
@@ -299,9 +299,15 @@ suite('with a registry', () => {
     const { sub } = await findMosquittoClients();
     const entering = ['-V', '5', '-i', 'mosquitto', '-D', 'connect', 'user-property', 'presence', 'rooms/7'];
     const where = ['-h', '127.0.0.1', '-p', String(on.port), '-u', 'token', '-P', token(), '-t', 'rooms/7'];
-    const child = spawn(sub, [...entering, ...where], { stdio: 'ignore' });
+    watcher.send(publishOf('rooms/7', 'welcome', { retain: true }));
+    const child = spawn(sub, [...entering, ...where], { stdio: ['ignore', 'pipe', 'ignore'] });
+    let said = '';
+    child.stdout.on('data', (text) => {
+      said += text;
+    });
     try {
       await until(() => told().length > before, 'its entry', 10_000);
+      await until(() => said !== '', 'it to know that it is connected', 10_000);
       child.kill('SIGTERM');
       await until(() => told().length > before + 1, 'its leave', 10_000);
     } finally {

@@ -32,6 +32,8 @@ export class FakePresence implements Pick<Presence, 'enter' | 'leaveAll'> {
   readonly partings: Parting[] = [];
   /** What is to go wrong; undefined: nothing. */
   refuse: PushfleetError | undefined;
+  /** Entries that were asked for. */
+  asked = 0;
   /** While set, nobody is entered. */
   stalled: Promise<void> | undefined;
 
@@ -41,6 +43,7 @@ export class FakePresence implements Pick<Presence, 'enter' | 'leaveAll'> {
 
   async enter(grant: Grant, topic: Topic, client: PresenceClient, entry: Entry): Promise<Member> {
     const { subject } = grant;
+    this.asked++;
     const { status = 'online', state = new Uint8Array(), stateContentType = '' } = entry;
     await this.stalled;
     if (this.refuse !== undefined) throw this.refuse;
