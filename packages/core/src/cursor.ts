@@ -31,29 +31,28 @@ export interface Place {
 }
 
 const radix = 36;
-const shape = /^([0-9a-z]{1,16})-([0-9a-z]{1,11})-([0-9a-z_.]{1,900})(?:-([0-9a-z]{1,8}))?(~?)$/;
+const shape = /^([0-9a-z]{1,16})-([0-9a-z]{1,11})-([0-9a-z_.]{1,900})(?:(~)([0-9a-z]{1,8})?)?$/;
 
 /**
- * Text of a place: generation, time and one position per shard, in base 36, and `leaders` behind them; `_` stands for an absent
- * shard, `~` at the end for `read`.
+ * Text of a place: generation, time and one position per shard, in base 36, `_` for an absent shard. Behind a `~` stand
+ * the leaders, or nothing for `read`: a proxy that lengthens an ETag by a `-` and a word makes no other place of it.
  */
 export function formatCursor(place: Place): Cursor {
   const positions = place.positions.map((position) => position?.toString(radix) ?? '_').join('.');
-  const leaders = place.leaders === undefined ? '' : `-${place.leaders}`;
-  return `${place.generation}-${place.time.toString(radix)}-${positions}${leaders}${place.read ? '~' : ''}` as Cursor;
+  const word = place.read ? '~' : place.leaders === undefined ? '' : `~${place.leaders}`;
+  return `${place.generation}-${place.time.toString(radix)}-${positions}${word}` as Cursor;
 }
 
 /** @throws PushfleetError `cursor_invalid` where the text is not of `formatCursor`'s making. */
 export function parseCursor(text: string): Place {
   const parts = text.length > limits.cursorLength ? null : shape.exec(text);
   if (parts === null) throw invalid(text);
-  const [, generation = '', time = '', positions = '', leaders, read] = parts;
+  const [, generation = '', time = '', positions = '', word, leaders] = parts;
   const place = {
     generation,
     time: parseNumber(time, text),
     positions: positions.split('.').map((part) => (part === '_' ? undefined : parseNumber(part, text))),
-    ...(leaders !== undefined && { leaders }),
-    ...(read === '~' && { read: true }),
+    ...(word !== undefined && (leaders === undefined ? { read: true } : { leaders })),
   };
   if (place.positions.length > limits.shards) throw invalid(text);
   return place;
