@@ -15,6 +15,7 @@ const fields = {
   cert: pem('PUSHFLEET_X_TLS_CERT'),
   key: pem('PUSHFLEET_X_TLS_KEY'),
   clientCa: pem('PUSHFLEET_X_TLS_CLIENT_CA'),
+  clientCrl: pem('PUSHFLEET_X_TLS_CLIENT_CRL'),
 } satisfies Fields;
 
 suite('certificates that are read again', { skip: withoutOpenssl }, () => {

@@ -17,8 +17,10 @@ export interface WatchedTlsOptions {
 const mostBytes = 1_048_576;
 // A certificate and its key are two files that nobody changes in one moment; together they are looked at after this.
 const settleMs = 2_000;
-const parts: readonly Part[] = ['cert', 'key', 'clientCa'];
-const suffixes: Readonly<Record<Part, string>> = { cert: 'CERT', key: 'KEY', clientCa: 'CLIENT_CA' };
+const parts: readonly Part[] = ['cert', 'key', 'clientCa', 'clientCrl'];
+const suffixes: Readonly<Record<Part, string>> = {
+  ...{ cert: 'CERT', key: 'KEY', clientCa: 'CLIENT_CA', clientCrl: 'CLIENT_CRL' },
+};
 
 /** What a listener shows, read again whenever one of its files has changed. */
 export class WatchedTls {
@@ -37,8 +39,10 @@ export class WatchedTls {
   constructor(options: WatchedTlsOptions) {
     const { prefix, sources, metrics } = options;
     this.#o = options;
-    const { cert, key, clientCa } = sources;
-    this.#texts = { cert: cert?.text, key: key?.text, clientCa: clientCa?.text };
+    const { cert, key, clientCa, clientCrl } = sources;
+    this.#texts = {
+      ...{ cert: cert?.text, key: key?.text, clientCa: clientCa?.text, clientCrl: clientCrl?.text },
+    };
     this.#files = parts.flatMap((part) => this.#watch(part) ?? []);
     this.pair = tlsPair(prefix, this.#texts);
     this.#reloads = metrics.counter('pushfleet_tls_reloads', {

@@ -22,7 +22,7 @@ const transports = {
   }),
   tlsCert: field.pem({
     env: 'PUSHFLEET_EDGE_MQTT_TLS_CERT',
-    doc: 'The certificate chain that clients are shown. Where this, its key or the authority of clients is a file, it is read again when it changes.',
+    doc: 'The certificate chain that clients are shown. Where this, its key, or the authority or the revocation list of clients is a file, it is read again when it changes.',
     optional: true,
   }),
   tlsKey: field.pem({
@@ -34,6 +34,11 @@ const transports = {
   tlsClientCa: field.pem({
     env: 'PUSHFLEET_EDGE_MQTT_TLS_CLIENT_CA',
     doc: 'The certificates that sign those of clients. With them clients are asked for a certificate.',
+    optional: true,
+  }),
+  tlsClientCrl: field.pem({
+    env: 'PUSHFLEET_EDGE_MQTT_TLS_CLIENT_CRL',
+    doc: 'Which certificates of clients are revoked: a list (CRL) of each authority in their chains. One that has run out lets no certificate pass.',
     optional: true,
   }),
   tlsClientCert: field.choice({

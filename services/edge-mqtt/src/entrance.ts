@@ -52,7 +52,10 @@ export class Entrance {
     );
     this.#certificates = new WatchedTls({
       ...{ prefix: 'PUSHFLEET_EDGE_MQTT_TLS', log: options.log, metrics: options.metrics },
-      sources: { cert: config.tlsCert, key: config.tlsKey, clientCa: config.tlsClientCa },
+      sources: {
+        ...{ cert: config.tlsCert, key: config.tlsKey },
+        ...{ clientCa: config.tlsClientCa, clientCrl: config.tlsClientCrl },
+      },
     });
     const { pair } = this.#certificates;
     requireClientCa(config, pair);

@@ -80,10 +80,11 @@ export class TlsDoor {
 
 const ignore = (): void => {};
 
-const contextOf = ({ cert, key, clientCa: ca }: TlsPair): SecureContextOptions => ({
+const contextOf = ({ cert, key, clientCa: ca, clientCrl: crl }: TlsPair): SecureContextOptions => ({
   ...{ cert, key, minVersion: 'TLSv1.2' },
   // A session that is resumed keeps what was verified when it began, and has no chain.
   ...(ca !== undefined && { ca, secureOptions: constants.SSL_OP_NO_TICKET }),
+  ...(crl !== undefined && { crl }),
 });
 
 /** Names a connection among those of this process; undefined where it is gone. */

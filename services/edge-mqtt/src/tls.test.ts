@@ -252,6 +252,20 @@ suite('TLS', { skip: withoutOpenssl }, async () => {
       assert.equal(await answer(doomed, device, {}), reasons.banned);
     });
 
+    test('that its authority revoked opens none, from a few seconds after the list says so', async () => {
+      const crl = join(temporaryFolder('mqtt-crl'), 'crl');
+      const doomed = authority.issue('DNS:x', { subject: '/OU=plant/CN=sensor-9' });
+      writeFileSync(crl, authority.revocations());
+      const edge = await startEdge(scope, { ...withClients, PUSHFLEET_EDGE_MQTT_TLS_CLIENT_CRL_FILE: crl });
+      assert.equal(await answer(edge, doomed, {}), reasons.success);
+      writeFileSync(crl, authority.revocations(doomed));
+      for (const end = Date.now() + 20_000; (await answer(edge, doomed, {})) === reasons.success; ) {
+        assert.ok(Date.now() < end, 'the list is read');
+      }
+      assert.equal(await answer(edge, doomed, { password: password() }), reasons.badUserNameOrPassword);
+      assert.equal(await answer(edge, device, {}), reasons.success);
+    });
+
     test('can be asked of everybody', async () => {
       const strict = await startEdge(scope, {
         ...withClients,
