@@ -1,6 +1,6 @@
 import { PushfleetError } from '@pushfleet/core';
-import type { CloseCode } from '@pushfleet/edge';
-import { connackReason } from './close-code.ts';
+import { type CloseCode, closeDetail } from '@pushfleet/edge';
+import { connackReason, toldOf, type Why, whyOf } from './close-code.ts';
 import {
   type ClientPacket,
   type Connect,
@@ -59,17 +59,14 @@ export class Arrival implements Peer {
 
   violated(violation: Violation): void {
     this.#o.onRefused(violation);
-    this.#refuse(violation.reason, violation.message, this.#o.link().version);
+    this.#refuse(violation.reason, { reasonString: violation.message }, this.#o.link().version);
   }
 
   drained(): void {}
 
   end(code: CloseCode): void {
-    this.#refuse(
-      connackReason(code === 'draining' ? code : 'unavailable'),
-      undefined,
-      this.#o.link().version,
-    );
+    const told = code === 'draining' ? code : 'unavailable';
+    this.#refuse(connackReason(told), toldOf(told, closeDetail(told)), this.#o.link().version);
   }
 
   gone(): void {
@@ -96,17 +93,17 @@ export class Arrival implements Peer {
     } catch (thrown) {
       const error = thrown instanceof Unwelcome ? thrown : PushfleetError.from(thrown);
       this.#o.onRefused(error);
-      const reason = error instanceof Unwelcome ? error.reason : connackReason(error.code);
-      this.#refuse(reason, error.message, connect.version);
+      if (error instanceof Unwelcome) {
+        this.#refuse(error.reason, { reasonString: error.message }, connect.version);
+      } else this.#refuse(connackReason(error.code), whyOf(error), connect.version);
     }
   }
 
   /** [MQTT-3.2.0-1], [MQTT-3.2.2-7]: CONNACK with the reason, where the version has a word for it, and the end. */
-  #refuse(reason: Reason, reasonString: string | undefined, version: Version | undefined): void {
+  #refuse(reason: Reason, properties: Why, version: Version | undefined): void {
     if (this.#gone) return;
     this.#gone = true;
     this.#o.onSettled();
-    const properties = reasonString === undefined ? {} : { reasonString };
     const answer =
       version !== undefined && reason !== reasons.success
         ? encode({ type: 'connack', sessionPresent: false, reason, properties }, { version })

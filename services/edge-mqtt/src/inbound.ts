@@ -3,7 +3,7 @@ import type { Publishing } from '@pushfleet/intake';
 import type { Grant } from '@pushfleet/runtime';
 import { IncomingAliases } from './aliases.ts';
 import { Answers } from './answers.ts';
-import { publishReason } from './close-code.ts';
+import { publishReason, whyOf } from './close-code.ts';
 import { type Ack, type Publish, type Reason, reasons } from './codec.ts';
 import { submissionOf } from './message.ts';
 import type { HeldSession } from './store.ts';
@@ -109,7 +109,7 @@ export class Inbound {
     // It was sent twice; one answer is on its way ([MQTT-4.3.3-10]).
     if (this.#storing.has(packetId)) return;
     const { id, stored } = this.#o.session.incoming(packetId);
-    if (stored) this.#answers.place()(ackOf(packet, reasons.success));
+    if (stored) this.#answers.place()(ackOf(packet, reasons.success, noProperties));
     else {
       this.#storing.add(packetId);
       void this.#store(packet, topic, id);
@@ -137,13 +137,14 @@ export class Inbound {
     const { packetId } = packet;
     const failed = answer instanceof PushfleetError;
     const reason = failed ? this.#reasonOf(answer) : reasons.success;
+    const why = failed ? whyOf(answer) : noProperties;
     if (packet.qos === 2) {
       if (failed) await this.#o.session.released(packetId);
       else await this.#o.session.stored(packetId);
       this.#storing.delete(packetId);
     }
     if (failed || packet.qos === 1) this.#unacknowledged.delete(packetId);
-    return ackOf(packet, reason);
+    return ackOf(packet, reason, why);
   }
 
   /** @throws the error, where the client had better come again than hear of it */
@@ -167,9 +168,11 @@ export class Inbound {
 
 const nobodyWaits = (): void => {};
 
-const ackOf = ({ packetId, qos }: Publish, reason: Reason): Ack => ({
+const noProperties: Ack['properties'] = {};
+
+const ackOf = ({ packetId, qos }: Publish, reason: Reason, properties: Ack['properties']): Ack => ({
   type: qos === 1 ? 'puback' : 'pubrec',
   packetId: packetId as number,
   reason,
-  properties: {},
+  properties,
 });

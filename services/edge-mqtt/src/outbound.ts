@@ -3,6 +3,7 @@ import type { OutflowShared, Wire } from '@pushfleet/edge';
 import type { CloseReason, Delivery, Feed, Hub } from '@pushfleet/hub';
 import { OutgoingAliases } from './aliases.ts';
 import { type Ack, isFailure, type OutgoingPublish, type Qos, reasons, type Sending } from './codec.ts';
+import { gapOf, gapTopic } from './gap.ts';
 import { encoders, expiryOf, qosOf } from './message.ts';
 import { PacketIds } from './packet-ids.ts';
 import type { Held, HeldSession, Kept, Sent, Unfinished } from './store.ts';
@@ -14,7 +15,7 @@ export interface OutboundOptions {
   readonly hub: Pick<Hub, 'open'>;
   readonly wire: Pick<Wire, 'write'>;
   readonly session: Pick<HeldSession, 'sending' | 'received' | 'finished'>;
-  readonly terms: Pick<Terms, 'peer' | 'sendMaximum' | 'sendAliases'>;
+  readonly terms: Pick<Terms, 'peer' | 'encoding' | 'sendMaximum' | 'sendAliases'>;
   /** What this client's own publications have as theirs. */
   readonly origin: string;
   /** Unix time in milliseconds. */
@@ -195,7 +196,7 @@ export class Outbound {
   #send(items: readonly Item<Delivery>[]): void {
     const sent: Sent[] = [];
     const packets = items.flatMap((item) =>
-      item.kind === 'gap' ? [] : (this.#packet(item.value, sent) ?? []),
+      item.kind === 'gap' ? this.#gap(item) : (this.#packet(item.value, sent) ?? []),
     );
     const wait = this.#o.session.sending(sent, this.feed.cursor);
     this.#saving = wait !== undefined;
@@ -204,6 +205,28 @@ export class Outbound {
       this.#write(packets, items);
       if (wait !== undefined) this.#flush();
     });
+  }
+
+  /** For who asked to be told. */
+  #gap({ from, to }: Item<Delivery> & { readonly kind: 'gap' }): readonly Packet[] {
+    const held = this.#subscriptions.get(gapTopic);
+    if (held === undefined) return [];
+    const publication = gapOf(from, to, this.#o.now());
+    const message = encoders[this.#o.terms.encoding]({ publication, cursor: to });
+    const { subscriptionId } = held;
+    const sending: Sending = {
+      ...{
+        qos: 0,
+        dup: false,
+        retain: false,
+        packetId: 0,
+        topicAlias: 0,
+        aliasKnown: false,
+        expiry: undefined,
+      },
+      subscriptionIds: subscriptionId === undefined ? noIds : [subscriptionId],
+    };
+    return this.#fits(message, sending) ? [{ message, sending }] : [];
   }
 
   /** Undefined: it is not for this client. */
@@ -215,7 +238,7 @@ export class Outbound {
     const matching = local ? held.filter(({ noLocal }) => !noLocal) : held;
     if (matching.length === 0) return undefined;
     const qos = lower(highest(matching), qosOf(publication));
-    const message = delivery.encoded(encoders[this.#o.terms.peer.version === 5 ? 5 : 4]);
+    const message = delivery.encoded(encoders[this.#o.terms.encoding]);
     const ids = matching.flatMap(({ subscriptionId }) => subscriptionId ?? []);
     const sending = {
       ...{ qos, dup: false, packetId: 0, topicAlias: 0, aliasKnown: false },
@@ -284,8 +307,7 @@ export class Outbound {
   /** [MQTT-3.3.1-1], with the packet identifier that it had. */
   #repeat(sent: Sent, flight: Flight): void {
     const { publication, packetId, qos, retain, subscriptionIds } = sent;
-    const { peer } = this.#o.terms;
-    const message = encoders[peer.version === 5 ? 5 : 4]({ publication });
+    const message = encoders[this.#o.terms.encoding]({ publication });
     const expiry = expiryOf(publication, this.#o.now());
     const aliases = { topicAlias: 0, aliasKnown: false };
     const sending = { qos, packetId, retain, subscriptionIds, expiry, dup: true, ...aliases };

@@ -1,5 +1,5 @@
 import { hash, randomBytes } from 'node:crypto';
-import { parseTopic } from '@pushfleet/core';
+import { PushfleetError, parseTopic } from '@pushfleet/core';
 import { type CloseCode, type Connections, Runs, type Written } from '@pushfleet/edge';
 import type { Hubs } from '@pushfleet/hub';
 import { type Intake, Publishing, requirePublish } from '@pushfleet/intake';
@@ -22,7 +22,7 @@ import { MemoryStore } from './memory-store.ts';
 import { submissionOf } from './message.ts';
 import { Session, type SessionShared } from './session.ts';
 import type { HeldSession, OwedWill, SessionKey } from './store.ts';
-import { agree, type ServerTerms, type Terms } from './terms.ts';
+import { agree, eventMode, eventModeOf, type ServerTerms, type Terms } from './terms.ts';
 
 export interface SessionsOptions {
   readonly config: EdgeConfig;
@@ -132,9 +132,17 @@ export class Sessions {
   }
 
   /** @throws Unwelcome */
-  #check({ clientId, properties }: Connect): void {
+  #check(connect: Connect): void {
+    const { clientId, properties } = connect;
     if (properties.authenticationMethod !== undefined) {
       throw new Unwelcome(reasons.badAuthenticationMethod, 'There is no such authentication method here.');
+    }
+    const mode = eventModeOf(connect);
+    if (mode !== undefined && mode !== eventMode.value) {
+      throw new Unwelcome(
+        reasons.implementationSpecificError,
+        'CloudEvents are given in binary mode: the user property "cloudevents" is "binary".',
+      );
     }
     const { clientIdBytes } = this.#server;
     if (Buffer.byteLength(clientId) > clientIdBytes) {
@@ -153,13 +161,16 @@ export class Sessions {
     return this.#o.tokens.check(password.toString('latin1'));
   }
 
-  /** @throws PushfleetError where the client may not publish it */
+  /** @throws PushfleetError where the client may not publish it, or it says that it is an event and is none */
   #willOf({ will, clientId }: Connect, grant: Grant): OwedWill | undefined {
     if (will === undefined) return undefined;
     requirePublish(grant, parseTopic(will.topic));
     // The payload is a view of the chunk that it came in, and is kept for as long as the connection lives.
     const payload = Buffer.from(will.payload);
-    return { will: { ...will, payload }, grant, origin: originOf(keyOf(grant, clientId)) };
+    const origin = originOf(keyOf(grant, clientId));
+    const submission = submissionOf(will, origin);
+    if (submission instanceof PushfleetError) throw submission;
+    return { will: { ...will, payload }, grant, origin };
   }
 
   async #take(o: Taking): Promise<Session | undefined> {

@@ -1,7 +1,7 @@
-import { PushfleetError, parseTopicFilter, type TopicFilter } from '@pushfleet/core';
+import { type Cursor, PushfleetError, parseTopicFilter, type TopicFilter } from '@pushfleet/core';
 import type { Feed } from '@pushfleet/hub';
 import type { Grant, Quotas } from '@pushfleet/runtime';
-import { subscribeReason } from './close-code.ts';
+import { subscribeReason, type Why, whyOf } from './close-code.ts';
 import {
   type Qos,
   type Reason,
@@ -10,6 +10,7 @@ import {
   type Subscription,
   type Unsubscribe,
 } from './codec.ts';
+import { gapTopic } from './gap.ts';
 import type { Held, HeldSession, Kept } from './store.ts';
 
 export interface SubscriptionsOptions {
@@ -22,7 +23,26 @@ export interface SubscriptionsOptions {
 }
 
 /** One filter of a SUBSCRIBE on its way: what is held of it, or why it is not. */
-type Asked = { readonly held: Held; readonly fresh: boolean; readonly retained: boolean } | Reason;
+type Asked = Taken | PushfleetError | Reason;
+
+interface Taken {
+  readonly held: Held;
+  readonly fresh: boolean;
+  readonly retained: boolean;
+}
+
+const isTaken = (one: Asked): one is Taken => typeof one === 'object' && 'held' in one;
+
+/** What a SUBACK or UNSUBACK says. */
+export interface Outcome {
+  /** In the order of the filters ([MQTT-3.9.3-1], [MQTT-3.11.3-1]). */
+  readonly reasons: readonly Reason[];
+  /** Of the first filter that failed. */
+  readonly why: Why | undefined;
+}
+
+/** Where a client goes on from, which MQTT has no property for. */
+export const cursorProperty = 'pushfleetcursor';
 
 /** The subscriptions of one connection's session. One SUBSCRIBE or UNSUBSCRIBE is dealt with at a time. */
 export class Subscriptions {
@@ -62,20 +82,25 @@ export class Subscriptions {
   /**
    * Section 3.8.4.
    *
-   * @returns the reasons of its SUBACK, in the order of the filters ([MQTT-3.9.3-1])
    * @throws PushfleetError where the session is lost
    */
-  async add({ subscriptions, properties }: Subscribe): Promise<readonly Reason[]> {
+  async add({ subscriptions, properties }: Subscribe): Promise<Outcome> {
     const asked = subscriptions.map((one) => this.#ask(one, properties.subscriptionIdentifier));
-    const taken = asked.filter((one) => typeof one !== 'number');
-    const failed = taken.length === 0 ? undefined : await this.#add(taken);
+    const taken = asked.filter(isTaken);
+    const after = properties.userProperties?.find(([name]) => name === cursorProperty)?.[1];
+    const failed = await this.#add(taken, after as Cursor | undefined);
     const { session, feed } = this.#o;
     if (taken.length > 0) await session.subscribed([...this.#held.values()], feed.cursor);
-    return asked.map((one) => (typeof one === 'number' ? one : (failed ?? one.held.qos)));
+    const outcomes = asked.map((one) => (isTaken(one) ? (failed ?? one.held.qos) : one));
+    const error = outcomes.find((one) => one instanceof PushfleetError);
+    return {
+      reasons: outcomes.map((one) => (one instanceof PushfleetError ? subscribeReason(one.code) : one)),
+      why: error && whyOf(error),
+    };
   }
 
-  /** Section 3.10.4. @returns the reasons of its UNSUBACK. @throws PushfleetError where the session is lost */
-  async remove({ filters }: Unsubscribe): Promise<readonly Reason[]> {
+  /** Section 3.10.4. @throws PushfleetError where the session is lost */
+  async remove({ filters }: Unsubscribe): Promise<Outcome> {
     const answers = filters.map(({ share, filter }) => {
       if (share !== undefined || !this.#held.delete(filter as TopicFilter))
         return reasons.noSubscriptionExisted;
@@ -84,7 +109,7 @@ export class Subscriptions {
       return reasons.success;
     });
     await this.#o.session.subscribed([...this.#held.values()], this.#o.feed.cursor);
-    return answers;
+    return { reasons: answers, why: undefined };
   }
 
   /** Gives back what they took of the quota; the feed is closed by its owner. */
@@ -97,16 +122,19 @@ export class Subscriptions {
     if (subscription.share !== undefined) return reasons.sharedSubscriptionsNotSupported;
     try {
       const filter = parseTopicFilter(subscription.filter);
-      this.#o.grant.require('subscribe', filter);
+      const gaps = filter === gapTopic;
+      if (!gaps) this.#o.grant.require('subscribe', filter);
       const fresh = !this.#held.has(filter);
       if (fresh) this.#require();
-      const { qos, noLocal, retainAsPublished, retainHandling } = subscription;
+      const { noLocal, retainAsPublished, retainHandling } = subscription;
+      // What is said once and of this connection alone is not kept to be said again.
+      const qos = gaps ? 0 : subscription.qos;
       const held = { filter, qos, noLocal, retainAsPublished, subscriptionId };
       this.#held.set(filter, held);
       // [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]
       return { held, fresh, retained: retainHandling === 0 || (retainHandling === 1 && fresh) };
     } catch (error) {
-      return subscribeReason(PushfleetError.from(error).code);
+      return PushfleetError.from(error);
     }
   }
 
@@ -119,17 +147,20 @@ export class Subscriptions {
     this.#count(1);
   }
 
-  async #add(taken: readonly Exclude<Asked, Reason>[]): Promise<Reason | undefined> {
+  /** @returns why all of them failed */
+  async #add(all: readonly Taken[], after: Cursor | undefined): Promise<PushfleetError | undefined> {
+    const taken = all.filter(({ held }) => held.filter !== gapTopic);
+    if (taken.length === 0) return undefined;
     const filters = taken.map(({ held }) => held.filter);
     const retained = taken.filter((one) => one.retained).map(({ held }) => held.filter);
     try {
-      await this.#o.feed.add(filters, { retained });
+      await this.#o.feed.add(filters, { retained, ...(after !== undefined && { after }) });
       return undefined;
     } catch (error) {
       for (const { held, fresh } of taken) {
         if (fresh && this.#held.delete(held.filter)) this.#count(-1);
       }
-      return subscribeReason(PushfleetError.from(error).code);
+      return PushfleetError.from(error);
     }
   }
 
