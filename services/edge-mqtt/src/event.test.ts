@@ -337,6 +337,20 @@ suite('the place of a client that asks for events', () => {
   });
 });
 
+suite('what comes by a shared subscription', () => {
+  test('is an event, and says nothing of the place of the client that it came to', async () => {
+    const stage = new Stage();
+    const client = await stage.connect(asks);
+    const { subscriptions, ...rest } = subscribeOf(1, ['a:1']);
+    client.send({ ...rest, subscriptions: subscriptions.map((one) => ({ ...one, share: 'g' })) });
+    await stage.settle();
+    await stage.publish('a', 'x');
+    await stage.settle();
+    const names = client.of('publish')[0]?.properties.userProperties?.map(([name]) => name);
+    assert.deepEqual(names, ['specversion', 'id', 'source', 'type', 'subject', 'time']);
+  });
+});
+
 suite("user properties that are named like MQTT's own attributes", () => {
   test('stay what they are, in front and anywhere', async () => {
     const stage = new Stage();

@@ -176,6 +176,10 @@ const eventEncoder = ({ publication, cursor }: Encodable): OutgoingPublish => {
   return new OutgoingPublish(5, { topic, payload, properties: { ...nativeOf(read), ...properties } });
 };
 
+/** The same without a place to go on from. */
+export const placelessEncoder = ({ publication }: Encodable): OutgoingPublish =>
+  eventEncoder({ publication });
+
 /**
  * A publication's packets, made once for all who are given the same: those of a version, and in MQTT 5 those as
  * CloudEvents. Those of 3.1 are those of 3.1.1.

@@ -10,6 +10,7 @@ import {
   type Log,
   type Metrics,
   type Quotas,
+  type RegistryClient,
   type TimerWheel,
   type TokenCheck,
   type Traces,
@@ -21,6 +22,7 @@ import type { Link } from './link.ts';
 import { MemoryStore } from './memory-store.ts';
 import { submissionOf } from './message.ts';
 import { Session, type SessionShared } from './session.ts';
+import { SharedGroups } from './shared-groups.ts';
 import type { HeldSession, OwedWill, SessionKey } from './store.ts';
 import { agree, eventMode, eventModeOf, type ServerTerms, type Terms } from './terms.ts';
 
@@ -29,6 +31,7 @@ export interface SessionsOptions {
   readonly hubs: Hubs;
   readonly quotas: Pick<Quotas, 'open' | 'subscribe' | 'unsubscribe'>;
   readonly tokens: TokenCheck;
+  readonly registry: Pick<RegistryClient, 'revocations'>;
   readonly intake: Pick<Intake, 'publish'>;
   /** The hubs' observer. */
   readonly deliveries: Deliveries;
@@ -51,6 +54,7 @@ export class Sessions {
   readonly #publishing: Publishing;
   readonly #shared: SessionShared;
   readonly #store: MemoryStore;
+  readonly #groups: SharedGroups;
   /** Wills on their way into the log. */
   readonly #wills = new Set<Promise<unknown>>();
 
@@ -70,11 +74,17 @@ export class Sessions {
     this.#publishing = new Publishing({
       ...{ api: 'mqtt', intake, traces, metrics, pendingBytes: config.pendingBytes },
     });
+    const outbox = { count: config.outboxCount, bytes: config.outboxBytes };
+    this.#groups = new SharedGroups({
+      hub: (namespace) => options.hubs.of(namespace),
+      ...{ outbox, most: config.sharedSubscriptions, now: Date.now },
+    });
     const store = new MemoryStore({
       expiryMost: this.#server.expiryMost,
       sessions: config.sessions,
       after: (ms, run) => wheel.after(ms, run),
       publishWill: (owed) => this.#publishWill(owed),
+      onEnded: ({ namespace }, had) => this.#groups.ended(namespace, had),
     });
     this.#store = store;
     const ended = metrics.counter('pushfleet_edge_connections_ended', {
@@ -84,7 +94,7 @@ export class Sessions {
     this.#shared = {
       ...{ quotas, deliveries, wheel, written, server: this.#server, publishing: this.#publishing },
       runs: new Runs(),
-      outbox: { count: config.outboxCount, bytes: config.outboxBytes },
+      ...{ outbox, groups: this.#groups },
       filters: config.filters,
       serverReference: config.serverReference,
       now: Date.now,
@@ -128,6 +138,7 @@ export class Sessions {
   /** After the last connection: sessions end with this process, and their wills are in the log when this resolves. */
   async drain(): Promise<void> {
     this.#store.end();
+    this.#groups.close();
     await Promise.all(this.#wills);
   }
 
@@ -218,7 +229,9 @@ export class Sessions {
     };
   }
 
+  /** A token that has expired since is as good as it was when the will was accepted; one that was revoked is not. */
   #publishWill({ will, grant, origin }: OwedWill): void {
+    if (this.#o.registry.revocations.revoked(grant)) return;
     const published = this.#publishing.publish(grant, [submissionOf(will, origin)]);
     this.#wills.add(published);
     void published.finally(() => this.#wills.delete(published));

@@ -87,7 +87,6 @@ export function told(
     receiveMaximum: terms.receiveMaximum,
     maximumPacketSize: server.packetBytes,
     ...(terms.receiveAliases > 0 && { topicAliasMaximum: terms.receiveAliases }),
-    sharedSubscriptionAvailable: false,
     ...(terms.encoding === 'event' && { userProperties: [[eventMode.property, eventMode.value]] }),
   };
 }
