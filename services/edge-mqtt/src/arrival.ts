@@ -59,7 +59,10 @@ export class Arrival implements Peer {
 
   violated(violation: Violation): void {
     this.#o.onRefused(violation);
-    this.#refuse(violation.reason, { reasonString: violation.message }, this.#o.link().version);
+    if (violation.quiet) {
+      this.#settle();
+      this.#o.link().end(Buffer.alloc(0));
+    } else this.#refuse(violation.reason, { reasonString: violation.message }, this.#o.link().version);
   }
 
   drained(): void {}
@@ -102,12 +105,16 @@ export class Arrival implements Peer {
   /** [MQTT-3.2.0-1], [MQTT-3.2.2-7]: CONNACK with the reason, where the version has a word for it, and the end. */
   #refuse(reason: Reason, properties: Why, version: Version | undefined): void {
     if (this.#gone) return;
-    this.#gone = true;
-    this.#o.onSettled();
+    this.#settle();
     const answer =
       version !== undefined && reason !== reasons.success
         ? encode({ type: 'connack', sessionPresent: false, reason, properties }, { version })
         : undefined;
     this.#o.link().end(answer ?? Buffer.alloc(0));
+  }
+
+  #settle(): void {
+    this.#gone = true;
+    this.#o.onSettled();
   }
 }

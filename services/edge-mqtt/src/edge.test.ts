@@ -84,10 +84,21 @@ suite('who is let in', () => {
     assert.deepEqual(await client.end(), []);
   });
 
-  test('what is no CONNECT, or a wrong one, is answered in the words of its version', async () => {
-    const wrong = new RawMqtt(edge);
-    wrong.socket.write(Buffer.from('100e00044d5154540503000000000161', 'hex'));
-    assert.equal((await wrong.has('connack'))[0]?.reason, reasons.malformedPacket);
+  test('what is no CONNECT, or a wrong one: a reason, or none [MQTT-3.1.4-1]', async () => {
+    const said = async (hex: string): Promise<(number | undefined)[]> => {
+      const client = new RawMqtt(edge);
+      client.socket.write(Buffer.from(hex, 'hex'));
+      await client.end();
+      return client.of('connack').map(({ reason }) => reason);
+    };
+    const start = '00044d515454';
+    // A property that is none, a client identifier with U+0001: in MQTT 5, and the latter in 3.1.1.
+    assert.deepEqual(await said(`1010${start}05020000020001000161`), [reasons.malformedPacket]);
+    assert.deepEqual(await said(`100e${start}0502000000000101`), [reasons.clientIdNotValid]);
+    assert.deepEqual(await said(`100d${start}04020000000101`), []);
+    // Flags, a user name that is not there.
+    assert.deepEqual(await said(`100e${start}0503000000000161`), []);
+    assert.deepEqual(await said(`100e${start}0582000000000161`), []);
     const first = new RawMqtt(edge);
     first.send({ type: 'pingreq' });
     assert.deepEqual(await first.end(), []);

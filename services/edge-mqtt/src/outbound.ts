@@ -165,8 +165,8 @@ export class Outbound implements SharedMember {
   pubrec({ packetId, reason }: Ack): void {
     const flight = this.#flights.get(packetId);
     if (flight === undefined) {
-      // A failure ends the exchange, there is nothing to release.
-      if (!isFailure(reason)) this.#release(packetId, reasons.packetIdNotFound);
+      // A failure ends the exchange, there is nothing to release. What else is not known may be of an earlier time.
+      if (!isFailure(reason)) this.#release(packetId);
     } else if (flight.qos === 1) this.#o.onDisorder();
     else if (isFailure(reason)) this.#finish(packetId, flight);
     else if (flight.released) this.#release(packetId);
@@ -188,8 +188,8 @@ export class Outbound implements SharedMember {
     this.feed.close();
   }
 
-  #release(packetId: number, reason: Ack['reason'] = reasons.success): void {
-    this.#o.say({ type: 'pubrel', packetId, reason, properties: {} });
+  #release(packetId: number): void {
+    this.#o.say({ type: 'pubrel', packetId, reason: reasons.success, properties: {} });
   }
 
   #finish(packetId: number, flight: Flight): void {
@@ -229,9 +229,15 @@ export class Outbound implements SharedMember {
       this.#turn = !this.#turn || !this.#subscriptions.sharing;
       if (this.#turn) this.#subscriptions.offer();
       const room = this.#ready ? this.#room() : 0;
-      const items = room === 0 ? [] : this.feed.take(room, flushBytes);
-      if (items.length > 0) this.#send(items);
-      else if (this.#turn) return;
+      if (room > 0) {
+        const items = this.feed.take(room, flushBytes);
+        if (items.length > 0) {
+          this.#send(items);
+          continue;
+        }
+        this.#subscriptions.emptied();
+      }
+      if (this.#turn) return;
     }
   }
 
@@ -272,8 +278,8 @@ export class Outbound implements SharedMember {
 
   /** What the feed gives. Undefined: it is not for this client. */
   #own(delivery: Delivery, sent: Sent[]): Packet | undefined {
-    const { publication, filters, retained } = delivery;
-    const held = filters.flatMap((filter) => this.#subscriptions.get(filter) ?? []);
+    const { publication, retained } = delivery;
+    const held = this.#subscriptions.of(delivery);
     // [MQTT-3.8.3-3]
     const local = publication.origin === this.#o.origin;
     const matching = local ? held.filter(({ noLocal }) => !noLocal) : held;

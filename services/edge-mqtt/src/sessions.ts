@@ -166,10 +166,12 @@ export class Sessions {
 
   /** The token is the password; the user name is the client's own business. */
   async #identify({ password }: Connect): Promise<Grant> {
-    if (password === undefined) {
+    try {
+      return await this.#o.tokens.check(password?.toString('latin1') ?? '');
+    } catch (error) {
+      if (password !== undefined) throw error;
       throw new Unwelcome(reasons.notAuthorized, 'No token came. Send one as the password.');
     }
-    return this.#o.tokens.check(password.toString('latin1'));
   }
 
   /** @throws PushfleetError where the client may not publish it, or it says that it is an event and is none */

@@ -1,5 +1,5 @@
-import { type Cursor, PushfleetError, parseTopicFilter, type TopicFilter } from '@pushfleet/core';
-import type { Feed } from '@pushfleet/hub';
+import { type Cursor, matches, PushfleetError, parseTopicFilter, type TopicFilter } from '@pushfleet/core';
+import type { Delivery, Feed } from '@pushfleet/hub';
 import type { Grant, Quotas } from '@pushfleet/runtime';
 import { subscribeReason, type Why, whyOf } from './close-code.ts';
 import {
@@ -16,7 +16,7 @@ import { isShared, type Shared, type SharedGroups, subscriptionName } from './sh
 import type { Held, HeldSession, Kept } from './store.ts';
 
 export interface SubscriptionsOptions {
-  readonly feed: Pick<Feed, 'add' | 'remove' | 'cursor'>;
+  readonly feed: Pick<Feed, 'add' | 'remove' | 'cursor' | 'live'>;
   readonly groups: Pick<SharedGroups, 'of' | 'join' | 'leave'>;
   /** This connection, for the groups. */
   readonly member: SharedMember;
@@ -56,6 +56,11 @@ export class Subscriptions {
   readonly #held = new Map<string, Held>();
   /** Groups that this connection is given work by. */
   readonly #groups = new Map<string, SharedGroup>();
+  /**
+   * Deliveries name all filters that match. While one has yet to catch up with the others, what one gives the others do
+   * not, and the delivery tells of that one alone.
+   */
+  #whole = true;
   /** Undefined: it is to be looked for. */
   #highest: Qos | undefined;
   #counted = 0;
@@ -71,9 +76,26 @@ export class Subscriptions {
     return this.#highest;
   }
 
-  /** @param name as `subscriptionName` says; of one that is not shared, the filter */
+  /** @param name as `subscriptionName` says */
   get(name: string): Held | undefined {
     return this.#held.get(name);
+  }
+
+  /** The subscriptions by which the feed's delivery comes, none of them shared. */
+  of({ filters, retained, publication }: Pick<Delivery, 'filters' | 'retained' | 'publication'>): Held[] {
+    // A retained publication comes by the filters that ask for it alone.
+    if (this.#whole || retained) return filters.flatMap((filter) => this.#held.get(filter) ?? []);
+    return [...this.#held.values()].filter(
+      (held) =>
+        held.share === undefined &&
+        matches(held.filter, publication.topic) &&
+        this.#o.grant.maySubscribe(held.filter),
+    );
+  }
+
+  /** The feed has nothing more to give at this moment. */
+  emptied(): void {
+    if (!this.#whole && this.#o.feed.live) this.#whole = true;
   }
 
   /** Takes over what was kept. @throws PushfleetError `quota_subscriptions` */
@@ -208,6 +230,7 @@ export class Subscriptions {
     const retained = taken.filter((one) => one.retained).map(({ held }) => held.filter);
     try {
       await this.#o.feed.add(filters, { retained, ...(after !== undefined && { after }) });
+      this.#whole = false;
     } catch (error) {
       for (const one of taken) this.#failed(one, error, failed);
     }
