@@ -152,7 +152,7 @@ suite('what a client publishes', () => {
     assert.deepEqual(closed, {
       type: 'puback',
       packetId: 1,
-      reason: reasons.topicNameInvalid,
+      reason: reasons.notAuthorized,
       properties: {},
     });
     assert.equal(refused?.reason, reasons.notAuthorized);
