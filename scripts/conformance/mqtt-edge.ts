@@ -11,6 +11,7 @@ import {
 } from '../../packages/runtime/src/mod.ts';
 import { fields } from '../../services/edge-mqtt/src/config.ts';
 import { Edge } from '../../services/edge-mqtt/src/edge.ts';
+import { FakePresence } from '../../services/edge-mqtt/src/testing-edge.ts';
 
 // paho's suites have a filter that no client may subscribe to.
 const closed = 'test/nosubscribe';
@@ -52,7 +53,8 @@ export async function startMqttEdge(env: Readonly<Record<string, string>> = {}):
     policies: { of: () => ({ history: true, presence: true }), quota: () => ({}), limitsStorage: false },
   });
   const late = new LateIntake(intake);
-  const edge = new Edge({ config, traces: noTraces, ...footing, intake: late, tokens: everybody });
+  const presence = new FakePresence();
+  const edge = new Edge({ config, traces: noTraces, ...footing, intake: late, tokens: everybody, presence });
   await edge.start();
   return {
     port: edge.address.port,

@@ -10,6 +10,7 @@ import type { HeldSession } from './store.ts';
 import type { Terms } from './terms.ts';
 
 export interface InboundOptions {
+  /** The one in force, which may change. */
   readonly grant: Grant;
   readonly publishing: Pick<Publishing, 'publish'>;
   readonly session: Pick<HeldSession, 'incoming' | 'stored' | 'released'>;

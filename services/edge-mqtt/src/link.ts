@@ -1,6 +1,6 @@
-import type { Socket } from 'node:net';
 import type { CloseCode, Wire } from '@pushfleet/edge';
 import type { TimerWheel } from '@pushfleet/runtime';
+import type { ByteStream, Caller, Newcomer } from './caller.ts';
 import { type ClientPacket, Decoder, type DecoderLimits, Violation } from './codec.ts';
 
 /** Whom a link tells what happens on it. */
@@ -30,14 +30,16 @@ const lingerMs = 5_000;
 /** Why nothing is read at this moment. */
 const holds = { peer: 1, rate: 2 } as const;
 
-/** An MQTT connection on a bare socket: packets in, bytes out, and no more of either than the other side takes. */
+/** An MQTT connection on its bytes: packets in, bytes out, and no more of either than the other side takes. */
 export class Link implements Wire {
   /** Whoever is behind the connection at this moment. */
   peer: Peer;
-  /** Called once, when the socket is gone. */
+  /** What was known of the client when it came. */
+  readonly caller: Caller;
+  /** Called once, when the stream is gone. */
   onClosed: () => void = () => {};
   readonly #o: LinkOptions;
-  readonly #socket: Socket;
+  readonly #stream: ByteStream;
   readonly #decoder: Decoder;
   #holds = 0;
   /** Packets that may be read now, and when that was counted. */
@@ -46,19 +48,19 @@ export class Link implements Wire {
   #reading = false;
   #closing = false;
 
-  constructor(socket: Socket, peer: Peer, o: LinkOptions) {
+  constructor({ stream, caller }: Pick<Newcomer, 'stream' | 'caller'>, peer: Peer, o: LinkOptions) {
     this.#o = o;
-    this.#socket = socket;
+    this.#stream = stream;
+    this.caller = caller;
     this.peer = peer;
     this.#decoder = new Decoder(o.decoder);
     this.#tokens = o.packetRate;
     this.#counted = o.now();
-    socket.on('data', (bytes) => this.#take(bytes));
-    socket.on('drain', () => this.peer.drained());
+    stream.on('data', (bytes) => this.#take(bytes));
+    stream.on('drain', () => this.peer.drained());
     // A client that ends its half has left: MQTT has no use for the other.
-    socket.on('end', () => socket.destroy());
-    socket.on('error', () => {});
-    socket.on('close', () => this.#closed());
+    stream.on('end', () => stream.destroy());
+    stream.on('close', () => this.#closed());
   }
 
   /** In which version the client can be told anything; undefined: in none. */
@@ -67,22 +69,22 @@ export class Link implements Wire {
   }
 
   write(bytes: Buffer): boolean {
-    return this.#socket.write(bytes);
+    return this.#stream.write(bytes);
   }
 
   /** Writes the last bytes, and waits a while for the client to close. */
   end(bytes: Buffer): void {
     if (this.#closing) return;
     this.#closing = true;
-    this.#socket.end(bytes);
+    this.#stream.end(bytes);
     // What still comes is thrown away, so that the client's own close is seen.
-    this.#socket.resume();
-    this.#o.wheel.after(lingerMs, () => this.#socket.destroy());
+    this.#stream.resume();
+    this.#o.wheel.after(lingerMs, () => this.#stream.destroy());
   }
 
   destroy(): void {
     this.#closing = true;
-    this.#socket.destroy();
+    this.#stream.destroy();
   }
 
   hold(): void {
@@ -116,7 +118,7 @@ export class Link implements Wire {
     } finally {
       this.#reading = false;
     }
-    if (this.#holds === 0 && !this.#closing) this.#socket.resume();
+    if (this.#holds === 0 && !this.#closing) this.#stream.resume();
   }
 
   // Whoever sends faster than the rate is read later: nothing is refused, and nothing is lost.
@@ -133,7 +135,7 @@ export class Link implements Wire {
 
   #hold(why: number): void {
     this.#holds |= why;
-    if (!this.#closing) this.#socket.pause();
+    if (!this.#closing) this.#stream.pause();
   }
 
   #release(why: number): void {

@@ -21,6 +21,7 @@ export interface SubscriptionsOptions {
   /** This connection, for the groups. */
   readonly member: SharedMember;
   readonly session: Pick<HeldSession, 'subscribed'>;
+  /** The one in force, which may change. */
   readonly grant: Grant;
   readonly quotas: Pick<Quotas, 'subscribe' | 'unsubscribe'>;
   /** Filters of one session. */
@@ -160,6 +161,14 @@ export class Subscriptions {
     for (const one of left) groups.leave(grant.namespace, one);
     this.offer();
     return { reasons: answers, why: undefined };
+  }
+
+  /** @throws PushfleetError `forbidden` where a grant does not allow what the one in force does */
+  require(grant: Grant): void {
+    const before = this.#o.grant;
+    for (const { filter } of this.#held.values()) {
+      if (before.maySubscribe(filter)) grant.require('subscribe', filter);
+    }
   }
 
   /** Whether groups give this connection work. */
