@@ -3,7 +3,8 @@ import type { OutflowShared, Wire } from '@pushfleet/edge';
 import type { CloseReason, Delivery, Feed, Hub } from '@pushfleet/hub';
 import { OutgoingAliases } from './aliases.ts';
 import { type Ack, isFailure, type OutgoingPublish, type Qos, reasons, type Sending } from './codec.ts';
-import { encoders, expiryOf, qosOf } from './message.ts';
+import { gapOf, gapTopic } from './gap.ts';
+import { type Encoding, encoders, expiryOf, placelessEncoder, qosOf } from './message.ts';
 import { PacketIds } from './packet-ids.ts';
 import type { SharedMember, Work } from './shared-group.ts';
 import type { Held, HeldSession, Kept, Sent, Unfinished } from './store.ts';
@@ -15,7 +16,7 @@ export interface OutboundOptions {
   readonly hub: Pick<Hub, 'open'>;
   readonly wire: Pick<Wire, 'write'>;
   readonly session: Pick<HeldSession, 'sending' | 'received' | 'finished'>;
-  readonly terms: Pick<Terms, 'peer' | 'sendMaximum' | 'sendAliases'>;
+  readonly terms: Pick<Terms, 'peer' | 'encoding' | 'sendMaximum' | 'sendAliases'>;
   /** What this client's own publications have as theirs. */
   readonly origin: string;
   /** Unix time in milliseconds. */
@@ -116,7 +117,7 @@ export class Outbound implements SharedMember {
   fits(share: string, work: Work): boolean {
     const held = this.#subscriptions.get(share);
     if (held === undefined || this.#o.terms.peer.packetBytes === undefined) return true;
-    return this.#fits(work.encoded(this.#encoder), this.#sending(work.publication, [held], false));
+    return this.#fits(work.encoded(this.#sharedEncoder), this.#sending(work.publication, [held], false));
   }
 
   give(share: string, work: readonly Work[]): void {
@@ -248,7 +249,9 @@ export class Outbound implements SharedMember {
 
   #send(items: readonly Item<Delivery>[]): void {
     const sent: Sent[] = [];
-    const packets = items.flatMap((item) => (item.kind === 'gap' ? [] : (this.#own(item.value, sent) ?? [])));
+    const packets = items.flatMap((item) =>
+      item.kind === 'gap' ? this.#gap(item) : (this.#own(item.value, sent) ?? []),
+    );
     this.#deliver({ packets, items, sent });
   }
 
@@ -261,6 +264,16 @@ export class Outbound implements SharedMember {
       if (wait !== undefined) this.#flush();
     };
     this.#after(wait, go, onRefused);
+  }
+
+  /** For who asked to be told. */
+  #gap({ from, to }: Item<Delivery> & { readonly kind: 'gap' }): readonly Packet[] {
+    const held = this.#subscriptions.get(gapTopic);
+    if (held === undefined) return [];
+    const publication = gapOf(from, to, this.#o.now());
+    const message = this.#encoder({ publication, cursor: to });
+    const sending = this.#sending(publication, [held], false);
+    return this.#fits(message, sending) ? [{ message, sending }] : [];
   }
 
   /** What the feed gives. Undefined: it is not for this client. */
@@ -278,7 +291,7 @@ export class Outbound implements SharedMember {
   #packet(work: Work, held: readonly Held[], { sent, retained, share }: Coming): Packet | undefined {
     const { publication } = work;
     const sending = this.#sending(publication, held, retained);
-    const message = work.encoded(this.#encoder);
+    const message = work.encoded(share === undefined ? this.#encoder : this.#sharedEncoder);
     if (!this.#fits(message, sending)) return undefined;
     const { qos, retain, subscriptionIds } = sending;
     if (qos === 0) return this.#aliased({ message, sending }, publication.topic);
@@ -301,8 +314,14 @@ export class Outbound implements SharedMember {
     };
   }
 
-  get #encoder(): (typeof encoders)[4 | 5] {
-    return encoders[this.#o.terms.peer.version === 5 ? 5 : 4];
+  get #encoder(): (typeof encoders)[Encoding] {
+    return encoders[this.#o.terms.encoding];
+  }
+
+  /** What comes by a group says nothing of the client's own place. */
+  get #sharedEncoder(): (typeof encoders)[Encoding] {
+    const { encoding } = this.#o.terms;
+    return encoding === 'event' ? placelessEncoder : encoders[encoding];
   }
 
   /** [MQTT-3.1.2-24], [MQTT-3.1.2-25]: what is larger than the client takes counts as delivered. */
