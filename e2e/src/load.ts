@@ -3,6 +3,8 @@ import { bearer, type PublishClient, publishClient } from './grpc.ts';
 
 /** The payload of one publication under load. */
 export interface Load {
+  /** Sets it apart from what an earlier trial left in the same log. */
+  readonly run: string;
   readonly publisher: number;
   /** Counts the publisher's publications, over all topics. */
   readonly number: number;
@@ -12,7 +14,7 @@ export interface Load {
 export interface PublisherOptions {
   readonly address: string;
   readonly token: string;
-  /** Sets this run's ids apart from those of an earlier one on the same log. */
+  /** Sets this run apart from an earlier one on the same log, also by its ids. */
   readonly run: string;
   readonly publisher: number;
   readonly topics: readonly string[];
@@ -78,8 +80,8 @@ export class LoadPublisher {
   }
 
   #publish(number: number): void {
-    const { publisher, topics } = this.#options;
-    const load = { publisher, number, topic: topics[(number * 7 + publisher) % topics.length] as string };
+    const { run, publisher, topics } = this.#options;
+    const load = { run, publisher, number, topic: topics[(number * 7 + publisher) % topics.length] as string };
     this.#unanswered.set(number, load);
     this.#write(load);
   }

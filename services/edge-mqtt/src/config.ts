@@ -94,6 +94,12 @@ const own = {
     min: 23,
     max: 65_535,
   }),
+  sharedSubscriptions: field.integer({
+    env: 'PUSHFLEET_EDGE_MQTT_SHARED_SUBSCRIPTIONS',
+    doc: 'Most shared subscriptions of this process, whatever the number of their subscribers: one for each ShareName and topic filter of a namespace.',
+    fallback: 10_000,
+    min: 0,
+  }),
   sessions: field.integer({
     env: 'PUSHFLEET_EDGE_MQTT_SESSIONS',
     doc: 'Most sessions of this process, those of connected clients included.',

@@ -22,6 +22,8 @@ export interface MemoryStoreOptions {
   after(ms: number, run: () => void): () => void;
   /** A will is due. */
   publishWill(owed: OwedWill, key: SessionKey): void;
+  /** A session is over, and this is what it had. No connection holds it any more. */
+  onEnded(key: SessionKey, had: Kept): void;
 }
 
 /** The value that says a session never expires (section 3.1.2.11.2). */
@@ -128,6 +130,7 @@ class MemorySession {
     this.#owed = undefined;
     if (ends) this.#onEnd();
     if (holder !== undefined) claim?.onTaken();
+    if (ends && claim !== undefined) this.#o.onEnded(claim.key, this.#kept());
   }
 
   isHeldBy(holding: Holding): boolean {
@@ -158,6 +161,7 @@ class MemorySession {
     this.#rest();
     this.#publishWill();
     this.#onEnd();
+    if (this.#claim !== undefined) this.#o.onEnded(this.#claim.key, this.#kept());
   }
 
   #rest(): void {

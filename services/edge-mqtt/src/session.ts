@@ -20,6 +20,8 @@ import {
 import { Inbound } from './inbound.ts';
 import type { Peer } from './link.ts';
 import { Outbound } from './outbound.ts';
+import type { Work } from './shared-group.ts';
+import type { SharedGroups } from './shared-groups.ts';
 import type { HeldSession } from './store.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { type ServerTerms, type Terms, told } from './terms.ts';
@@ -35,6 +37,7 @@ export interface SessionShared extends OutflowShared {
   /** Where clients go on a drain (section 4.11); undefined: they are not told. */
   readonly serverReference: string | undefined;
   readonly quotas: Pick<Quotas, 'subscribe' | 'unsubscribe'>;
+  readonly groups: Pick<SharedGroups, 'of' | 'join' | 'leave' | 'giveBack'>;
   readonly publishing: Pick<Publishing, 'publish'>;
   onEnd(code: CloseCode): void;
   onError(error: unknown): void;
@@ -229,7 +232,7 @@ export class Session implements Connection, Peer {
 
   #makeOutbound(onMade: (subscriptions: Subscriptions) => void): Outbound {
     const { grant, session, terms, origin, hub, wire } = this.#o;
-    const { quotas, filters: most, now } = this.#shared;
+    const { quotas, groups, filters: most, now } = this.#shared;
     const options = {
       ...{ session, terms, origin, hub, wire, now, shared: this.#shared },
       onClose: (reason: CloseReason) => this.#closed(reason),
@@ -237,9 +240,10 @@ export class Session implements Connection, Peer {
       say: (ack: ServerPacket) => this.#say(ack),
       onDisorder: () =>
         this.#fault(reasons.protocolError, 'The acknowledgement is not that of the publication. Section 4.3'),
+      onReturned: (share: string, work: readonly Work[]) => groups.giveBack(grant.namespace, share, work),
     };
-    return new Outbound(options, (feed) => {
-      const subscriptions = new Subscriptions({ feed, session, grant, quotas, most });
+    return new Outbound(options, (feed, member) => {
+      const subscriptions = new Subscriptions({ feed, groups, member, session, grant, quotas, most });
       onMade(subscriptions);
       return subscriptions;
     });

@@ -21,6 +21,7 @@ import type { Link } from './link.ts';
 import { MemoryStore } from './memory-store.ts';
 import { submissionOf } from './message.ts';
 import { Session, type SessionShared } from './session.ts';
+import { SharedGroups } from './shared-groups.ts';
 import type { HeldSession, OwedWill, SessionKey } from './store.ts';
 import { agree, type ServerTerms, type Terms } from './terms.ts';
 
@@ -51,6 +52,7 @@ export class Sessions {
   readonly #publishing: Publishing;
   readonly #shared: SessionShared;
   readonly #store: MemoryStore;
+  readonly #groups: SharedGroups;
   /** Wills on their way into the log. */
   readonly #wills = new Set<Promise<unknown>>();
 
@@ -70,11 +72,17 @@ export class Sessions {
     this.#publishing = new Publishing({
       ...{ api: 'mqtt', intake, traces, metrics, pendingBytes: config.pendingBytes },
     });
+    const outbox = { count: config.outboxCount, bytes: config.outboxBytes };
+    this.#groups = new SharedGroups({
+      hub: (namespace) => options.hubs.of(namespace),
+      ...{ outbox, most: config.sharedSubscriptions, now: Date.now },
+    });
     const store = new MemoryStore({
       expiryMost: this.#server.expiryMost,
       sessions: config.sessions,
       after: (ms, run) => wheel.after(ms, run),
       publishWill: (owed) => this.#publishWill(owed),
+      onEnded: ({ namespace }, had) => this.#groups.ended(namespace, had),
     });
     this.#store = store;
     const ended = metrics.counter('pushfleet_edge_connections_ended', {
@@ -84,7 +92,7 @@ export class Sessions {
     this.#shared = {
       ...{ quotas, deliveries, wheel, written, server: this.#server, publishing: this.#publishing },
       runs: new Runs(),
-      outbox: { count: config.outboxCount, bytes: config.outboxBytes },
+      ...{ outbox, groups: this.#groups },
       filters: config.filters,
       serverReference: config.serverReference,
       now: Date.now,
@@ -128,6 +136,7 @@ export class Sessions {
   /** After the last connection: sessions end with this process, and their wills are in the log when this resolves. */
   async drain(): Promise<void> {
     this.#store.end();
+    this.#groups.close();
     await Promise.all(this.#wills);
   }
 

@@ -17,6 +17,8 @@ export interface SessionKey {
 
 /** A subscription of a session. */
 export interface Held {
+  /** The ShareName of a shared one (section 4.8.2), of which `filter` is the rest. */
+  readonly share: string | undefined;
   readonly filter: TopicFilter;
   readonly qos: Qos;
   readonly noLocal: boolean;
@@ -31,6 +33,8 @@ export interface Sent {
   readonly publication: Publication;
   readonly retain: boolean;
   readonly subscriptionIds: readonly number[];
+  /** By which shared subscription it came; undefined: by one of the session's own. */
+  readonly share: string | undefined;
 }
 
 /** What was sent and is not acknowledged to the end. */

@@ -10,10 +10,15 @@ import {
   type Subscription,
   type Unsubscribe,
 } from './codec.ts';
+import type { SharedGroup, SharedMember } from './shared-group.ts';
+import { isShared, type Shared, type SharedGroups, subscriptionName } from './shared-groups.ts';
 import type { Held, HeldSession, Kept } from './store.ts';
 
 export interface SubscriptionsOptions {
   readonly feed: Pick<Feed, 'add' | 'remove' | 'cursor'>;
+  readonly groups: Pick<SharedGroups, 'of' | 'join' | 'leave'>;
+  /** This connection, for the groups. */
+  readonly member: SharedMember;
   readonly session: Pick<HeldSession, 'subscribed'>;
   readonly grant: Grant;
   readonly quotas: Pick<Quotas, 'subscribe' | 'unsubscribe'>;
@@ -22,13 +27,27 @@ export interface SubscriptionsOptions {
 }
 
 /** One filter of a SUBSCRIBE on its way: what is held of it, or why it is not. */
-type Asked = { readonly held: Held; readonly fresh: boolean; readonly retained: boolean } | Reason;
+type Asked = Taken | Reason;
+
+interface Taken {
+  readonly held: Held;
+  readonly fresh: boolean;
+  readonly retained: boolean;
+}
+
+const isTaken = (one: Asked): one is Taken => typeof one !== 'number';
 
 /** The subscriptions of one connection's session. One SUBSCRIBE or UNSUBSCRIBE is dealt with at a time. */
 export class Subscriptions {
   readonly #o: SubscriptionsOptions;
-  readonly #held = new Map<TopicFilter, Held>();
+  /** By `subscriptionName`. */
+  readonly #held = new Map<string, Held>();
+  /** Groups that this connection is given work by. */
+  readonly #groups = new Map<string, SharedGroup>();
+  /** Undefined: it is to be looked for. */
+  #highest: Qos | undefined;
   #counted = 0;
+  #closed = false;
 
   constructor(options: SubscriptionsOptions) {
     this.#o = options;
@@ -36,27 +55,28 @@ export class Subscriptions {
 
   /** The highest QoS that anything can be delivered with. */
   get highest(): Qos {
-    let highest: Qos = 0;
-    for (const { qos } of this.#held.values()) if (qos > highest) highest = qos;
-    return highest;
+    this.#highest ??= highestOf(this.#held.values());
+    return this.#highest;
   }
 
-  get(filter: TopicFilter): Held | undefined {
-    return this.#held.get(filter);
+  /** @param name as `subscriptionName` says; of one that is not shared, the filter */
+  get(name: string): Held | undefined {
+    return this.#held.get(name);
   }
 
   /** Takes over what was kept. @throws PushfleetError `quota_subscriptions` */
   restore({ subscriptions }: Kept): void {
     this.#count(subscriptions.length);
-    for (const held of subscriptions) this.#held.set(held.filter, held);
+    for (const held of subscriptions) this.#hold(held);
   }
 
   /** Has the feed go on where the session's last one ended. @throws PushfleetError as the feed does */
   async resume({ cursor }: Kept): Promise<void> {
     // What the token no longer grants is held, and given again should another one grant it.
-    const filters = [...this.#held.keys()].filter((filter) => this.#o.grant.maySubscribe(filter));
-    if (filters.length === 0) return;
-    await this.#o.feed.add(filters, cursor === undefined ? {} : { after: cursor });
+    const granted = [...this.#held.values()].filter(({ filter }) => this.#o.grant.maySubscribe(filter));
+    const filters = granted.filter((held) => !isShared(held)).map(({ filter }) => filter);
+    const own = filters.length === 0 ? undefined : this.#resume(filters, cursor);
+    await Promise.all([own, ...granted.filter(isShared).map((held) => this.#rejoin(held))]);
   }
 
   /**
@@ -67,42 +87,80 @@ export class Subscriptions {
    */
   async add({ subscriptions, properties }: Subscribe): Promise<readonly Reason[]> {
     const asked = subscriptions.map((one) => this.#ask(one, properties.subscriptionIdentifier));
-    const taken = asked.filter((one) => typeof one !== 'number');
-    const failed = taken.length === 0 ? undefined : await this.#add(taken);
-    const { session, feed } = this.#o;
-    if (taken.length > 0) await session.subscribed([...this.#held.values()], feed.cursor);
-    return asked.map((one) => (typeof one === 'number' ? one : (failed ?? one.held.qos)));
+    const taken = asked.filter(isTaken);
+    const failed = new Map<string, Reason>();
+    const joined: Shared[] = [];
+    await Promise.all([
+      this.#add(
+        taken.filter(({ held }) => !isShared(held)),
+        failed,
+      ),
+      ...taken.map((one) => this.#join(one, failed, joined)),
+    ]);
+    if (taken.length > 0) await this.#record(joined);
+    this.#attach();
+    return asked.map((one) =>
+      isTaken(one) ? (failed.get(subscriptionName(one.held)) ?? one.held.qos) : one,
+    );
   }
 
   /** Section 3.10.4. @returns the reasons of its UNSUBACK. @throws PushfleetError where the session is lost */
   async remove({ filters }: Unsubscribe): Promise<readonly Reason[]> {
-    const answers = filters.map(({ share, filter }) => {
-      if (share !== undefined || !this.#held.delete(filter as TopicFilter))
-        return reasons.noSubscriptionExisted;
-      this.#o.feed.remove(filter as TopicFilter);
-      this.#count(-1);
+    const left: Shared[] = [];
+    const answers = filters.map((one) => {
+      const held = this.#held.get(subscriptionName(one));
+      if (held === undefined) return reasons.noSubscriptionExisted;
+      this.#forget(held);
+      if (isShared(held)) left.push(held);
+      else this.#o.feed.remove(held.filter);
       return reasons.success;
     });
-    await this.#o.session.subscribed([...this.#held.values()], this.#o.feed.cursor);
+    const { session, feed, groups, grant } = this.#o;
+    await session.subscribed([...this.#held.values()], feed.cursor);
+    for (const one of left) groups.leave(grant.namespace, one);
+    this.offer();
     return answers;
+  }
+
+  /** Whether groups give this connection work. */
+  get sharing(): boolean {
+    return this.#groups.size > 0;
+  }
+
+  /** The client may take more: its groups have something for it, perhaps. */
+  offer(): void {
+    for (const group of this.#groups.values()) group.offer(this.#o.member);
   }
 
   /** Gives back what they took of the quota; the feed is closed by its owner. */
   close(): void {
+    this.#closed = true;
+    for (const group of this.#groups.values()) group.detach(this.#o.member);
+    this.#groups.clear();
     this.#count(-this.#counted);
+  }
+
+  #resume(filters: readonly TopicFilter[], cursor: Kept['cursor']): Promise<void> {
+    return this.#o.feed.add(filters, cursor === undefined ? {} : { after: cursor });
+  }
+
+  /** A group is there for as long as a session is subscribed. */
+  async #rejoin(held: Shared): Promise<void> {
+    const { groups, grant } = this.#o;
+    await groups.of(grant.namespace, held)?.open();
+    this.#attach();
   }
 
   /** Holds it from now on: what the feed gives may come before the SUBACK ([MQTT-3.8.4-1], non-normative). */
   #ask(subscription: Subscription, subscriptionId: number | undefined): Asked {
-    if (subscription.share !== undefined) return reasons.sharedSubscriptionsNotSupported;
+    const { share, qos, noLocal, retainAsPublished, retainHandling } = subscription;
     try {
       const filter = parseTopicFilter(subscription.filter);
       this.#o.grant.require('subscribe', filter);
-      const fresh = !this.#held.has(filter);
+      const held = { share, filter, qos, noLocal, retainAsPublished, subscriptionId };
+      const fresh = !this.#held.has(subscriptionName(held));
       if (fresh) this.#require();
-      const { qos, noLocal, retainAsPublished, retainHandling } = subscription;
-      const held = { filter, qos, noLocal, retainAsPublished, subscriptionId };
-      this.#held.set(filter, held);
+      this.#hold(held);
       // [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]
       return { held, fresh, retained: retainHandling === 0 || (retainHandling === 1 && fresh) };
     } catch (error) {
@@ -119,17 +177,69 @@ export class Subscriptions {
     this.#count(1);
   }
 
-  async #add(taken: readonly Exclude<Asked, Reason>[]): Promise<Reason | undefined> {
+  async #add(taken: readonly Taken[], failed: Map<string, Reason>): Promise<void> {
+    if (taken.length === 0) return;
     const filters = taken.map(({ held }) => held.filter);
     const retained = taken.filter((one) => one.retained).map(({ held }) => held.filter);
     try {
       await this.#o.feed.add(filters, { retained });
-      return undefined;
     } catch (error) {
-      for (const { held, fresh } of taken) {
-        if (fresh && this.#held.delete(held.filter)) this.#count(-1);
-      }
-      return subscribeReason(PushfleetError.from(error).code);
+      for (const one of taken) this.#failed(one, error, failed);
+    }
+  }
+
+  /** Retained publications are not sent for a shared subscription (section 4.8.2). */
+  async #join(one: Taken, failed: Map<string, Reason>, joined: Shared[]): Promise<void> {
+    const { held, fresh } = one;
+    if (!isShared(held) || !fresh) return;
+    try {
+      await this.#o.groups.join(this.#o.grant.namespace, held);
+      joined.push(held);
+    } catch (error) {
+      this.#failed(one, error, failed);
+    }
+  }
+
+  #failed({ held, fresh }: Taken, error: unknown, failed: Map<string, Reason>): void {
+    failed.set(subscriptionName(held), subscribeReason(PushfleetError.from(error).code));
+    if (fresh) this.#forget(held);
+  }
+
+  #hold(held: Held): void {
+    this.#held.set(subscriptionName(held), held);
+    this.#highest = undefined;
+  }
+
+  #forget(held: Held): void {
+    const name = subscriptionName(held);
+    if (!this.#held.delete(name)) return;
+    this.#highest = undefined;
+    this.#groups.get(name)?.detach(this.#o.member);
+    this.#groups.delete(name);
+    this.#count(-1);
+  }
+
+  /** What the session does not know of is not left again when it ends. */
+  async #record(joined: readonly Shared[]): Promise<void> {
+    const { session, feed, groups, grant } = this.#o;
+    try {
+      await session.subscribed([...this.#held.values()], feed.cursor);
+    } catch (error) {
+      for (const one of joined) groups.leave(grant.namespace, one);
+      throw error;
+    }
+  }
+
+  /** Has the groups that are held give this connection its part. */
+  #attach(): void {
+    if (this.#closed) return;
+    const { groups, grant, member } = this.#o;
+    for (const [name, held] of this.#held) {
+      if (!isShared(held) || this.#groups.has(name) || !grant.maySubscribe(held.filter)) continue;
+      const group = groups.of(grant.namespace, held);
+      if (group === undefined) continue;
+      this.#groups.set(name, group);
+      group.attach(member);
     }
   }
 
@@ -139,4 +249,10 @@ export class Subscriptions {
     else if (more < 0) quotas.unsubscribe(grant.namespace, -more);
     this.#counted += more;
   }
+}
+
+function highestOf(held: Iterable<Held>): Qos {
+  let highest: Qos = 0;
+  for (const { qos } of held) if (qos > highest) highest = qos;
+  return highest;
 }

@@ -77,6 +77,5 @@ export function told(
     receiveMaximum: terms.receiveMaximum,
     maximumPacketSize: server.packetBytes,
     ...(terms.receiveAliases > 0 && { topicAliasMaximum: terms.receiveAliases }),
-    sharedSubscriptionAvailable: false,
   };
 }

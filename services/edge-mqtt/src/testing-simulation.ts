@@ -66,16 +66,28 @@ export abstract class SimulatedClient {
 
   /** Opens a connection, whether or not the last one is gone. */
   async connect(): Promise<void> {
-    const before = this.#client;
-    this.#sent = [];
-    this.#client = await this.stage.connect(this.#over);
-    this.#read = 0;
-    // What the old one says of its end comes too late.
-    before?.session.gone();
-    const [connack] = this.#client.of('connack');
+    const client = await this.#open(this.#over);
+    const [connack] = client.of('connack');
     const present = connack?.sessionPresent === true;
     if (this.#connected++ > 0 && !present) throw new Error('the session is lost');
     this.onConnected();
+  }
+
+  /** Ends the session, and begins another. */
+  protected async restart(): Promise<void> {
+    await this.#open({ ...this.#over, cleanStart: true });
+    this.#connected = 0;
+    await this.connect();
+  }
+
+  async #open(over: Parameters<Stage['connect']>[0]): Promise<Client> {
+    const before = this.#client;
+    this.#sent = [];
+    this.#client = await this.stage.connect(over);
+    this.#read = 0;
+    // What the old one says of its end comes too late.
+    before?.session.gone();
+    return this.#client;
   }
 
   /** The connection breaks, with all that is on its way. */
@@ -183,13 +195,16 @@ export class Subscriber extends SimulatedClient {
   readonly #received = new Set<number>();
   #subscribed = false;
 
-  constructor(stage: Stage, version: 4 | 5, receiveMaximum: number) {
+  constructor(stage: Stage, version: 4 | 5, receiveMaximum: number, clientId = 'subscriber') {
     const properties = version === 5 ? { sessionExpiryInterval: 100_000, receiveMaximum } : {};
-    super(stage, { version, clientId: 'subscriber', cleanStart: false, properties });
+    super(stage, { version, clientId, cleanStart: false, properties });
   }
 
+  /** In a session of its own, whatever there was before. */
   async subscribe(filters: readonly string[]): Promise<void> {
-    await this.connect();
+    await this.restart();
+    this.#received.clear();
+    this.#subscribed = false;
     this.send(subscribeOf(65_535, filters));
     for (; !this.#subscribed; this.carry(10)) await this.stage.settle();
   }

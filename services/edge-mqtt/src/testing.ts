@@ -14,11 +14,13 @@ import { type CloseCode, Runs } from '@pushfleet/edge';
 import { createHubs, type HubOptions, type Hubs } from '@pushfleet/hub';
 import type { Publish as Submitted } from '@pushfleet/intake';
 import { createGrant, type Grant } from '@pushfleet/runtime';
+import { type FilterName, splitShare } from './codec/names.ts';
 import { encodeFromClient, type Received, readFromServer } from './codec/testing-client.ts';
 import type { ClientPacket, Connect, Publish, Qos, Subscribe, Version } from './codec.ts';
 import { Decoder } from './codec.ts';
 import { MemoryStore } from './memory-store.ts';
 import { Session, type SessionShared, type SessionWire } from './session.ts';
+import { SharedGroups } from './shared-groups.ts';
 import type { HeldSession, OwedWill, SessionStore } from './store.ts';
 import { agree, type ServerTerms } from './terms.ts';
 
@@ -54,9 +56,10 @@ export const subscribeOf = (
   type: 'subscribe',
   packetId,
   subscriptions: filters.map((text) => {
-    const [filter = '', qos = '0'] = text.split(':');
+    const [name = '', qos = '0'] = text.split(':');
+    const { share, filter } = splitShare(name) as FilterName;
     const options = { noLocal: false, retainAsPublished: false, retainHandling: 0 as const };
-    return { share: undefined, filter, qos: Number(qos) as Qos, ...options, ...over };
+    return { share, filter, qos: Number(qos) as Qos, ...options, ...over };
   }),
   properties,
 });
@@ -144,6 +147,7 @@ export interface StageOptions {
   readonly hub?: Partial<HubOptions>;
   readonly outbox?: { readonly count: number; readonly bytes: number };
   readonly filters?: number;
+  readonly sharedSubscriptions?: number;
   readonly serverReference?: string;
   /** What the log answers in the place of storing; undefined stores. */
   readonly refuse?: (submitted: Submitted) => PushfleetError | undefined;
@@ -161,6 +165,7 @@ export class Stage {
   /** Wills that were due. */
   readonly wills: OwedWill[] = [];
   readonly server: ServerTerms;
+  readonly groups: SharedGroups;
   store: SessionStore;
   readonly #o: StageOptions;
   readonly #shared: SessionShared;
@@ -175,18 +180,24 @@ export class Stage {
     this.backbone = createMemoryBackbone({ clock: this.clock });
     this.hubs = createHubs(this.backbone, { clock: this.clock, ...o.hub });
     const after = (ms: number, run: () => void) => this.clock.after(ms, run);
+    const now = (): number => this.clock.now();
+    const outbox = o.outbox ?? { count: 100, bytes: 1_000_000 };
+    this.groups = new SharedGroups({
+      ...{ hub: (namespace) => this.hubs.of(namespace), outbox, most: o.sharedSubscriptions ?? 100, now },
+    });
     this.store = new MemoryStore({
       ...{ expiryMost: this.server.expiryMost, sessions: 1_000, after },
       publishWill: (owed) => this.wills.push(owed),
+      onEnded: ({ namespace }, had) => this.groups.ended(namespace, had),
     });
     this.#shared = {
       wheel: { after },
-      now: () => this.clock.now(),
+      ...{ now, groups: this.groups },
       ...{ server: this.server, filters: o.filters ?? 100, serverReference: o.serverReference },
       quotas: { subscribe: () => {}, unsubscribe: () => {} },
       publishing: { publish: (grant, submitted) => this.#publish(grant, submitted as Submitted[]) },
       ...{ runs: new Runs(), deliveries: { writing: () => undefined } },
-      ...{ outbox: o.outbox ?? { count: 100, bytes: 1_000_000 }, written: { deliveries: 0, bytes: 0 } },
+      ...{ outbox, written: { deliveries: 0, bytes: 0 } },
       onEnd: (code) => this.ends.push(code),
       onError: (error) => this.errors.push(error),
     };
