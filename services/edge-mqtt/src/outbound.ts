@@ -2,20 +2,25 @@ import type { Item, Publication } from '@pushfleet/core';
 import type { OutflowShared, Wire } from '@pushfleet/edge';
 import type { CloseReason, Delivery, Feed, Hub } from '@pushfleet/hub';
 import { OutgoingAliases } from './aliases.ts';
-import { type Ack, isFailure, type OutgoingPublish, type Qos, reasons, type Sending } from './codec.ts';
+import { type Ack, isFailure, type OutgoingPublish, reasons, type Sending } from './codec.ts';
 import { encoders, expiryOf, qosOf } from './message.ts';
-import { PacketIds } from './packet-ids.ts';
+import type { PacketIds } from './packet-ids.ts';
 import type { SharedMember, Work } from './shared-group.ts';
-import type { Held, HeldSession, Kept, Sent, Unfinished } from './store.ts';
-import type { Subscriptions } from './subscriptions.ts';
+import type { HeldSession, Kept, Sent, Unfinished } from './store.ts';
+import type { Subscriptions, Wanted } from './subscriptions.ts';
 import type { Terms } from './terms.ts';
 
+/** What the outbounds of one edge share. */
+export interface OutboundShared extends OutflowShared {
+  readonly packetIds: PacketIds;
+}
+
 export interface OutboundOptions {
-  readonly shared: OutflowShared;
+  readonly shared: OutboundShared;
   readonly hub: Pick<Hub, 'open'>;
   readonly wire: Pick<Wire, 'write'>;
   readonly session: Pick<HeldSession, 'sending' | 'received' | 'finished'>;
-  readonly terms: Pick<Terms, 'peer' | 'sendMaximum' | 'sendAliases'>;
+  readonly terms: Pick<Terms, 'peer' | 'expiry' | 'sendMaximum' | 'sendAliases'>;
   /** What this client's own publications have as theirs. */
   readonly origin: string;
   /** Unix time in milliseconds. */
@@ -35,34 +40,35 @@ export interface OutboundOptions {
 interface Flight {
   readonly qos: 1 | 2;
   /** Its PUBREC came. */
-  released: boolean;
+  readonly released: boolean;
   /** It was not sent on this connection yet. */
-  waiting: boolean;
+  readonly waiting: boolean;
+  /** The session was told of it. */
+  readonly kept: boolean;
 }
 
-interface Packet {
-  readonly message: OutgoingPublish;
-  readonly sending: Sending;
-}
-
-/** What is sent in one go, and what of it is to be on record before. */
+/** What is sent in one go. */
 interface Batch {
-  readonly packets: readonly Packet[];
   readonly items: readonly Item<Pick<Delivery, 'publication'>>[];
-  readonly sent: readonly Sent[];
+  /** The group that gave them; undefined: the feed. */
+  readonly share: string | undefined;
+  /** A packet each. */
+  readonly packets: Buffer[];
+  /** What of it is to be on record before. */
+  readonly sent: Sent[];
 }
 
-/** How a publication comes to the client, and where it is put down. */
-interface Coming {
-  readonly sent: Sent[];
-  readonly retained: boolean;
-  readonly share: string | undefined;
-}
+const flightOf = (qos: 1 | 2, kept: boolean): Flight => ({ qos, released: false, waiting: false, kept });
+/** What has just been sent, of which there is one object for all. */
+const flights = {
+  1: { kept: flightOf(1, true), passing: flightOf(1, false) },
+  2: { kept: flightOf(2, true), passing: flightOf(2, false) },
+} as const;
+const noAlias = { topicAlias: 0, aliasKnown: false } as const;
 
 // What one write carries at most: see `Outflow`.
 const flushCount = 512;
 const flushBytes = 64 * 1_024;
-const noIds: readonly number[] = [];
 
 /**
  * What a client is sent (sections 4.3 and 4.4): a feed, as PUBLISH packets within what the client takes at once. What
@@ -72,9 +78,10 @@ export class Outbound implements SharedMember {
   readonly feed: Feed;
   readonly #o: OutboundOptions;
   readonly #subscriptions: Subscriptions;
-  readonly #aliases: OutgoingAliases;
+  /** Undefined: the client takes none. */
+  readonly #aliases: OutgoingAliases | undefined;
+  readonly #encoder: (typeof encoders)[4 | 5];
   readonly #flights = new Map<number, Flight>();
-  readonly #ids = new PacketIds(this.#flights);
   /** Of an earlier connection, to be sent again before anything else. */
   #again: Unfinished[] = [];
   #waiting = 0;
@@ -89,7 +96,8 @@ export class Outbound implements SharedMember {
   constructor(options: OutboundOptions, subscriptions: (feed: Feed, member: SharedMember) => Subscriptions) {
     const { hub, shared, terms, onClose } = options;
     this.#o = options;
-    this.#aliases = new OutgoingAliases(terms.sendAliases);
+    this.#aliases = terms.sendAliases === 0 ? undefined : new OutgoingAliases(terms.sendAliases);
+    this.#encoder = encoders[terms.peer.version === 5 ? 5 : 4];
     this.feed = hub.open({
       overflow: 'rewind',
       ...shared.outbox,
@@ -116,16 +124,16 @@ export class Outbound implements SharedMember {
   fits(share: string, work: Work): boolean {
     const held = this.#subscriptions.get(share);
     if (held === undefined || this.#o.terms.peer.packetBytes === undefined) return true;
-    return this.#fits(work.encoded(this.#encoder), this.#sending(work.publication, [held], false));
+    return this.#fits(work.encoded(this.#encoder), this.#sending(work.publication, held, false));
   }
 
   give(share: string, work: readonly Work[]): void {
     const held = this.#subscriptions.get(share);
     if (held === undefined) return;
-    const sent: Sent[] = [];
-    const packets = work.flatMap((one) => this.#packet(one, [held], { sent, retained: false, share }) ?? []);
     const items = work.map((value) => ({ kind: 'publication' as const, value }));
-    this.#deliver({ packets, items, sent }, () => this.#o.onReturned(share, work));
+    const batch = { items, share, packets: [], sent: [] };
+    for (const one of work) this.#add(batch, one, held, false);
+    this.#deliver(batch, () => this.#o.onReturned(share, work));
   }
 
   lost(reason: CloseReason): void {
@@ -137,7 +145,8 @@ export class Outbound implements SharedMember {
     this.#begun = true;
     for (const one of kept?.unfinished ?? []) {
       const { packetId, sent } = one;
-      this.#flights.set(packetId, { qos: sent?.qos ?? 2, released: sent === undefined, waiting: true });
+      const released = sent === undefined;
+      this.#flights.set(packetId, { qos: sent?.qos ?? 2, released, waiting: true, kept: true });
       this.#again.push(one);
       this.#waiting++;
     }
@@ -170,8 +179,9 @@ export class Outbound implements SharedMember {
     else if (isFailure(reason)) this.#finish(packetId, flight);
     else if (flight.released) this.#release(packetId);
     else {
-      flight.released = true;
-      this.#after(this.#o.session.received(packetId), () => this.#release(packetId));
+      this.#flights.set(packetId, { ...flight, released: true });
+      const wait = flight.kept ? this.#o.session.received(packetId) : undefined;
+      this.#after(wait, () => this.#release(packetId));
     }
   }
 
@@ -194,7 +204,7 @@ export class Outbound implements SharedMember {
   #finish(packetId: number, flight: Flight): void {
     this.#flights.delete(packetId);
     if (flight.waiting) this.#waiting--;
-    this.#o.session.finished(packetId);
+    if (flight.kept) this.#o.session.finished(packetId);
     this.#flush();
   }
 
@@ -241,89 +251,109 @@ export class Outbound implements SharedMember {
   }
 
   #send(items: readonly Item<Delivery>[]): void {
-    const sent: Sent[] = [];
-    const packets = items.flatMap((item) => (item.kind === 'gap' ? [] : (this.#own(item.value, sent) ?? [])));
-    this.#deliver({ packets, items, sent });
+    const batch = { items, share: undefined, packets: [], sent: [] };
+    for (const item of items) {
+      if (item.kind === 'gap') continue;
+      const { publication, filters, retained } = item.value;
+      const wanted = this.#subscriptions.wanted(filters, publication.origin === this.#o.origin);
+      if (wanted !== undefined) this.#add(batch, item.value, wanted, retained);
+    }
+    this.#deliver(batch);
   }
 
-  #deliver({ packets, items, sent }: Batch, onRefused?: () => void): void {
-    const wait = this.#o.session.sending(sent, this.feed.cursor);
-    this.#saving = wait !== undefined;
+  /** What is about to be sent is on record before it is, where that is of use to anybody. */
+  #deliver(batch: Batch, onRefused?: () => void): void {
+    const { session, terms } = this.#o;
+    const passing = batch.sent.length === 0 && terms.expiry === 0;
+    const wait = passing ? undefined : session.sending(batch.sent, this.feed.cursor);
+    if (wait === undefined) {
+      this.#write(batch);
+      return;
+    }
+    this.#saving = true;
     const go = (): void => {
       this.#saving = false;
-      this.#write(packets, items);
-      if (wait !== undefined) this.#flush();
+      this.#write(batch);
+      this.#flush();
     };
     this.#after(wait, go, onRefused);
   }
 
-  /** What the feed gives. Undefined: it is not for this client. */
-  #own(delivery: Delivery, sent: Sent[]): Packet | undefined {
-    const { publication, filters, retained } = delivery;
-    const held = filters.flatMap((filter) => this.#subscriptions.get(filter) ?? []);
-    // [MQTT-3.8.3-3]
-    const local = publication.origin === this.#o.origin;
-    const matching = local ? held.filter(({ noLocal }) => !noLocal) : held;
-    if (matching.length === 0) return undefined;
-    return this.#packet(delivery, matching, { sent, retained, share: undefined });
-  }
-
-  /** @param held the subscriptions by which it comes */
-  #packet(work: Work, held: readonly Held[], { sent, retained, share }: Coming): Packet | undefined {
-    const { publication } = work;
-    const sending = this.#sending(publication, held, retained);
+  /** [MQTT-3.1.2-24], [MQTT-3.1.2-25]: what is larger than the client takes counts as delivered. */
+  #add(batch: Batch, work: Work, wanted: Wanted, retained: boolean): void {
     const message = work.encoded(this.#encoder);
-    if (!this.#fits(message, sending)) return undefined;
-    const { qos, retain, subscriptionIds } = sending;
-    if (qos === 0) return this.#aliased({ message, sending }, publication.topic);
-    const packetId = this.#ids.next();
-    this.#flights.set(packetId, { qos, released: false, waiting: false });
-    sent.push({ packetId, qos, publication, retain, subscriptionIds, share });
-    return this.#aliased({ message, sending: { ...sending, packetId } }, publication.topic);
+    const sending = this.#sending(work.publication, wanted, retained);
+    if (sending.qos > 0) sending.packetId = this.#idOf(message);
+    const bytes = this.#bytesOf(message, sending, work.publication.topic);
+    if (bytes === undefined) return;
+    if (sending.qos > 0) this.#launch(batch, work.publication, sending);
+    batch.packets.push(bytes);
   }
 
-  #sending(publication: Publication, held: readonly Held[], retained: boolean): Sending {
-    const ids = held.flatMap(({ subscriptionId }) => subscriptionId ?? []);
+  #launch({ share, sent }: Batch, publication: Publication, sending: Sending): void {
+    const { packetId, retain, subscriptionIds } = sending;
+    const qos = sending.qos as 1 | 2;
+    // A session that ends with its connection leaves only what others of a group are to have.
+    const kept = share !== undefined || this.#o.terms.expiry > 0;
+    this.#flights.set(packetId, kept ? flights[qos].kept : flights[qos].passing);
+    if (kept) sent.push({ packetId, qos, publication, retain, subscriptionIds, share });
+  }
+
+  #sending(
+    publication: Publication,
+    { qos, retainAsPublished, subscriptionIds }: Wanted,
+    retained: boolean,
+  ): { -readonly [K in keyof Sending]: Sending[K] } {
+    const published = qosOf(publication);
     return {
-      ...{ qos: lower(highest(held), qosOf(publication)), dup: false, packetId: 0 },
-      ...{ topicAlias: 0, aliasKnown: false },
+      qos: qos < published ? qos : published,
+      dup: false,
       // [MQTT-3.3.1-8], [MQTT-3.3.1-12], [MQTT-3.3.1-13]
-      retain:
-        retained || (publication.retain === true && held.some(({ retainAsPublished }) => retainAsPublished)),
-      expiry: expiryOf(publication, this.#o.now()),
-      subscriptionIds: ids.length === 0 ? noIds : ids,
+      retain: retained || (retainAsPublished && publication.retain === true),
+      packetId: 0,
+      expiry: expiryOf(publication, this.#o.now),
+      subscriptionIds,
+      topicAlias: 0,
+      aliasKnown: false,
     };
   }
 
-  get #encoder(): (typeof encoders)[4 | 5] {
-    return encoders[this.#o.terms.peer.version === 5 ? 5 : 4];
+  /** The same for all who are sent the message, but for those that have it in use. */
+  #idOf(message: OutgoingPublish): number {
+    const { packetIds } = this.#o.shared;
+    if (message.packetId === 0) message.packetId = packetIds.next();
+    return packetIds.free(message.packetId, this.#flights);
   }
 
-  /** [MQTT-3.1.2-24], [MQTT-3.1.2-25]: what is larger than the client takes counts as delivered. */
   #fits(message: OutgoingPublish, sending: Sending): boolean {
     const { packetBytes } = this.#o.terms.peer;
     return packetBytes === undefined || message.size(sending) <= packetBytes;
   }
 
-  #aliased({ message, sending }: Packet, topic: string): Packet {
-    const known = this.#aliases.known(topic);
-    if (known !== undefined) return { message, sending: { ...sending, topicAlias: known, aliasKnown: true } };
-    const { next } = this.#aliases;
-    const told = { ...sending, topicAlias: next };
-    if (next === 0 || !this.#fits(message, told)) return { message, sending };
-    this.#aliases.assign(topic);
-    return { message, sending: told };
+  /** The packet, its bytes shared with all to whom the same is said; undefined: the client does not take it. */
+  #bytesOf(message: OutgoingPublish, sending: Sending, topic: string): Buffer | undefined {
+    if (!this.#fits(message, sending)) return undefined;
+    if (this.#aliases !== undefined)
+      return message.packet(this.#aliased(message, sending, this.#aliases, topic));
+    return sending.subscriptionIds.length === 0 ? message.shared(sending) : message.packet(sending);
   }
 
-  #write(packets: Batch['packets'], items: Batch['items']): void {
+  #aliased(message: OutgoingPublish, sending: Sending, aliases: OutgoingAliases, topic: string): Sending {
+    const known = aliases.known(topic);
+    if (known !== undefined) return { ...sending, topicAlias: known, aliasKnown: true };
+    const { next } = aliases;
+    const told = { ...sending, topicAlias: next };
+    if (next === 0 || !this.#fits(message, told)) return sending;
+    aliases.assign(topic);
+    return told;
+  }
+
+  #write({ packets, items }: Batch): void {
     if (packets.length === 0) return;
     const { shared } = this.#o;
     const written = shared.deliveries.writing(items);
-    const bytes = packets.every(isShared)
-      ? shared.runs.bytes(
-          packets.map(({ message, sending: { retain, expiry } }) => message.shared(retain, expiry)),
-        )
-      : joined(packets);
+    // Packets with aliases are the client's own, and so is what they make together.
+    const bytes = this.#aliases === undefined ? shared.runs.bytes(packets) : Buffer.concat(packets);
     this.say(bytes);
     written?.();
     shared.written.deliveries += packets.length;
@@ -338,40 +368,20 @@ export class Outbound implements SharedMember {
     if (waits && this.unacknowledged >= this.#o.terms.sendMaximum) return false;
     this.#again.shift();
     if (!waits) return true;
-    flight.waiting = false;
+    this.#flights.set(packetId, { ...flight, waiting: false });
     this.#waiting--;
     if (flight.released || sent === undefined) this.#release(packetId);
-    else this.#repeat(sent, flight);
+    else this.#repeat(sent);
     return true;
   }
 
   /** [MQTT-3.3.1-1], with the packet identifier that it had. */
-  #repeat(sent: Sent, flight: Flight): void {
-    const { publication, packetId, qos, retain, subscriptionIds } = sent;
+  #repeat({ publication, ...sent }: Sent): void {
     const message = this.#encoder({ publication });
-    const expiry = expiryOf(publication, this.#o.now());
-    const aliases = { topicAlias: 0, aliasKnown: false };
-    const sending = { qos, packetId, retain, subscriptionIds, expiry, dup: true, ...aliases };
+    const sending = { ...sent, ...noAlias, dup: true, expiry: expiryOf(publication, this.#o.now) };
     const over = publication.expiresAt !== undefined && publication.expiresAt <= this.#o.now();
-    if (over || !this.#fits(message, sending)) this.#finish(packetId, flight);
-    else this.say(joined([{ message, sending }]));
+    const flight = this.#flights.get(sent.packetId) as Flight;
+    if (over || !this.#fits(message, sending)) this.#finish(sent.packetId, flight);
+    else this.say(message.packet(sending));
   }
-}
-
-const highest = (held: readonly Held[]): Qos =>
-  held.some(({ qos }) => qos === 2) ? 2 : held.some(({ qos }) => qos === 1) ? 1 : 0;
-
-const lower = (one: Qos, other: Qos): Qos => (one < other ? one : other);
-
-/** All who get it so get the same bytes. */
-const isShared = ({ sending: { qos, topicAlias, subscriptionIds } }: Packet): boolean =>
-  qos === 0 && topicAlias === 0 && subscriptionIds.length === 0;
-
-function joined(packets: readonly Packet[]): Buffer {
-  let size = 0;
-  for (const { message, sending } of packets) size += message.size(sending);
-  const bytes = Buffer.allocUnsafe(size);
-  let at = 0;
-  for (const { message, sending } of packets) at = message.write(sending, bytes, at);
-  return bytes;
 }

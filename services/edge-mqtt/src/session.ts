@@ -1,5 +1,5 @@
 import { PushfleetError } from '@pushfleet/core';
-import type { CloseCode, Connection, OutflowShared, Wire } from '@pushfleet/edge';
+import type { CloseCode, Connection, Wire } from '@pushfleet/edge';
 import type { CloseReason, Hub } from '@pushfleet/hub';
 import type { Publishing } from '@pushfleet/intake';
 import type { Grant, Quotas, TimerWheel } from '@pushfleet/runtime';
@@ -19,7 +19,7 @@ import {
 } from './codec.ts';
 import { Inbound } from './inbound.ts';
 import type { Peer } from './link.ts';
-import { Outbound } from './outbound.ts';
+import { Outbound, type OutboundShared } from './outbound.ts';
 import type { Work } from './shared-group.ts';
 import type { SharedGroups } from './shared-groups.ts';
 import type { HeldSession } from './store.ts';
@@ -27,7 +27,7 @@ import { Subscriptions } from './subscriptions.ts';
 import { type ServerTerms, type Terms, told } from './terms.ts';
 
 /** What the sessions of one edge share. */
-export interface SessionShared extends OutflowShared {
+export interface SessionShared extends OutboundShared {
   readonly wheel: Pick<TimerWheel, 'after'>;
   /** Unix time in milliseconds. */
   readonly now: () => number;

@@ -20,6 +20,7 @@ import type { EdgeConfig } from './config.ts';
 import type { Link } from './link.ts';
 import { MemoryStore } from './memory-store.ts';
 import { submissionOf } from './message.ts';
+import { PacketIds } from './packet-ids.ts';
 import { Session, type SessionShared } from './session.ts';
 import { SharedGroups } from './shared-groups.ts';
 import type { HeldSession, OwedWill, SessionKey } from './store.ts';
@@ -92,6 +93,7 @@ export class Sessions {
     this.#shared = {
       ...{ quotas, deliveries, wheel, written, server: this.#server, publishing: this.#publishing },
       runs: new Runs(),
+      packetIds: new PacketIds(),
       ...{ outbox, groups: this.#groups },
       filters: config.filters,
       serverReference: config.serverReference,

@@ -26,6 +26,9 @@ export interface SubscriptionsOptions {
   readonly most: number;
 }
 
+/** How a publication is to be sent, as far as subscriptions say. */
+export type Wanted = Pick<Held, 'qos' | 'retainAsPublished' | 'subscriptionIds'>;
+
 /** One filter of a SUBSCRIBE on its way: what is held of it, or why it is not. */
 type Asked = Taken | Reason;
 
@@ -62,6 +65,25 @@ export class Subscriptions {
   /** @param name as `subscriptionName` says; of one that is not shared, the filter */
   get(name: string): Held | undefined {
     return this.#held.get(name);
+  }
+
+  /**
+   * What is asked for by these filters together ([MQTT-3.3.4-2], [MQTT-3.3.4-4]); undefined: nothing.
+   *
+   * @param local the publication is this client's own ([MQTT-3.8.3-3])
+   */
+  wanted(filters: readonly TopicFilter[], local: boolean): Wanted | undefined {
+    const [first] = filters;
+    if (filters.length === 1 && !local) return this.#held.get(first as TopicFilter);
+    const held = filters
+      .flatMap((filter) => this.#held.get(filter) ?? [])
+      .filter(({ noLocal }) => !(local && noLocal));
+    if (held.length < 2) return held[0];
+    return {
+      qos: highestOf(held),
+      retainAsPublished: held.some(({ retainAsPublished }) => retainAsPublished),
+      subscriptionIds: held.flatMap(({ subscriptionIds }) => subscriptionIds),
+    };
   }
 
   /** Takes over what was kept. @throws PushfleetError `quota_subscriptions` */
@@ -157,7 +179,8 @@ export class Subscriptions {
     try {
       const filter = parseTopicFilter(subscription.filter);
       this.#o.grant.require('subscribe', filter);
-      const held = { share, filter, qos, noLocal, retainAsPublished, subscriptionId };
+      const subscriptionIds = subscriptionId === undefined ? [] : [subscriptionId];
+      const held = { share, filter, qos, noLocal, retainAsPublished, subscriptionIds };
       const fresh = !this.#held.has(subscriptionName(held));
       if (fresh) this.#require();
       this.#hold(held);

@@ -19,6 +19,7 @@ import { encodeFromClient, type Received, readFromServer } from './codec/testing
 import type { ClientPacket, Connect, Publish, Qos, Subscribe, Version } from './codec.ts';
 import { Decoder } from './codec.ts';
 import { MemoryStore } from './memory-store.ts';
+import { PacketIds } from './packet-ids.ts';
 import { Session, type SessionShared, type SessionWire } from './session.ts';
 import { SharedGroups } from './shared-groups.ts';
 import type { HeldSession, OwedWill, SessionStore } from './store.ts';
@@ -196,7 +197,7 @@ export class Stage {
       ...{ server: this.server, filters: o.filters ?? 100, serverReference: o.serverReference },
       quotas: { subscribe: () => {}, unsubscribe: () => {} },
       publishing: { publish: (grant, submitted) => this.#publish(grant, submitted as Submitted[]) },
-      ...{ runs: new Runs(), deliveries: { writing: () => undefined } },
+      ...{ runs: new Runs(), packetIds: new PacketIds(), deliveries: { writing: () => undefined } },
       ...{ outbox, written: { deliveries: 0, bytes: 0 } },
       onEnd: (code) => this.ends.push(code),
       onError: (error) => this.errors.push(error),
