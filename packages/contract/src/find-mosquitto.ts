@@ -57,12 +57,12 @@ async function fromDistribution(
   if (mirror === undefined) return "the machine's packages come neither from Debian nor from Ubuntu";
   await unpackPackages({ mirror, suite: mirror.codename, packages: [debian], target }, progress);
   for (const name of programs) {
-    // The clients answer --version with a failure, and the broker knows no such word; their help has it.
+    // The clients answer --version with a failure, and the broker knows no such word; its help has it.
     const text = `#!/bin/sh
 home=$(dirname "$(readlink -f "$0")")
 export LD_LIBRARY_PATH=$(echo "$home"/usr/lib/*-linux-gnu* "$home"/lib/*-linux-gnu* | tr ' ' :)
 program=$(echo "$home"/usr/*bin/${name})
-[ "$1" = --version ] && { "$program" -h | sed -n 's/.* version /v/p' | head -1; exit 0; }
+[ "$1" = --version ] && { { "$program" --version; "$program" -h; } 2>&1 | sed -n 's/.*version \\([0-9]\\)/v\\1/p' | head -1; exit 0; }
 exec "$program" "$@"
 `;
     writeFileSync(join(target, name), text, { mode: 0o755 });
