@@ -114,11 +114,17 @@ export class Edge implements Part {
       },
       onRefused: (error) => this.#refused(error),
     });
+    const link = this.#watched(socket, arrival);
+    this.#arrivals.add(arrival);
+    const cancel = this.#wheel.after(this.#o.config.connectMs, () => arrival.late());
+  }
+
+  // By itself, so that what a socket keeps for as long as it lives has nothing of its arrival.
+  #watched(socket: Socket, arrival: Arrival): Link {
     const link = new Link(socket, arrival, this.#link);
     this.#links.add(link);
     socket.on('close', () => this.#links.delete(link));
-    this.#arrivals.add(arrival);
-    const cancel = this.#wheel.after(this.#o.config.connectMs, () => arrival.late());
+    return link;
   }
 
   #open(...[link, connect, isGone]: Parameters<Sessions['open']>): ReturnType<Sessions['open']> {

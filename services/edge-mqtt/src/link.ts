@@ -30,12 +30,18 @@ const lingerMs = 5_000;
 /** Why nothing is read at this moment. */
 const holds = { peer: 1, rate: 2 } as const;
 
+/** A client that ends its half has left: MQTT has no use for the other. */
+function destroyThis(this: Socket): void {
+  this.destroy();
+}
+const ignore = (): void => {};
+
 /** An MQTT connection on a bare socket: packets in, bytes out, and no more of either than the other side takes. */
 export class Link implements Wire {
   /** Whoever is behind the connection at this moment. */
   peer: Peer;
   /** Called once, when the socket is gone. */
-  onClosed: () => void = () => {};
+  onClosed: () => void = ignore;
   readonly #o: LinkOptions;
   readonly #socket: Socket;
   readonly #decoder: Decoder;
@@ -55,9 +61,8 @@ export class Link implements Wire {
     this.#counted = o.now();
     socket.on('data', (bytes) => this.#take(bytes));
     socket.on('drain', () => this.peer.drained());
-    // A client that ends its half has left: MQTT has no use for the other.
-    socket.on('end', () => socket.destroy());
-    socket.on('error', () => {});
+    socket.on('end', destroyThis);
+    socket.on('error', ignore);
     socket.on('close', () => this.#closed());
   }
 
@@ -116,7 +121,7 @@ export class Link implements Wire {
     } finally {
       this.#reading = false;
     }
-    if (this.#holds === 0 && !this.#closing) this.#socket.resume();
+    if (this.#holds === 0 && !this.#closing && this.#socket.isPaused()) this.#socket.resume();
   }
 
   // Whoever sends faster than the rate is read later: nothing is refused, and nothing is lost.

@@ -3,6 +3,7 @@ import type { OutflowShared, Wire } from '@pushfleet/edge';
 import type { CloseReason, Delivery, Feed, Hub } from '@pushfleet/hub';
 import { OutgoingAliases } from './aliases.ts';
 import { type Ack, isFailure, type OutgoingPublish, reasons, type Sending } from './codec.ts';
+import { LazyMap } from './lazy-map.ts';
 import { encoders, expiryOf, qosOf } from './message.ts';
 import type { PacketIds } from './packet-ids.ts';
 import type { SharedMember, Work } from './shared-group.ts';
@@ -81,7 +82,7 @@ export class Outbound implements SharedMember {
   /** Undefined: the client takes none. */
   readonly #aliases: OutgoingAliases | undefined;
   readonly #encoder: (typeof encoders)[4 | 5];
-  readonly #flights = new Map<number, Flight>();
+  readonly #flights = new LazyMap<number, Flight>();
   /** Of an earlier connection, to be sent again before anything else. */
   #again: Unfinished[] = [];
   #waiting = 0;

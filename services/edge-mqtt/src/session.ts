@@ -55,7 +55,6 @@ export interface SessionOptions {
   readonly hub: Pick<Hub, 'open'>;
   readonly grant: Grant;
   readonly connection: string;
-  readonly connect: Connect;
   readonly clientId: string;
   readonly terms: Terms;
   readonly session: HeldSession;
@@ -84,7 +83,8 @@ export class Session implements Connection, Peer {
   readonly #o: SessionOptions;
   readonly #outbound: Outbound;
   readonly #subscriptions: Subscriptions;
-  readonly #inbound: Inbound;
+  /** Undefined until something is published: most clients only listen. */
+  #inbound: Inbound | undefined;
   #expiry: number;
   #holds = 0;
   /** When the last packet came. */
@@ -101,7 +101,6 @@ export class Session implements Connection, Peer {
     this.#o = o;
     this.#expiry = o.terms.expiry;
     this.#heard = shared.now();
-    this.#inbound = this.#makeInbound();
     let subscriptions: Subscriptions | undefined;
     this.#outbound = this.#makeOutbound((made) => {
       subscriptions = made;
@@ -116,8 +115,8 @@ export class Session implements Connection, Peer {
   }
 
   /** Says CONNACK, and after it whatever is resumed. */
-  begin(): void {
-    const { connect, clientId, terms, session } = this.#o;
+  begin(connect: Connect): void {
+    const { clientId, terms, session } = this.#o;
     const connack = encode(
       {
         type: 'connack',
@@ -147,7 +146,7 @@ export class Session implements Connection, Peer {
     this.#heard = this.#shared.now();
     switch (packet.type) {
       case 'publish':
-        this.#inbound.publish(packet);
+        this.#publishing.publish(packet);
         break;
       case 'puback':
       case 'pubrec':
@@ -155,7 +154,7 @@ export class Session implements Connection, Peer {
         this.#outbound[packet.type](packet);
         break;
       case 'pubrel':
-        this.#inbound.pubrel(packet);
+        this.#publishing.pubrel(packet);
         break;
       case 'subscribe':
         this.#request(packet, 'suback', this.#subscriptions.add(packet));
@@ -200,7 +199,7 @@ export class Session implements Connection, Peer {
   end(code: CloseCode): void {
     if (this.#ended || this.#finishing !== undefined) return;
     const patient = code === 'draining' || code === 'connection_age';
-    if (!patient || this.#inbound.pending === 0) {
+    if (!patient || !this.#inbound?.pending) {
       this.#finish(code);
       return;
     }
@@ -213,6 +212,11 @@ export class Session implements Connection, Peer {
   cut(): void {
     this.#leave(false);
     this.#o.wire.destroy();
+  }
+
+  get #publishing(): Inbound {
+    this.#inbound ??= this.#makeInbound();
+    return this.#inbound;
   }
 
   #makeInbound(): Inbound {

@@ -196,10 +196,10 @@ export class Sessions {
     return session;
   }
 
-  #make({ link, connect, grant }: Taking, { terms, clientId, held, origin }: Taken): Session {
+  #make({ link, grant }: Taking, { terms, clientId, held, origin }: Taken): Session {
     try {
       return new Session(this.#shared, {
-        ...{ wire: link, grant, connect, clientId, terms, origin, session: held },
+        ...{ wire: link, grant, clientId, terms, origin, session: held },
         hub: this.#o.hubs.of(grant.namespace),
         connection: connectionId(grant),
         agedAt: this.#connections.deadline({ expiresAt: Number.POSITIVE_INFINITY }).at,

@@ -10,6 +10,7 @@ import {
   type Subscription,
   type Unsubscribe,
 } from './codec.ts';
+import { LazyMap } from './lazy-map.ts';
 import type { SharedGroup, SharedMember } from './shared-group.ts';
 import { isShared, type Shared, type SharedGroups, subscriptionName } from './shared-groups.ts';
 import type { Held, HeldSession, Kept } from './store.ts';
@@ -46,7 +47,7 @@ export class Subscriptions {
   /** By `subscriptionName`. */
   readonly #held = new Map<string, Held>();
   /** Groups that this connection is given work by. */
-  readonly #groups = new Map<string, SharedGroup>();
+  readonly #groups = new LazyMap<string, SharedGroup>();
   /** Undefined: it is to be looked for. */
   #highest: Qos | undefined;
   #counted = 0;

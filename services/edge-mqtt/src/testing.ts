@@ -224,7 +224,7 @@ export class Stage {
       will: will && { will, grant, origin: clientId },
     });
     const session = this.#session(wire, connect, held, grant);
-    session.begin();
+    session.begin(connect);
     await this.settle();
     wire.read(connect);
     const send = (...packets: ClientPacket[]) => {
@@ -235,7 +235,7 @@ export class Stage {
 
   #session(wire: TestWire, connect: Connect, session: HeldSession, grant: Grant): Session {
     return new Session(this.#shared, {
-      ...{ wire, connect, session, grant, clientId: connect.clientId, connection: 'x' },
+      ...{ wire, session, grant, clientId: connect.clientId, connection: 'x' },
       hub: this.hubs.of(defaultNamespace),
       terms: agree(connect, this.server),
       origin: connect.clientId,
