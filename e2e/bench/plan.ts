@@ -103,7 +103,8 @@ export const chapters = {
   publishing: ['publish', 'latency', 'storm'],
   webhooks: ['posts', 'hanging', 'appointments', 'matching'],
   websocket: ['wsFanout', 'wsSaturated', 'wsIdle', 'wsStalled'],
-  mqtt: ['mqttFanout', 'mqttSaturated', 'mqttTopics', 'mqttConnect', 'mqttIdle'],
+  mqtt: ['mqttFanout', 'mqttSaturated'],
+  mqttConnections: ['mqttTopics', 'mqttConnect', 'mqttIdle'],
 } as const satisfies Readonly<Record<string, readonly ScenarioName[]>>;
 
 /** Everything the benchmark runs, in full or as a quick look. */

@@ -4,7 +4,7 @@ import type { Broker } from './broker.ts';
 
 /** The brokers that were asked for, where a scenario of theirs was. */
 export async function findBrokers(options: Options, say: (line: string) => void): Promise<Broker[]> {
-  const scenarios: readonly ScenarioName[] = chapters.mqtt;
+  const scenarios: readonly ScenarioName[] = [...chapters.mqtt, ...chapters.mqttConnections];
   if (!scenarios.some((name) => options.only.includes(name))) return [];
   const found: Broker[] = [];
   if (options.targets.includes('pushfleet')) {
