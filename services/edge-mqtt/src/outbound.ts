@@ -1,6 +1,6 @@
 import type { Item, Publication } from '@pushfleet/core';
 import type { OutflowShared, Wire } from '@pushfleet/edge';
-import type { CloseReason, Delivery, Feed, Hub } from '@pushfleet/hub';
+import type { CloseReason, Delivery, Feed, FeedOptions, Hub } from '@pushfleet/hub';
 import { OutgoingAliases } from './aliases.ts';
 import { type Ack, isFailure, type OutgoingPublish, reasons, type Sending } from './codec.ts';
 import { LazyMap } from './lazy-map.ts';
@@ -22,8 +22,6 @@ export interface OutboundOptions {
   readonly wire: Pick<Wire, 'write'>;
   readonly session: Pick<HeldSession, 'sending' | 'received' | 'finished'>;
   readonly terms: Pick<Terms, 'peer' | 'expiry' | 'sendMaximum' | 'sendAliases'>;
-  /** What this client's own publications have as theirs. */
-  readonly origin: string;
   /** Unix time in milliseconds. */
   readonly now: () => number;
   /** The hub closed the feed. */
@@ -75,16 +73,24 @@ const flushBytes = 64 * 1_024;
  * What a client is sent (sections 4.3 and 4.4): a feed, as PUBLISH packets within what the client takes at once. What
  * it does not take yet stays in the log: the feed is not taken from, and rewinds where its outbox is full.
  */
-export class Outbound implements SharedMember {
+export class Outbound implements SharedMember, FeedOptions {
   readonly feed: Feed;
+  readonly overflow = 'rewind';
   readonly #o: OutboundOptions;
   readonly #subscriptions: Subscriptions;
+  // What each delivery needs of the options lies here: with thousands of clients an object more is a wait for memory.
+  readonly #shared: OutboundShared;
+  readonly #wire: Pick<Wire, 'write'>;
+  readonly #packetBytes: number;
+  readonly #sendMaximum: number;
+  /** The session may outlive the connection. */
+  readonly #keeps: boolean;
   /** Undefined: the client takes none. */
   readonly #aliases: OutgoingAliases | undefined;
   readonly #encoder: (typeof encoders)[4 | 5];
   readonly #flights = new LazyMap<number, Flight>();
   /** Of an earlier connection, to be sent again before anything else. */
-  #again: Unfinished[] = [];
+  #again: Unfinished[] | undefined;
   #waiting = 0;
   #writable = true;
   #saving = false;
@@ -95,17 +101,34 @@ export class Outbound implements SharedMember {
 
   /** @throws PushfleetError `draining` or `too_many_connections` where the hub takes no more feeds */
   constructor(options: OutboundOptions, subscriptions: (feed: Feed, member: SharedMember) => Subscriptions) {
-    const { hub, shared, terms, onClose } = options;
+    const { hub, shared, wire, terms } = options;
     this.#o = options;
+    this.#shared = shared;
+    this.#wire = wire;
+    this.#packetBytes = terms.peer.packetBytes ?? Number.POSITIVE_INFINITY;
+    this.#sendMaximum = terms.sendMaximum;
+    this.#keeps = terms.expiry > 0;
     this.#aliases = terms.sendAliases === 0 ? undefined : new OutgoingAliases(terms.sendAliases);
     this.#encoder = encoders[terms.peer.version === 5 ? 5 : 4];
-    this.feed = hub.open({
-      overflow: 'rewind',
-      ...shared.outbox,
-      onReadable: () => this.#flush(),
-      onClose: (reason) => onClose(reason),
-    });
+    this.feed = hub.open(this);
     this.#subscriptions = subscriptions(this.feed, this);
+  }
+
+  /** For the feed, of which this is its own options. */
+  get count(): number {
+    return this.#shared.outbox.count;
+  }
+
+  get bytes(): number {
+    return this.#shared.outbox.bytes;
+  }
+
+  onReadable(): void {
+    this.#flush();
+  }
+
+  onClose(reason: CloseReason): void {
+    this.#o.onClose(reason);
   }
 
   /** Whether the wire takes bytes at this moment. */
@@ -119,12 +142,12 @@ export class Outbound implements SharedMember {
   }
 
   get credit(): number {
-    return this.#ready && this.#again.length === 0 ? this.#room() : 0;
+    return this.#ready && this.#again === undefined ? this.#room() : 0;
   }
 
   fits(share: string, work: Work): boolean {
     const held = this.#subscriptions.get(share);
-    if (held === undefined || this.#o.terms.peer.packetBytes === undefined) return true;
+    if (held === undefined || this.#packetBytes === Number.POSITIVE_INFINITY) return true;
     return this.#fits(work.encoded(this.#encoder), this.#sending(work.publication, held, false));
   }
 
@@ -148,6 +171,7 @@ export class Outbound implements SharedMember {
       const { packetId, sent } = one;
       const released = sent === undefined;
       this.#flights.set(packetId, { qos: sent?.qos ?? 2, released, waiting: true, kept: true });
+      this.#again ??= [];
       this.#again.push(one);
       this.#waiting++;
     }
@@ -156,7 +180,7 @@ export class Outbound implements SharedMember {
 
   /** Says something between the publications. */
   say(bytes: Buffer): void {
-    this.#writable = this.#o.wire.write(bytes);
+    this.#writable = this.#wire.write(bytes);
   }
 
   drained(): void {
@@ -231,8 +255,8 @@ export class Outbound implements SharedMember {
   // The hot path: see `Outflow`. What is about to be sent is on record before it is.
   #flush(): void {
     while (this.#ready) {
-      if (this.#again.length > 0) {
-        if (!this.#resend()) return;
+      if (this.#again !== undefined) {
+        if (!this.#resend(this.#again)) return;
         continue;
       }
       if (this.#room() === 0) return;
@@ -248,7 +272,7 @@ export class Outbound implements SharedMember {
   /** [MQTT-3.3.4-9]; what can only have QoS 0 waits for nothing. */
   #room(): number {
     if (this.#subscriptions.highest === 0) return flushCount;
-    return Math.min(flushCount, Math.max(0, this.#o.terms.sendMaximum - this.unacknowledged));
+    return Math.min(flushCount, Math.max(0, this.#sendMaximum - this.unacknowledged));
   }
 
   #send(items: readonly Item<Delivery>[]): void {
@@ -256,7 +280,7 @@ export class Outbound implements SharedMember {
     for (const item of items) {
       if (item.kind === 'gap') continue;
       const { publication, filters, retained } = item.value;
-      const wanted = this.#subscriptions.wanted(filters, publication.origin === this.#o.origin);
+      const wanted = this.#subscriptions.wanted(filters, publication.origin);
       if (wanted !== undefined) this.#add(batch, item.value, wanted, retained);
     }
     this.#deliver(batch);
@@ -264,9 +288,8 @@ export class Outbound implements SharedMember {
 
   /** What is about to be sent is on record before it is, where that is of use to anybody. */
   #deliver(batch: Batch, onRefused?: () => void): void {
-    const { session, terms } = this.#o;
-    const passing = batch.sent.length === 0 && terms.expiry === 0;
-    const wait = passing ? undefined : session.sending(batch.sent, this.feed.cursor);
+    const isKept = this.#keeps || batch.sent.length > 0;
+    const wait = isKept ? this.#o.session.sending(batch.sent, this.feed.cursor) : undefined;
     if (wait === undefined) {
       this.#write(batch);
       return;
@@ -295,7 +318,7 @@ export class Outbound implements SharedMember {
     const { packetId, retain, subscriptionIds } = sending;
     const qos = sending.qos as 1 | 2;
     // A session that ends with its connection leaves only what others of a group are to have.
-    const kept = share !== undefined || this.#o.terms.expiry > 0;
+    const kept = share !== undefined || this.#keeps;
     this.#flights.set(packetId, kept ? flights[qos].kept : flights[qos].passing);
     if (kept) sent.push({ packetId, qos, publication, retain, subscriptionIds, share });
   }
@@ -321,14 +344,13 @@ export class Outbound implements SharedMember {
 
   /** The same for all who are sent the message, but for those that have it in use. */
   #idOf(message: OutgoingPublish): number {
-    const { packetIds } = this.#o.shared;
+    const { packetIds } = this.#shared;
     if (message.packetId === 0) message.packetId = packetIds.next();
     return packetIds.free(message.packetId, this.#flights);
   }
 
   #fits(message: OutgoingPublish, sending: Sending): boolean {
-    const { packetBytes } = this.#o.terms.peer;
-    return packetBytes === undefined || message.size(sending) <= packetBytes;
+    return this.#packetBytes === Number.POSITIVE_INFINITY || message.size(sending) <= this.#packetBytes;
   }
 
   /** The packet, its bytes shared with all to whom the same is said; undefined: the client does not take it. */
@@ -351,7 +373,7 @@ export class Outbound implements SharedMember {
 
   #write({ packets, items }: Batch): void {
     if (packets.length === 0) return;
-    const { shared } = this.#o;
+    const shared = this.#shared;
     const written = shared.deliveries.writing(items);
     // Packets with aliases are the client's own, and so is what they make together.
     const bytes = this.#aliases === undefined ? shared.runs.bytes(packets) : Buffer.concat(packets);
@@ -362,12 +384,13 @@ export class Outbound implements SharedMember {
   }
 
   /** Sends one packet of an earlier connection again; false: there is no room for it yet. */
-  #resend(): boolean {
-    const { packetId, sent } = this.#again[0] as Unfinished;
+  #resend(again: Unfinished[]): boolean {
+    const { packetId, sent } = again[0] as Unfinished;
     const flight = this.#flights.get(packetId);
     const waits = flight?.waiting === true;
-    if (waits && this.unacknowledged >= this.#o.terms.sendMaximum) return false;
-    this.#again.shift();
+    if (waits && this.unacknowledged >= this.#sendMaximum) return false;
+    again.shift();
+    if (again.length === 0) this.#again = undefined;
     if (!waits) return true;
     this.#flights.set(packetId, { ...flight, waiting: false });
     this.#waiting--;

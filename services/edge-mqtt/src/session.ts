@@ -238,7 +238,7 @@ export class Session implements Connection, Peer {
     const { grant, session, terms, origin, hub, wire } = this.#o;
     const { quotas, groups, filters: most, now } = this.#shared;
     const options = {
-      ...{ session, terms, origin, hub, wire, now, shared: this.#shared },
+      ...{ session, terms, hub, wire, now, shared: this.#shared },
       onClose: (reason: CloseReason) => this.#closed(reason),
       onFailed: (error: unknown) => this.#failed(error),
       say: (ack: ServerPacket) => this.#say(ack),
@@ -247,7 +247,7 @@ export class Session implements Connection, Peer {
       onReturned: (share: string, work: readonly Work[]) => groups.giveBack(grant.namespace, share, work),
     };
     return new Outbound(options, (feed, member) => {
-      const subscriptions = new Subscriptions({ feed, groups, member, session, grant, quotas, most });
+      const subscriptions = new Subscriptions({ feed, groups, member, session, origin, grant, quotas, most });
       onMade(subscriptions);
       return subscriptions;
     });

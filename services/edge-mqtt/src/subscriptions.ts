@@ -10,7 +10,6 @@ import {
   type Subscription,
   type Unsubscribe,
 } from './codec.ts';
-import { LazyMap } from './lazy-map.ts';
 import type { SharedGroup, SharedMember } from './shared-group.ts';
 import { isShared, type Shared, type SharedGroups, subscriptionName } from './shared-groups.ts';
 import type { Held, HeldSession, Kept } from './store.ts';
@@ -21,6 +20,8 @@ export interface SubscriptionsOptions {
   /** This connection, for the groups. */
   readonly member: SharedMember;
   readonly session: Pick<HeldSession, 'subscribed'>;
+  /** What this client's own publications have as theirs. */
+  readonly origin: string;
   readonly grant: Grant;
   readonly quotas: Pick<Quotas, 'subscribe' | 'unsubscribe'>;
   /** Filters of one session. */
@@ -47,9 +48,12 @@ export class Subscriptions {
   /** By `subscriptionName`. */
   readonly #held = new Map<string, Held>();
   /** Groups that this connection is given work by. */
-  readonly #groups = new LazyMap<string, SharedGroup>();
+  #groups: Map<string, SharedGroup> | undefined;
   /** Undefined: it is to be looked for. */
   #highest: Qos | undefined;
+  /** The filters that were asked about last, and what was answered: a publication after the other has the same. */
+  #asked: readonly TopicFilter[] | undefined;
+  #wanted: Wanted | undefined;
   #counted = 0;
   #closed = false;
 
@@ -69,22 +73,20 @@ export class Subscriptions {
   }
 
   /**
-   * What is asked for by these filters together ([MQTT-3.3.4-2], [MQTT-3.3.4-4]); undefined: nothing.
+   * What is asked for of a publication by these filters together ([MQTT-3.3.4-2], [MQTT-3.3.4-4]); undefined: nothing.
    *
-   * @param local the publication is this client's own ([MQTT-3.8.3-3])
+   * @param origin whose publication it is ([MQTT-3.8.3-3])
    */
-  wanted(filters: readonly TopicFilter[], local: boolean): Wanted | undefined {
-    const [first] = filters;
-    if (filters.length === 1 && !local) return this.#held.get(first as TopicFilter);
-    const held = filters
-      .flatMap((filter) => this.#held.get(filter) ?? [])
-      .filter(({ noLocal }) => !(local && noLocal));
-    if (held.length < 2) return held[0];
-    return {
-      qos: highestOf(held),
-      retainAsPublished: held.some(({ retainAsPublished }) => retainAsPublished),
-      subscriptionIds: held.flatMap(({ subscriptionIds }) => subscriptionIds),
-    };
+  wanted(filters: readonly TopicFilter[], origin: string | undefined): Wanted | undefined {
+    if (filters === this.#asked) return this.#wanted;
+    const held = filters.flatMap((filter) => this.#held.get(filter) ?? []);
+    if (held.some(({ noLocal }) => noLocal)) {
+      const own = origin === this.#o.origin;
+      return together(held.filter(({ noLocal }) => !(own && noLocal)));
+    }
+    this.#asked = filters;
+    this.#wanted = together(held);
+    return this.#wanted;
   }
 
   /** Takes over what was kept. @throws PushfleetError `quota_subscriptions` */
@@ -147,19 +149,19 @@ export class Subscriptions {
 
   /** Whether groups give this connection work. */
   get sharing(): boolean {
-    return this.#groups.size > 0;
+    return this.#groups !== undefined;
   }
 
   /** The client may take more: its groups have something for it, perhaps. */
   offer(): void {
-    for (const group of this.#groups.values()) group.offer(this.#o.member);
+    for (const group of this.#groups?.values() ?? []) group.offer(this.#o.member);
   }
 
   /** Gives back what they took of the quota; the feed is closed by its owner. */
   close(): void {
     this.#closed = true;
-    for (const group of this.#groups.values()) group.detach(this.#o.member);
-    this.#groups.clear();
+    for (const group of this.#groups?.values() ?? []) group.detach(this.#o.member);
+    this.#groups = undefined;
     this.#count(-this.#counted);
   }
 
@@ -231,16 +233,22 @@ export class Subscriptions {
 
   #hold(held: Held): void {
     this.#held.set(subscriptionName(held), held);
-    this.#highest = undefined;
+    this.#changed();
   }
 
   #forget(held: Held): void {
     const name = subscriptionName(held);
     if (!this.#held.delete(name)) return;
-    this.#highest = undefined;
-    this.#groups.get(name)?.detach(this.#o.member);
-    this.#groups.delete(name);
+    this.#changed();
+    this.#groups?.get(name)?.detach(this.#o.member);
+    this.#groups?.delete(name);
+    if (this.#groups?.size === 0) this.#groups = undefined;
     this.#count(-1);
+  }
+
+  #changed(): void {
+    this.#highest = undefined;
+    this.#asked = undefined;
   }
 
   /** What the session does not know of is not left again when it ends. */
@@ -259,9 +267,10 @@ export class Subscriptions {
     if (this.#closed) return;
     const { groups, grant, member } = this.#o;
     for (const [name, held] of this.#held) {
-      if (!isShared(held) || this.#groups.has(name) || !grant.maySubscribe(held.filter)) continue;
+      if (!isShared(held) || this.#groups?.has(name) || !grant.maySubscribe(held.filter)) continue;
       const group = groups.of(grant.namespace, held);
       if (group === undefined) continue;
+      this.#groups ??= new Map();
       this.#groups.set(name, group);
       group.attach(member);
     }
@@ -273,6 +282,21 @@ export class Subscriptions {
     else if (more < 0) quotas.unsubscribe(grant.namespace, -more);
     this.#counted += more;
   }
+}
+
+const wantedOf = (qos: Qos, retainAsPublished: boolean): Wanted => ({
+  ...{ qos, retainAsPublished, subscriptionIds: [] },
+});
+/** What is wanted without identifiers, by QoS: one object of each for all connections, which is at hand in the cache. */
+const plain = ([0, 1, 2] as const).map((qos) => [wantedOf(qos, false), wantedOf(qos, true)] as const);
+
+function together(held: readonly Held[]): Wanted | undefined {
+  if (held.length === 0) return undefined;
+  const qos = highestOf(held);
+  const retainAsPublished = held.some((one) => one.retainAsPublished);
+  const subscriptionIds = held.flatMap((one) => one.subscriptionIds);
+  if (subscriptionIds.length > 0) return { qos, retainAsPublished, subscriptionIds };
+  return plain[qos]?.[retainAsPublished ? 1 : 0];
 }
 
 function highestOf(held: Iterable<Held>): Qos {
