@@ -50,6 +50,7 @@ export class Link implements Wire {
   #tokens: number;
   #counted: number;
   #reading = false;
+  #paused = false;
   #closing = false;
 
   constructor(socket: Socket, peer: Peer, o: LinkOptions) {
@@ -121,13 +122,16 @@ export class Link implements Wire {
     } finally {
       this.#reading = false;
     }
-    if (this.#holds === 0 && !this.#closing && this.#socket.isPaused()) this.#socket.resume();
+    if (this.#paused && this.#holds === 0 && !this.#closing) {
+      this.#paused = false;
+      this.#socket.resume();
+    }
   }
 
   // Whoever sends faster than the rate is read later: nothing is refused, and nothing is lost.
   #count(): void {
-    const { packetRate, now } = this.#o;
     if (--this.#tokens >= 0) return;
+    const { packetRate, now } = this.#o;
     const at = now();
     this.#tokens = Math.min(packetRate, this.#tokens + ((at - this.#counted) / 1_000) * packetRate);
     this.#counted = at;
@@ -138,7 +142,9 @@ export class Link implements Wire {
 
   #hold(why: number): void {
     this.#holds |= why;
-    if (!this.#closing) this.#socket.pause();
+    if (this.#closing) return;
+    this.#paused = true;
+    this.#socket.pause();
   }
 
   #release(why: number): void {
