@@ -81,7 +81,12 @@ export class LoadPublisher {
 
   #publish(number: number): void {
     const { run, publisher, topics } = this.#options;
-    const load = { run, publisher, number, topic: topics[(number * 7 + publisher) % topics.length] as string };
+    const load = {
+      run,
+      publisher,
+      number,
+      topic: topics[(number * 7 + publisher) % topics.length] as string,
+    };
     this.#unanswered.set(number, load);
     this.#write(load);
   }

@@ -1,4 +1,5 @@
 export { freePort } from '@pushfleet/cli/servers';
+export { Authority, type TestCertificate, withoutOpenssl } from './certificates.ts';
 export { temporaryFolder } from './cleanup.ts';
 export { findMosquitto, findMosquittoClients, type MosquittoClients } from './find-mosquitto.ts';
 export { type CollectedSpan, type Collector, startCollector } from './start-collector.ts';

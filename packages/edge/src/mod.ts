@@ -6,6 +6,7 @@ export { Cors } from './cors.ts';
 export { Credentials, type SameSite, type Visitor } from './credentials.ts';
 export { detach, onDetached } from './detach.ts';
 export { edgeFields, fleetFields, pageFields, presenceFields } from './fields.ts';
+export { Listener } from './listener.ts';
 export {
   type Fields,
   flag,

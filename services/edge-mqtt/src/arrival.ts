@@ -3,6 +3,7 @@ import type { CloseCode } from '@pushfleet/edge';
 import { connackReason } from './close-code.ts';
 import {
   type ClientPacket,
+  type Connack,
   type Connect,
   encode,
   type Reason,
@@ -24,7 +25,20 @@ export class Unwelcome extends Error {
   }
 }
 
-type ArrivalLink = Pick<Link, 'hold' | 'release' | 'end' | 'destroy' | 'version'> & { peer: Peer };
+type ArrivalLink = Pick<Link, 'hold' | 'release' | 'write' | 'end' | 'destroy' | 'version'> & { peer: Peer };
+
+/** Who has said CONNECT and is not let in yet. */
+export interface Guest {
+  /** Whether the connection is gone by now. */
+  isGone(): boolean;
+  /**
+   * Sends authentication data, and resolves to those that the client answers with ([MQTT-4.12.0-2],
+   * [MQTT-4.12.0-3]). It never settles where the client leaves.
+   *
+   * @throws Unwelcome where it answers something else
+   */
+  ask(data: Buffer): Promise<Buffer | undefined>;
+}
 
 export interface ArrivalOptions {
   /** The connection that it is of. */
@@ -32,44 +46,56 @@ export interface ArrivalOptions {
   /**
    * Makes it a session, which has yet to begin.
    *
-   * @param isGone whether the connection is gone by now
    * @throws PushfleetError or Unwelcome
    */
-  open(connect: Connect, isGone: () => boolean): Promise<Session | undefined>;
+  open(connect: Connect, guest: Guest): Promise<Session | undefined>;
   /** It is no arrival any more. */
   onSettled(): void;
   onRefused(error: PushfleetError | Unwelcome | Violation): void;
+  /** Where clients go while this instance shuts down; undefined: they are not told. */
+  readonly serverReference: string | undefined;
+}
+
+/** Who waits for the AUTH of a client. */
+interface Asked {
+  readonly method: string | undefined;
+  resolve(data: Buffer | undefined): void;
+  reject(error: Unwelcome): void;
 }
 
 /** A connection whose CONNECT has yet to come or to be accepted (section 3.1.4). */
 export class Arrival implements Peer {
   readonly #o: ArrivalOptions;
   #gone = false;
+  #asked: Asked | undefined;
 
   constructor(options: ArrivalOptions) {
     this.#o = options;
   }
 
   packet(packet: ClientPacket): void {
-    if (packet.type !== 'connect') return;
     // What is sent behind it waits for the answer (section 3.1.4, non-normative).
     this.#o.link().hold();
-    void this.#admit(packet);
+    if (packet.type === 'connect') void this.#admit(packet);
+    else if (this.#asked !== undefined) this.#answered(packet, this.#asked);
   }
 
   violated(violation: Violation): void {
     this.#o.onRefused(violation);
-    this.#refuse(violation.reason, violation.message, this.#o.link().version);
+    if (violation.quiet) {
+      this.#settle();
+      this.#o.link().end(Buffer.alloc(0));
+    } else this.#refuse(violation.reason, { reasonString: violation.message }, this.#o.link().version);
   }
 
   drained(): void {}
 
   end(code: CloseCode): void {
-    this.#refuse(
-      connackReason(code === 'draining' ? code : 'unavailable'),
-      undefined,
-      this.#o.link().version,
+    const error = new PushfleetError(
+      code === 'draining' ? code : 'unavailable',
+      'This instance is shutting down.',
     );
+    this.#refuse(...this.#answerTo(error), this.#o.link().version);
   }
 
   gone(): void {
@@ -77,16 +103,47 @@ export class Arrival implements Peer {
     this.#o.onSettled();
   }
 
-  /** No CONNECT came in time: nobody is there to be told. */
-  late(): void {
+  #ask(connect: Connect, data: Buffer): Promise<Buffer | undefined> {
+    const { authenticationMethod: method, maximumPacketSize: packetBytes } = connect.properties;
+    const link = this.#o.link();
+    const properties = { authenticationMethod: method, authenticationData: data };
+    const reason = reasons.continueAuthentication;
+    const auth = encode({ type: 'auth', reason, properties }, { version: 5, packetBytes });
+    if (auth === undefined) {
+      throw new Unwelcome(reasons.packetTooLarge, 'The client takes no packet of this size. [MQTT-3.1.2-24]');
+    }
+    link.write(auth);
+    const { promise, resolve, reject } = Promise.withResolvers<Buffer | undefined>();
+    this.#asked = { method, resolve, reject };
+    link.release();
+    return promise;
+  }
+
+  #answered(packet: ClientPacket, { method, resolve, reject }: Asked): void {
+    this.#asked = undefined;
+    const wrong = (says: string): void => reject(new Unwelcome(reasons.protocolError, says));
+    if (packet.type === 'disconnect') this.#leave();
+    else if (packet.type !== 'auth') {
+      wrong('Before CONNACK a client sends nothing but AUTH and DISCONNECT. [MQTT-3.1.2-30]');
+    } else if (packet.reason !== reasons.continueAuthentication) {
+      wrong('The AUTH that answers one has the reason code 0x18. [MQTT-4.12.0-3]');
+    } else if (packet.properties.authenticationMethod !== method) {
+      wrong('Every AUTH has the authentication method of the CONNECT. [MQTT-4.12.0-5]');
+    } else resolve(packet.properties.authenticationData);
+  }
+
+  /** The client goes by itself (section 4.12), and is told nothing. */
+  #leave(): void {
     this.#gone = true;
-    this.#o.link().destroy();
+    this.#o.onSettled();
+    this.#o.link().end(Buffer.alloc(0));
   }
 
   async #admit(connect: Connect): Promise<void> {
     const link = this.#o.link();
+    const guest: Guest = { isGone: () => this.#gone, ask: async (data) => this.#ask(connect, data) };
     try {
-      const session = await this.#o.open(connect, () => this.#gone);
+      const session = await this.#o.open(connect, guest);
       if (session === undefined) return;
       this.#gone = true;
       this.#o.onSettled();
@@ -96,21 +153,41 @@ export class Arrival implements Peer {
     } catch (thrown) {
       const error = thrown instanceof Unwelcome ? thrown : PushfleetError.from(thrown);
       this.#o.onRefused(error);
-      const reason = error instanceof Unwelcome ? error.reason : connackReason(error.code);
-      this.#refuse(reason, error.message, connect.version);
+      this.#refuse(...this.#answerTo(error, connect), connect.version);
     }
   }
 
+  #answerTo(error: PushfleetError | Unwelcome, connect?: Connect): [Reason, Connack['properties']] {
+    const reasonString = error.message;
+    const { serverReference } = this.#o;
+    const leads =
+      error instanceof PushfleetError && error.code === 'draining' && serverReference !== undefined;
+    if (!leads) return [reasonOf(error, connect), { reasonString }];
+    // Section 4.13.1: as the DISCONNECT of those that are connected.
+    return [reasons.useAnotherServer, { reasonString, serverReference }];
+  }
+
   /** [MQTT-3.2.0-1], [MQTT-3.2.2-7]: CONNACK with the reason, where the version has a word for it, and the end. */
-  #refuse(reason: Reason, reasonString: string | undefined, version: Version | undefined): void {
+  #refuse(reason: Reason, properties: Connack['properties'], version: Version | undefined): void {
     if (this.#gone) return;
-    this.#gone = true;
-    this.#o.onSettled();
-    const properties = reasonString === undefined ? {} : { reasonString };
+    this.#settle();
     const answer =
       version !== undefined && reason !== reasons.success
         ? encode({ type: 'connack', sessionPresent: false, reason, properties }, { version })
         : undefined;
     this.#o.link().end(answer ?? Buffer.alloc(0));
   }
+
+  #settle(): void {
+    this.#gone = true;
+    this.#o.onSettled();
+  }
+}
+
+/** Who is known by a method has no user name or password that could be bad. */
+function reasonOf(error: Unwelcome | PushfleetError, connect: Connect | undefined): Reason {
+  if (error instanceof Unwelcome) return error.reason;
+  const reason = connackReason(error.code);
+  const byMethod = connect?.properties.authenticationMethod !== undefined;
+  return byMethod && reason === reasons.badUserNameOrPassword ? reasons.notAuthorized : reason;
 }

@@ -45,6 +45,24 @@ suite('who is let in', () => {
     assert.equal(await answer({ password: password(), clientId: 'x'.repeat(24) }), reasons.clientIdNotValid);
   });
 
+  test('with a client identifier that its token may have', async () => {
+    const strict = await startEdge(scope, { PUSHFLEET_EDGE_MQTT_CLIENT_IDS: '{sub},{sub}-*' });
+    for (const [clientId, reason] of [
+      ['ann', reasons.success],
+      ['ann-1', reasons.success],
+      ['bob', reasons.clientIdNotValid],
+      ['', reasons.success],
+    ] as const) {
+      const client = await RawMqtt.open(strict, { clientId });
+      assert.equal(client.of('connack')[0]?.reason, reason, clientId);
+      client.socket.destroy();
+    }
+    // A wrong token is told nothing of it.
+    const stranger = new RawMqtt(strict);
+    stranger.send(connectOf({ clientId: 'bob', password: Buffer.from('x') }));
+    assert.equal((await stranger.has('connack'))[0]?.reason, reasons.badUserNameOrPassword);
+  });
+
   test('or with none, which the server assigns [MQTT-3.1.3-7]', async () => {
     const client = await RawMqtt.open(edge, { clientId: '' });
     assert.match(client.of('connack')[0]?.properties.assignedClientIdentifier ?? '', /^auto-[0-9a-f]{24}$/);
@@ -84,10 +102,21 @@ suite('who is let in', () => {
     assert.deepEqual(await client.end(), []);
   });
 
-  test('what is no CONNECT, or a wrong one, is answered in the words of its version', async () => {
-    const wrong = new RawMqtt(edge);
-    wrong.socket.write(Buffer.from('100e00044d5154540503000000000161', 'hex'));
-    assert.equal((await wrong.has('connack'))[0]?.reason, reasons.malformedPacket);
+  test('what is no CONNECT, or a wrong one: a reason, or none [MQTT-3.1.4-1]', async () => {
+    const said = async (hex: string): Promise<(number | undefined)[]> => {
+      const client = new RawMqtt(edge);
+      client.socket.write(Buffer.from(hex, 'hex'));
+      await client.end();
+      return client.of('connack').map(({ reason }) => reason);
+    };
+    const start = '00044d515454';
+    // A property that is none, a client identifier with U+0001: in MQTT 5, and the latter in 3.1.1.
+    assert.deepEqual(await said(`1010${start}05020000020001000161`), [reasons.malformedPacket]);
+    assert.deepEqual(await said(`100e${start}0502000000000101`), [reasons.clientIdNotValid]);
+    assert.deepEqual(await said(`100d${start}04020000000101`), []);
+    // Flags, a user name that is not there.
+    assert.deepEqual(await said(`100e${start}0503000000000161`), []);
+    assert.deepEqual(await said(`100e${start}0582000000000161`), []);
     const first = new RawMqtt(edge);
     first.send({ type: 'pingreq' });
     assert.deepEqual(await first.end(), []);
@@ -95,6 +124,24 @@ suite('who is let in', () => {
 });
 
 suite('packets on a socket', () => {
+  test('a shared subscription: each publication to one of two, and no more of them than are allowed', async () => {
+    const small = await startEdge(scope, { PUSHFLEET_EDGE_MQTT_SHARED_SUBSCRIPTIONS: '1' });
+    const members = [
+      await RawMqtt.open(small, { clientId: 'one' }),
+      await RawMqtt.open(small, { clientId: 'two' }),
+    ];
+    for (const client of members) {
+      client.send(subscribeOf(1, ['$share/g/work:1', '$share/h/work:1']));
+      assert.deepEqual((await client.has('suback'))[0]?.reasons, [1, reasons.quotaExceeded]);
+    }
+    const sent = Array.from({ length: 10 }, (_, i) => String(i));
+    for (const one of sent) await small.publish('work', one);
+    await until(() => members.flatMap(text).length >= sent.length, 'all come');
+    assert.deepEqual(members.flatMap(text).sort(), sent);
+    assert.ok(members.every((client) => text(client).length > 0));
+    for (const { socket } of members) socket.destroy();
+  });
+
   test('what comes behind CONNECT waits for its answer', async () => {
     const client = new RawMqtt(edge);
     client.send(
@@ -208,6 +255,39 @@ suite('how it ends', () => {
     assert.deepEqual(texts, ['delayed']);
   });
 
+  test('a drain says where to go, where that is configured; to MQTT 5 alone', async () => {
+    const serverReference = 'other.example:8883';
+    const draining = await startEdge(scope, { PUSHFLEET_EDGE_MQTT_SERVER_REFERENCE: serverReference });
+    const client = await RawMqtt.open(draining, { clientId: 'five' });
+    const old = await RawMqtt.open(draining, { clientId: 'four', version: 4, userName: 'u' });
+    const waiting = new RawMqtt(draining);
+    await until(() => draining.edge.guests === 1, 'one is at the door');
+    const drained = draining.edge.drain(AbortSignal.timeout(5_000));
+    const late = new RawMqtt(draining);
+    late.send(connectOf({ password: password(), clientId: 'late' }));
+    const [connack] = await late.has('connack');
+    assert.deepEqual(
+      [connack?.reason, connack?.properties.serverReference],
+      [reasons.useAnotherServer, serverReference],
+    );
+    const lateOld = new RawMqtt(draining, 4);
+    lateOld.send(connectOf({ password: password(), userName: 'u', clientId: 'late', version: 4 }));
+    assert.equal((await lateOld.has('connack'))[0]?.reason, 3);
+    await client.end();
+    const [disconnect] = client.of('disconnect');
+    assert.deepEqual(
+      [disconnect?.reason, disconnect?.properties.serverReference],
+      [reasons.useAnotherServer, serverReference],
+    );
+    await old.end();
+    assert.deepEqual(
+      old.received.map(({ type }) => type),
+      ['connack'],
+    );
+    assert.deepEqual(await waiting.end(), []);
+    await drained;
+  });
+
   test('nobody is left behind', async () => {
     await until(() => edge.edge.guests === 0, 'all arrivals are settled');
     await untilNobody(edge);
@@ -217,6 +297,15 @@ suite('how it ends', () => {
     const env = { PUSHFLEET_TOKEN_SECRET: 'x'.repeat(32), PUSHFLEET_EDGE_MQTT_LISTEN: '0.0.0.0:0' };
     const made = (more: object) =>
       new Edge({ ...edge, config: readConfig(fields, { ...env, ...more }) } as never);
-    assert.throws(() => made({}), /PUSHFLEET_EDGE_MQTT_CLEARTEXT/);
+    assert.throws(() => made({}), /PUSHFLEET_EDGE_MQTT_LISTEN has 0.0.0.0.*PUSHFLEET_EDGE_MQTT_CLEARTEXT/);
+    made({ PUSHFLEET_EDGE_MQTT_CLEARTEXT: 'true' });
+    const webSocket = {
+      PUSHFLEET_EDGE_MQTT_LISTEN: '127.0.0.1:0',
+      PUSHFLEET_EDGE_MQTT_WEBSOCKET_LISTEN: '[::]:0',
+    };
+    assert.throws(() => made(webSocket), /PUSHFLEET_EDGE_MQTT_WEBSOCKET_LISTEN has ::/);
+    made({ ...webSocket, PUSHFLEET_EDGE_MQTT_CLEARTEXT: 'true' });
+    // TLS may be reached from everywhere.
+    made({ PUSHFLEET_EDGE_MQTT_LISTEN: 'localhost:0', PUSHFLEET_EDGE_MQTT_TLS_LISTEN: '0.0.0.0:0' });
   });
 });

@@ -1,22 +1,19 @@
-import { type AddressInfo, createServer, isIP, type Server, type Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { PushfleetError } from '@pushfleet/core';
 import { Connections, declareWritten } from '@pushfleet/edge';
-import {
-  type Address,
-  ConfigError,
-  declareHubMetrics,
-  listening,
-  type Part,
-  type RegistryClient,
-  TimerWheel,
-} from '@pushfleet/runtime';
+import { declareHubMetrics, type Part, type RegistryClient, TimerWheel } from '@pushfleet/runtime';
 import { Arrival, type Unwelcome } from './arrival.ts';
+import type { Newcomer } from './caller.ts';
 import type { Violation } from './codec.ts';
+import { Doorstep } from './doorstep.ts';
+import { Entrance } from './entrance.ts';
 import { Link, type LinkOptions } from './link.ts';
 import type { Session } from './session.ts';
 import { Sessions, type SessionsOptions } from './sessions.ts';
 
-export type EdgeOptions = SessionsOptions & { readonly registry: Pick<RegistryClient, 'revocations'> };
+export type EdgeOptions = SessionsOptions & {
+  readonly registry: Pick<RegistryClient, 'revocations' | 'redeemTicket'>;
+};
 
 /** The MQTT edge: listens, admits and drains. */
 export class Edge implements Part {
@@ -25,19 +22,21 @@ export class Edge implements Part {
   readonly #wheel = new TimerWheel();
   readonly #connections: Connections<Session>;
   readonly #sessions: Sessions;
-  readonly #server: Server;
+  readonly #doorstep: Doorstep;
+  readonly #entrance: Entrance;
   readonly #link: LinkOptions;
   /** Those whose CONNECT was not accepted yet. */
   readonly #arrivals = new Set<Arrival>();
   readonly #links = new Set<Link>();
   readonly #refusals: { add(count: number, attributes: { code: string }): void };
+  /** Those whose CONNECT is being judged. */
+  #opening = 0;
   #draining = false;
   #stopWatching: () => void = () => {};
 
-  /** @throws ConfigError where it would listen in cleartext beyond this machine */
+  /** @throws ConfigError where it would listen in cleartext beyond this machine, or TLS cannot be had */
   constructor(options: EdgeOptions) {
     const { config, quotas, log, metrics, hubs } = options;
-    if (!config.cleartext) requireLoopback(config.listen);
     this.#o = options;
     const wheel = this.#wheel;
     this.#connections = new Connections({ limits: config, quotas, wheel, log, noun: 'connections' });
@@ -50,10 +49,16 @@ export class Edge implements Part {
       decoder: { packetBytes, filters, userProperties },
       ...{ packetRate, wheel, now: () => performance.now() },
     };
-    this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 });
-    // Room for those who are only to be told to come back.
-    this.#server.maxConnections = Math.ceil(config.connections * 1.1) + 100;
-    this.#server.on('connection', (socket) => this.#accept(socket));
+    this.#doorstep = new Doorstep({
+      ...{ guests: config.arrivals, perAddress: config.connectionsPerAddress },
+      ...{ ms: config.connectMs, wheel },
+    });
+    this.#entrance = new Entrance({
+      ...options,
+      ...{ doorstep: this.#doorstep, wheel },
+      onArrival: (newcomer) => this.#accept(newcomer),
+      onRefused: (error) => this.#refused(error),
+    });
   }
 
   /** Connections whose client is known. */
@@ -63,24 +68,23 @@ export class Edge implements Part {
 
   /** Those whose client is not. */
   get guests(): number {
-    return this.#arrivals.size;
+    return this.#doorstep.size;
+  }
+
+  /** Where it listens over TCP, once started. */
+  get address(): AddressInfo {
+    return this.#entrance.addresses.tcp as AddressInfo;
   }
 
   /** Where it listens, once started. */
-  get address(): AddressInfo {
-    return this.#server.address() as AddressInfo;
+  get addresses(): Entrance['addresses'] {
+    return this.#entrance.addresses;
   }
 
   async start(): Promise<void> {
-    const { config, log, registry } = this.#o;
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject);
-      this.#server.listen(config.listen, () => resolve());
-    });
-    this.#server.removeAllListeners('error');
-    this.#server.on('error', (error) => log.error({ err: error }, 'the listener failed'));
-    listening(log, 'mqtt', this.#server);
-    const { revocations } = registry;
+    const { revocations } = this.#o.registry;
+    await this.#entrance.start();
+    this.#sessions.start();
     this.#stopWatching = revocations.onRevoked(() => this.#connections.endRevoked(revocations));
   }
 
@@ -97,40 +101,48 @@ export class Edge implements Part {
 
   async close(): Promise<void> {
     this.#stopWatching();
+    this.#sessions.close();
     this.#connections.close();
     for (const link of this.#links) link.destroy();
+    this.#doorstep.close();
     this.#wheel.close();
-    if (!this.#server.listening) return;
-    await new Promise((resolve) => this.#server.close(resolve));
+    await this.#entrance.close();
   }
 
-  #accept(socket: Socket): void {
+  #accept(newcomer: Newcomer): void {
+    const { stream, settle } = newcomer;
     const arrival: Arrival = new Arrival({
       link: () => link,
-      open: (connect, isGone) => this.#open(link, connect, isGone),
+      open: (connect, guest) => this.#open(link, connect, guest),
       onSettled: () => {
-        cancel();
+        settle();
         this.#arrivals.delete(arrival);
       },
       onRefused: (error) => this.#refused(error),
+      serverReference: this.#o.config.serverReference,
     });
-    const link = this.#watched(socket, arrival);
+    const link = this.#watched(newcomer, arrival);
     this.#arrivals.add(arrival);
-    const cancel = this.#wheel.after(this.#o.config.connectMs, () => arrival.late());
+    stream.resume();
   }
 
-  // By itself, so that what a socket keeps for as long as it lives has nothing of its arrival.
-  #watched(socket: Socket, arrival: Arrival): Link {
-    const link = new Link(socket, arrival, this.#link);
+  // By itself, so that what a connection keeps for as long as it lives has nothing of its arrival.
+  #watched(newcomer: Newcomer, arrival: Arrival): Link {
+    const link = new Link(newcomer, arrival, this.#link);
     this.#links.add(link);
-    socket.on('close', () => this.#links.delete(link));
+    newcomer.stream.on('close', () => this.#links.delete(link));
     return link;
   }
 
-  #open(...[link, connect, isGone]: Parameters<Sessions['open']>): ReturnType<Sessions['open']> {
-    if (this.#draining) throw new PushfleetError('draining', 'This instance is shutting down.');
-    this.#connections.requireRoom(this.#arrivals.size);
-    return this.#sessions.open(link, connect, isGone);
+  async #open(...[link, connect, guest]: Parameters<Sessions['open']>): ReturnType<Sessions['open']> {
+    this.#opening++;
+    try {
+      if (this.#draining) throw new PushfleetError('draining', 'This instance is shutting down.');
+      this.#connections.requireRoom(this.#opening);
+      return await this.#sessions.open(link, connect, guest);
+    } finally {
+      this.#opening--;
+    }
   }
 
   #refused(error: PushfleetError | Unwelcome | Violation): void {
@@ -138,14 +150,4 @@ export class Edge implements Part {
     this.#refusals.add(1, { code });
     if (code === 'internal') this.#o.log.error({ err: error }, 'a connection failed');
   }
-}
-
-/** Tokens travel on it. */
-function requireLoopback({ host }: Address): void {
-  const address = host === 'localhost' ? '127.0.0.1' : host;
-  const loopback = address === '::1' || (isIP(address) === 4 && address.startsWith('127.'));
-  if (loopback) return;
-  throw new ConfigError([
-    `PUSHFLEET_EDGE_MQTT_LISTEN has ${host}, where tokens would travel in cleartext. Listen on 127.0.0.1, or set PUSHFLEET_EDGE_MQTT_CLEARTEXT=true where the network encrypts.`,
-  ]);
 }

@@ -10,6 +10,7 @@ import type { HeldSession } from './store.ts';
 import type { Terms } from './terms.ts';
 
 export interface InboundOptions {
+  /** The one in force, which may change. */
   readonly grant: Grant;
   readonly publishing: Pick<Publishing, 'publish'>;
   readonly session: Pick<HeldSession, 'incoming' | 'stored' | 'released'>;
@@ -64,14 +65,14 @@ export class Inbound {
       this.#o.fault(reasons.protocolError, 'A PUBREL follows the PUBREC of its PUBLISH. [MQTT-4.3.3-4]');
       return;
     }
-    const complete = (known: boolean): void => {
+    // Also where it is not known: a PUBREL comes again where its PUBCOMP got lost (ADR 0032).
+    const complete = (): void => {
       this.#unacknowledged.delete(packetId);
-      const reason = known ? reasons.success : reasons.packetIdNotFound;
-      this.#o.say({ type: 'pubcomp', packetId, reason, properties: {} });
+      this.#o.say({ type: 'pubcomp', packetId, reason: reasons.success, properties: {} });
     };
-    const known = this.#o.session.released(packetId);
-    if (typeof known === 'boolean') complete(known);
-    else known.then(complete, (error) => this.#o.onFailed(error));
+    const wait = this.#o.session.released(packetId);
+    if (wait === undefined) complete();
+    else wait.then(complete, (error) => this.#o.onFailed(error));
   }
 
   /** Undefined: the connection ends. */

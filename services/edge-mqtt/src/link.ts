@@ -1,6 +1,6 @@
-import type { Socket } from 'node:net';
 import type { CloseCode, Wire } from '@pushfleet/edge';
 import type { TimerWheel } from '@pushfleet/runtime';
+import type { ByteStream, Caller, Newcomer } from './caller.ts';
 import { type ClientPacket, Decoder, type DecoderLimits, Violation } from './codec.ts';
 
 /** Whom a link tells what happens on it. */
@@ -31,19 +31,21 @@ const lingerMs = 5_000;
 const holds = { peer: 1, rate: 2 } as const;
 
 /** A client that ends its half has left: MQTT has no use for the other. */
-function destroyThis(this: Socket): void {
+function destroyThis(this: ByteStream): void {
   this.destroy();
 }
 const ignore = (): void => {};
 
-/** An MQTT connection on a bare socket: packets in, bytes out, and no more of either than the other side takes. */
+/** An MQTT connection on its bytes: packets in, bytes out, and no more of either than the other side takes. */
 export class Link implements Wire {
   /** Whoever is behind the connection at this moment. */
   peer: Peer;
-  /** Called once, when the socket is gone. */
+  /** What was known of the client when it came. */
+  readonly caller: Caller;
+  /** Called once, when the stream is gone. */
   onClosed: () => void = ignore;
   readonly #o: LinkOptions;
-  readonly #socket: Socket;
+  readonly #stream: ByteStream;
   readonly #decoder: Decoder;
   #holds = 0;
   /** Packets that may be read now, and when that was counted. */
@@ -53,18 +55,18 @@ export class Link implements Wire {
   #paused = false;
   #closing = false;
 
-  constructor(socket: Socket, peer: Peer, o: LinkOptions) {
+  constructor({ stream, caller }: Pick<Newcomer, 'stream' | 'caller'>, peer: Peer, o: LinkOptions) {
     this.#o = o;
-    this.#socket = socket;
+    this.#stream = stream;
+    this.caller = caller;
     this.peer = peer;
     this.#decoder = new Decoder(o.decoder);
     this.#tokens = o.packetRate;
     this.#counted = o.now();
-    socket.on('data', (bytes) => this.#take(bytes));
-    socket.on('drain', () => this.peer.drained());
-    socket.on('end', destroyThis);
-    socket.on('error', ignore);
-    socket.on('close', () => this.#closed());
+    stream.on('data', (bytes) => this.#take(bytes));
+    stream.on('drain', () => this.peer.drained());
+    stream.on('end', destroyThis);
+    stream.on('close', () => this.#closed());
   }
 
   /** In which version the client can be told anything; undefined: in none. */
@@ -73,22 +75,22 @@ export class Link implements Wire {
   }
 
   write(bytes: Buffer): boolean {
-    return this.#socket.write(bytes);
+    return this.#stream.write(bytes);
   }
 
   /** Writes the last bytes, and waits a while for the client to close. */
   end(bytes: Buffer): void {
     if (this.#closing) return;
     this.#closing = true;
-    this.#socket.end(bytes);
+    this.#stream.end(bytes);
     // What still comes is thrown away, so that the client's own close is seen.
-    this.#socket.resume();
-    this.#o.wheel.after(lingerMs, () => this.#socket.destroy());
+    this.#stream.resume();
+    this.#o.wheel.after(lingerMs, () => this.#stream.destroy());
   }
 
   destroy(): void {
     this.#closing = true;
-    this.#socket.destroy();
+    this.#stream.destroy();
   }
 
   hold(): void {
@@ -124,7 +126,7 @@ export class Link implements Wire {
     }
     if (this.#paused && this.#holds === 0 && !this.#closing) {
       this.#paused = false;
-      this.#socket.resume();
+      this.#stream.resume();
     }
   }
 
@@ -144,7 +146,7 @@ export class Link implements Wire {
     this.#holds |= why;
     if (this.#closing) return;
     this.#paused = true;
-    this.#socket.pause();
+    this.#stream.pause();
   }
 
   #release(why: number): void {

@@ -1,4 +1,4 @@
-import { wireEdge } from '@pushfleet/edge';
+import { createPresence, wireEdge } from '@pushfleet/edge';
 import { createIntake } from '@pushfleet/intake';
 import { part, runService } from '@pushfleet/runtime';
 import { fields } from './config.ts';
@@ -16,7 +16,8 @@ await runService({
       ...{ config, backbone, policies, quotas, instance: fleet.instance, log: context.log },
       terms: () => backbone.terms,
     });
-    const edge = new Edge({ config, intake, ...footing, ...context });
-    return { parts: [...parts, { ...part('meters', meters), ready: () => meters.ready() }, edge] };
+    const presence = createPresence(config, { name, policies, ...context });
+    const edge = new Edge({ config, intake, presence, ...footing, ...context });
+    return { parts: [...parts, { ...part('meters', meters), ready: () => meters.ready() }, presence, edge] };
   },
 });

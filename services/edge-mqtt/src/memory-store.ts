@@ -237,12 +237,8 @@ class Holding implements HeldSession {
     });
   }
 
-  released(packetId: number): Promise<boolean> | boolean {
-    let known = false;
-    const wait = this.#write(({ incoming }) => {
-      known = incoming.delete(packetId);
-    });
-    return wait === undefined ? known : wait.then(() => false);
+  released(packetId: number): Promise<void> | undefined {
+    return this.#write(({ incoming }) => incoming.delete(packetId));
   }
 
   leave(leaving: Leaving): Promise<void> | undefined {

@@ -198,8 +198,8 @@ export class Outbound implements SharedMember, FeedOptions {
   pubrec({ packetId, reason }: Ack): void {
     const flight = this.#flights.get(packetId);
     if (flight === undefined) {
-      // A failure ends the exchange, there is nothing to release.
-      if (!isFailure(reason)) this.#release(packetId, reasons.packetIdNotFound);
+      // A failure ends the exchange, there is nothing to release. What else is not known may be of an earlier time.
+      if (!isFailure(reason)) this.#release(packetId);
     } else if (flight.qos === 1) this.#o.onDisorder();
     else if (isFailure(reason)) this.#finish(packetId, flight);
     else if (flight.released) this.#release(packetId);
@@ -222,8 +222,8 @@ export class Outbound implements SharedMember, FeedOptions {
     this.feed.close();
   }
 
-  #release(packetId: number, reason: Ack['reason'] = reasons.success): void {
-    this.#o.say({ type: 'pubrel', packetId, reason, properties: {} });
+  #release(packetId: number): void {
+    this.#o.say({ type: 'pubrel', packetId, reason: reasons.success, properties: {} });
   }
 
   #finish(packetId: number, flight: Flight): void {
@@ -265,9 +265,15 @@ export class Outbound implements SharedMember, FeedOptions {
       this.#turn = !this.#turn || !this.#subscriptions.sharing;
       if (this.#turn) this.#subscriptions.offer();
       const room = this.#ready ? this.#room() : 0;
-      const items = room === 0 ? [] : this.feed.take(room, flushBytes);
-      if (items.length > 0) this.#send(items);
-      else if (this.#turn) return;
+      if (room > 0) {
+        const items = this.feed.take(room, flushBytes);
+        if (items.length > 0) {
+          this.#send(items);
+          continue;
+        }
+        this.#subscriptions.emptied();
+      }
+      if (this.#turn) return;
     }
   }
 
@@ -281,9 +287,8 @@ export class Outbound implements SharedMember, FeedOptions {
     const batch = { items, share: undefined, packets: [], sent: [] };
     for (const item of items) {
       if (item.kind === 'gap') continue;
-      const { publication, filters, retained } = item.value;
-      const wanted = this.#subscriptions.wanted(filters, publication.origin);
-      if (wanted !== undefined) this.#add(batch, item.value, wanted, retained);
+      const wanted = this.#subscriptions.wanted(item.value);
+      if (wanted !== undefined) this.#add(batch, item.value, wanted, item.value.retained);
     }
     this.#deliver(batch);
   }

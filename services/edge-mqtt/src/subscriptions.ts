@@ -1,5 +1,5 @@
-import { PushfleetError, parseTopicFilter, type TopicFilter } from '@pushfleet/core';
-import type { Feed } from '@pushfleet/hub';
+import { matches, PushfleetError, parseTopicFilter, type Topic, type TopicFilter } from '@pushfleet/core';
+import type { Delivery, Feed } from '@pushfleet/hub';
 import type { Grant, Quotas } from '@pushfleet/runtime';
 import { subscribeReason } from './close-code.ts';
 import {
@@ -15,13 +15,14 @@ import { isShared, type Shared, type SharedGroups, subscriptionName } from './sh
 import type { Held, HeldSession, Kept } from './store.ts';
 
 export interface SubscriptionsOptions {
-  readonly feed: Pick<Feed, 'add' | 'remove' | 'cursor'>;
+  readonly feed: Pick<Feed, 'add' | 'remove' | 'cursor' | 'live'>;
   readonly groups: Pick<SharedGroups, 'of' | 'join' | 'leave'>;
   /** This connection, for the groups. */
   readonly member: SharedMember;
   readonly session: Pick<HeldSession, 'subscribed'>;
   /** What this client's own publications have as theirs. */
   readonly origin: string;
+  /** The one in force, which may change. */
   readonly grant: Grant;
   readonly quotas: Pick<Quotas, 'subscribe' | 'unsubscribe'>;
   /** Filters of one session. */
@@ -49,6 +50,11 @@ export class Subscriptions {
   readonly #held = new Map<string, Held>();
   /** Groups that this connection is given work by. */
   #groups: Map<string, SharedGroup> | undefined;
+  /**
+   * Deliveries name all filters that match. While one has yet to catch up with the others, what one gives the others do
+   * not, and the delivery tells of that one alone.
+   */
+  #whole = true;
   /** Undefined: it is to be looked for. */
   #highest: Qos | undefined;
   /** The filters that were asked about last, and what was answered: a publication after the other has the same. */
@@ -67,26 +73,48 @@ export class Subscriptions {
     return this.#highest;
   }
 
-  /** @param name as `subscriptionName` says; of one that is not shared, the filter */
+  /** @param name as `subscriptionName` says */
   get(name: string): Held | undefined {
     return this.#held.get(name);
   }
 
   /**
-   * What is asked for of a publication by these filters together ([MQTT-3.3.4-2], [MQTT-3.3.4-4]); undefined: nothing.
-   *
-   * @param origin whose publication it is ([MQTT-3.8.3-3])
+   * What is asked for of a delivery of the feed by all filters that match ([MQTT-3.3.4-2], [MQTT-3.3.4-4]); undefined:
+   * nothing.
    */
-  wanted(filters: readonly TopicFilter[], origin: string | undefined): Wanted | undefined {
-    if (filters === this.#asked) return this.#wanted;
-    const held = filters.flatMap((filter) => this.#held.get(filter) ?? []);
-    if (held.some(({ noLocal }) => noLocal)) {
-      const own = origin === this.#o.origin;
-      return together(held.filter(({ noLocal }) => !(own && noLocal)));
+  wanted({
+    filters,
+    retained,
+    publication,
+  }: Pick<Delivery, 'filters' | 'retained' | 'publication'>): Wanted | undefined {
+    // A retained publication comes by the filters that ask for it alone.
+    const named = this.#whole || retained;
+    if (named && filters === this.#asked) return this.#wanted;
+    const held = named
+      ? filters.flatMap((filter) => this.#held.get(filter) ?? [])
+      : this.#matching(publication.topic);
+    const own = held.some(({ noLocal }) => noLocal);
+    // [MQTT-3.8.3-3]
+    if (own && publication.origin === this.#o.origin) return together(held.filter(({ noLocal }) => !noLocal));
+    const wanted = together(held);
+    if (named && !own) {
+      this.#asked = filters;
+      this.#wanted = wanted;
     }
-    this.#asked = filters;
-    this.#wanted = together(held);
-    return this.#wanted;
+    return wanted;
+  }
+
+  /** The subscriptions by which a publication comes, none of them shared. */
+  #matching(topic: Topic): Held[] {
+    return [...this.#held.values()].filter(
+      (held) =>
+        held.share === undefined && matches(held.filter, topic) && this.#o.grant.maySubscribe(held.filter),
+    );
+  }
+
+  /** The feed has nothing more to give at this moment. */
+  emptied(): void {
+    if (!this.#whole && this.#o.feed.live) this.#whole = true;
   }
 
   /** Takes over what was kept. @throws PushfleetError `quota_subscriptions` */
@@ -145,6 +173,14 @@ export class Subscriptions {
     for (const one of left) groups.leave(grant.namespace, one);
     this.offer();
     return answers;
+  }
+
+  /** @throws PushfleetError `forbidden` where a grant does not allow what the one in force does */
+  require(grant: Grant): void {
+    const before = this.#o.grant;
+    for (const { filter } of this.#held.values()) {
+      if (before.maySubscribe(filter)) grant.require('subscribe', filter);
+    }
   }
 
   /** Whether groups give this connection work. */
@@ -209,6 +245,7 @@ export class Subscriptions {
     const retained = taken.filter((one) => one.retained).map(({ held }) => held.filter);
     try {
       await this.#o.feed.add(filters, { retained });
+      this.#whole = false;
     } catch (error) {
       for (const one of taken) this.#failed(one, error, failed);
     }

@@ -14,8 +14,6 @@ export interface ServerTerms {
   readonly expiryMost: number;
   /** Longest keep alive, in seconds. */
   readonly keepAlive: number;
-  /** Longest client identifier, in bytes of UTF-8. */
-  readonly clientIdBytes: number;
 }
 
 /** What both sides agreed on for one connection. */

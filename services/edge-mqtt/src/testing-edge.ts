@@ -1,5 +1,8 @@
 // What the tests of the transport share; nothing else imports it.
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Member, PushfleetError, Topic } from '@pushfleet/core';
+import type { Entry, Parting, Presence, PresenceClient } from '@pushfleet/edge';
 import {
   type Scope,
   type Started,
@@ -11,19 +14,54 @@ import {
   until,
 } from '@pushfleet/edge/testing';
 import { createIntake } from '@pushfleet/intake';
-import { noTraces, readConfig } from '@pushfleet/runtime';
+import { type Grant, noTraces, readConfig } from '@pushfleet/runtime';
 import { encodeFromClient, type Received, readFromServer } from './codec/testing-client.ts';
 import type { ClientPacket, Version } from './codec.ts';
 import { fields } from './config.ts';
 import { Edge } from './edge.ts';
 import { connectOf, type Of } from './testing.ts';
 
-/** A token that may subscribe and publish everywhere, unless `claims` say otherwise. */
+/** A token that may subscribe, publish and be present everywhere, unless `claims` say otherwise. */
 export const token = (claims: object = {}): string =>
-  tokenOf({ pushfleet: { subscribe: ['#'], publish: ['#'] }, ...claims });
+  tokenOf({ pushfleet: { subscribe: ['#'], publish: ['#'], presence: ['#'] }, ...claims });
+
+/** Presence in the memory of a test. */
+export class FakePresence implements Pick<Presence, 'enter' | 'leaveAll'> {
+  /** Who is where: `topic subject client status state`, by topic and connection. */
+  readonly members = new Map<string, string>();
+  readonly partings: Parting[] = [];
+  /** What is to go wrong; undefined: nothing. */
+  refuse: PushfleetError | undefined;
+  /** Entries that were asked for. */
+  asked = 0;
+  /** While set, nobody is entered. */
+  stalled: Promise<void> | undefined;
+
+  get all(): readonly string[] {
+    return [...this.members.values()].sort();
+  }
+
+  async enter(grant: Grant, topic: Topic, client: PresenceClient, entry: Entry): Promise<Member> {
+    const { subject } = grant;
+    this.asked++;
+    const { status = 'online', state = new Uint8Array(), stateContentType = '' } = entry;
+    await this.stalled;
+    if (this.refuse !== undefined) throw this.refuse;
+    const said = `${topic} ${subject} ${client.id} ${status} ${Buffer.from(state).toString()}`;
+    this.members.set(`${topic} ${client.connection}`, said.trim());
+    return { subject, client: client.id, status, state, stateContentType, since: 0, changed: 0, revision: 1 };
+  }
+
+  leaveAll(connection: string, how: Parting): void {
+    const gone = [...this.members.keys()].filter((key) => key.endsWith(` ${connection}`));
+    if (gone.length > 0) this.partings.push(how);
+    for (const key of gone) this.members.delete(key);
+  }
+}
 
 export interface TestEdge extends Started<Edge> {
   readonly url: string;
+  readonly presence: FakePresence;
 }
 
 /** An edge on a free port of this machine until the scope ends; `env` as an operator would set it. */
@@ -32,7 +70,11 @@ export async function startEdge(
   env: Record<string, string> = {},
   shared: TestShared = {},
 ): Promise<TestEdge> {
-  const config = readConfig(fields, testEnv('MQTT', env));
+  const listen = {
+    PUSHFLEET_EDGE_MQTT_TLS_LISTEN: '127.0.0.1:0',
+    PUSHFLEET_EDGE_MQTT_WEBSOCKET_LISTEN: '127.0.0.1:0',
+  };
+  const config = readConfig(fields, testEnv('MQTT', { ...listen, ...env }));
   const footing = await testFooting(scope, config, 'mqtt', shared);
   const { backbone, quotas, log } = footing;
   const { intake } = createIntake({
@@ -40,22 +82,28 @@ export async function startEdge(
     terms: () => undefined,
     policies: { of: () => ({ history: true, presence: true }), quota: () => ({}), limitsStorage: false },
   });
-  const edge = new Edge({ config, traces: noTraces, intake, ...footing });
+  const presence = new FakePresence();
+  const edge = new Edge({ config, traces: noTraces, intake, presence, ...footing });
   const started = await startOn(scope, footing, edge);
-  return { ...started, url: `mqtt://127.0.0.1:${started.port}` };
+  return { ...started, url: `mqtt://127.0.0.1:${started.port}`, presence };
 }
 
 /** A client that writes bytes as it is told and remembers what comes. */
 export class RawMqtt {
-  readonly socket: Socket;
+  readonly socket: Duplex;
   readonly #version: Version;
   readonly received: Received[] = [];
   #rest: Buffer = Buffer.alloc(0);
   ended = false;
 
-  constructor({ port }: Pick<TestEdge, 'port'>, version: Version = 5) {
+  /** @param socket one that something else was done with before */
+  constructor(
+    { port }: Pick<TestEdge, 'port'>,
+    version: Version = 5,
+    socket: Duplex = connect(port, '127.0.0.1'),
+  ) {
     this.#version = version;
-    this.socket = connect(port, '127.0.0.1');
+    this.socket = socket;
     this.socket.on('data', (bytes) => {
       const all = Buffer.concat([this.#rest, bytes]);
       const end = endOfPackets(all);

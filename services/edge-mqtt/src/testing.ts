@@ -10,17 +10,19 @@ import {
   parseTopicFilter,
   type Stored,
 } from '@pushfleet/core';
-import { type CloseCode, Runs } from '@pushfleet/edge';
+import { type CloseCode, type Parting, Runs } from '@pushfleet/edge';
 import { createHubs, type HubOptions, type Hubs } from '@pushfleet/hub';
 import type { Publish as Submitted } from '@pushfleet/intake';
 import { createGrant, type Grant } from '@pushfleet/runtime';
+import type { SessionAuth } from './auth/renewal.ts';
 import { type FilterName, splitShare } from './codec/names.ts';
 import { encodeFromClient, type Received, readFromServer } from './codec/testing-client.ts';
 import type { ClientPacket, Connect, Publish, Qos, Subscribe, Version } from './codec.ts';
 import { Decoder } from './codec.ts';
 import { MemoryStore } from './memory-store.ts';
 import { PacketIds } from './packet-ids.ts';
-import { Session, type SessionShared, type SessionWire } from './session.ts';
+import { readPresent } from './presence.ts';
+import { Session, type SessionOptions, type SessionShared, type SessionWire } from './session.ts';
 import { SharedGroups } from './shared-groups.ts';
 import type { HeldSession, OwedWill, SessionStore } from './store.ts';
 import { agree, type ServerTerms } from './terms.ts';
@@ -73,7 +75,7 @@ export const ack = (
 
 const server: ServerTerms = {
   ...{ packetBytes: 65_536, receiveMaximum: 4, topicAliases: 2, inflight: 4 },
-  ...{ keepAlive: 100, clientIdBytes: 64, expiryMost: 1_000 },
+  ...{ keepAlive: 100, expiryMost: 1_000 },
 };
 
 /** What a client received of one type. */
@@ -163,6 +165,8 @@ export class Stage {
   readonly errors: unknown[] = [];
   /** What clients published, wills included. */
   readonly published: { readonly grant: Grant; readonly submitted: Submitted }[] = [];
+  /** How connections that were present somewhere ended. */
+  readonly partings: Parting[] = [];
   /** Wills that were due. */
   readonly wills: OwedWill[] = [];
   readonly server: ServerTerms;
@@ -199,6 +203,8 @@ export class Stage {
       publishing: { publish: (grant, submitted) => this.#publish(grant, submitted as Submitted[]) },
       ...{ runs: new Runs(), packetIds: new PacketIds(), deliveries: { writing: () => undefined } },
       ...{ outbox, written: { deliveries: 0, bytes: 0 } },
+      presence: { leaveAll: (_, how) => this.partings.push(how) },
+      nameOf: (grant) => grant.tokenDigest,
       onEnd: (code) => this.ends.push(code),
       onError: (error) => this.errors.push(error),
     };
@@ -213,7 +219,7 @@ export class Stage {
   }
 
   /** A client whose CONNECT is answered. */
-  async connect(over: Partial<Connect> = {}, grant = grantOf()): Promise<Client> {
+  async connect(over: Partial<Connect> = {}, grant = grantOf(), auth?: SessionAuth): Promise<Client> {
     const connect = connectOf(over);
     const terms = agree(connect, this.server);
     const wire = new TestWire(connect.version);
@@ -223,7 +229,7 @@ export class Stage {
       ...{ cleanStart, expiry: terms.expiry, onTaken: () => session.taken() },
       will: will && { will, grant, origin: clientId },
     });
-    const session = this.#session(wire, connect, held, grant);
+    const session = this.#session(connect, { wire, session: held, grant, auth });
     session.begin(connect);
     await this.settle();
     wire.read(connect);
@@ -233,9 +239,13 @@ export class Stage {
     return Object.assign(wire, { session, send });
   }
 
-  #session(wire: TestWire, connect: Connect, session: HeldSession, grant: Grant): Session {
+  #session(
+    connect: Connect,
+    given: { wire: TestWire; session: HeldSession } & Pick<SessionOptions, 'grant' | 'auth'>,
+  ): Session {
     return new Session(this.#shared, {
-      ...{ wire, session, grant, clientId: connect.clientId, connection: 'x' },
+      ...{ ...given, will: connect.will, clientId: connect.clientId, connection: 'x' },
+      topics: readPresent(connect, 10).topics,
       hub: this.hubs.of(defaultNamespace),
       terms: agree(connect, this.server),
       origin: connect.clientId,

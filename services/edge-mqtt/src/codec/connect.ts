@@ -17,12 +17,19 @@ const flag = {
  * A CONNECT without its fixed header. The reader's version is set as soon as it is known in whose words the client
  * can be answered, also where it is refused.
  *
+ * What is wrong before the properties, with the user name or with the password is not told ([MQTT-3.1.4-1] closes, and
+ * leaves open whether to say why): who sends so is no client that a person looks after.
+ *
+ * @param fixed the first byte of the packet
  * @param most user properties
  */
-export function readConnect(reader: Reader, most: number): Connect {
+export function readConnect(reader: Reader, fixed: number, most: number): Connect {
   const version = readVersion(reader);
+  reader.quiet = true;
+  if (version > 3 && (fixed & 0x0f) !== 0) reader.refuse('flags');
   const flags = readFlags(reader, version);
   const keepAlive = reader.u16();
+  reader.quiet = false;
   const properties = version === 5 ? readProperties(reader, 'connect', most) : noProperties;
   if (properties.authenticationData !== undefined && properties.authenticationMethod === undefined) {
     reader.refuse('auth_data_alone');
@@ -31,9 +38,11 @@ export function readConnect(reader: Reader, most: number): Connect {
   const clientId = readClientId(reader, version, cleanStart);
   const will = (flags & flag.will) === 0 ? undefined : readWill(reader, flags, most);
   // MQTT 3.1 section 3.1: the flags may be set and the fields missing, which is valid.
+  reader.quiet = true;
   const present = (bit: number): boolean => (flags & bit) !== 0 && !(version === 3 && reader.left === 0);
   const userName = present(flag.userName) ? reader.name() : undefined;
   const password = present(flag.password) ? reader.binary() : undefined;
+  reader.quiet = false;
   return { type: 'connect', version, cleanStart, keepAlive, clientId, will, userName, password, properties };
 }
 
@@ -66,7 +75,8 @@ function readFlags(reader: Reader, version: Version): number {
 const willQos = (flags: number): number => (flags >> 3) & 3;
 
 function readClientId(reader: Reader, version: Version, cleanStart: boolean): string {
-  const clientId = reader.name('client_id_control');
+  // Before MQTT 5 a CONNECT that does not conform is closed without a CONNACK ([MQTT-3.1.4-1]).
+  const clientId = reader.name(version === 5 ? 'client_id_text' : undefined);
   // In MQTT 3.1 it has at least one character; in 5 the server may assign one to any session ([MQTT-3.1.3-6]).
   if (clientId === '' && (version === 3 || (version === 4 && !cleanStart))) reader.refuse('client_id_empty');
   return clientId;

@@ -145,8 +145,7 @@ export class Decoder implements Admission {
 
   #connect({ first, padded }: Frame): ClientPacket {
     const reader = this.#reader;
-    const packet = readConnect(reader, this.#limits.userProperties);
-    if (packet.version > 3 && (first & 0x0f) !== 0) reader.refuse('flags');
+    const packet = readConnect(reader, first, this.#limits.userProperties);
     if (packet.version === 5 && padded) reader.refuse('integer_padded');
     this.#connected = true;
     return packet;

@@ -145,6 +145,8 @@ const byPlace: Readonly<Record<Place, readonly Property[]>> = {
   auth: placed('auth'),
 };
 
+const all = Object.values(byPlace).flat();
+
 const byId = new Map(
   Object.entries(byPlace).map(([place, properties]) => [
     place,
@@ -211,7 +213,8 @@ function readAll(reader: Reader, place: Place, most: number): Record<string, unk
   const found: Record<string, unknown> = {};
   const known = byId.get(place) as ReadonlyMap<number, Property>;
   while (reader.left > 0) {
-    const property = known.get(reader.varint()) ?? reader.refuse('property_misplaced');
+    const id = reader.varint();
+    const property = known.get(id) ?? misplaced(reader, id);
     const { name } = property;
     const before = found[name];
     if (!repeats(property)) {
@@ -227,6 +230,14 @@ function readAll(reader: Reader, place: Place, most: number): Record<string, unk
     }
   }
   return found;
+}
+
+/** The value first: one that is cut off is malformed. */
+function misplaced(reader: Reader, id: number): never {
+  const property = all.find((one) => one.id === id);
+  if (property === undefined) return reader.refuse('property_unknown');
+  readers[property.kind](reader, property);
+  return reader.refuse('property_misplaced', { name: property.name, section: '2.2.2.2' });
 }
 
 /** The properties of a packet of 3.1 or 3.1.1, and of one that has none. */

@@ -33,6 +33,8 @@ export class Reader {
   version: Version | undefined;
   /** The rule that was broken. */
   broken: Violation | undefined;
+  /** Nobody is told of what is wrong with what is being read. */
+  quiet = false;
   #bytes = nothing;
   #at = 0;
   #end = 0;
@@ -57,7 +59,7 @@ export class Reader {
   }
 
   refuse(rule: Rule, property?: PropertyAt): never {
-    this.broken = new Violation(rule, this.version, property);
+    this.broken = new Violation(rule, this.version, property, this.quiet);
     throw this.broken;
   }
 
@@ -132,8 +134,8 @@ export class Reader {
     return this.#bytes.subarray(start, this.#at);
   }
 
-  /** Section 1.5.4. */
-  text(): string {
+  /** Section 1.5.4. @param broken the rule that text breaks which is none */
+  text(broken?: Rule): string {
     const length = this.#claim(this.u16());
     const bytes = this.#bytes;
     const start = this.#at;
@@ -142,17 +144,17 @@ export class Reader {
     for (let at = start; at < end; at++) found |= kinds[bytes[at] as number] as number;
     this.#at = end;
     this.#kinds = found;
-    if ((found & nul) !== 0) this.refuse('text_nul');
+    if ((found & nul) !== 0) this.refuse(broken ?? 'text_nul');
     if ((found & beyondAscii) === 0) return bytes.toString('latin1', start, end);
-    if (!isUtf8(bytes.subarray(start, end))) this.refuse('text_encoding');
+    if (!isUtf8(bytes.subarray(start, end))) this.refuse(broken ?? 'text_encoding');
     return bytes.toString('utf8', start, end);
   }
 
   /** Text that names something, and so holds no control characters; section 1.5.4 leaves that to the receiver. */
-  name(broken: Rule = 'text_control'): string {
-    const text = this.text();
+  name(broken?: Rule): string {
+    const text = this.text(broken);
     const bad = (this.#kinds & control) !== 0 || ((this.#kinds & beyondAscii) !== 0 && hasDisallowed(text));
-    if (bad) this.refuse(broken);
+    if (bad) this.refuse(broken ?? 'text_control');
     return text;
   }
 

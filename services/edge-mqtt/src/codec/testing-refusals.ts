@@ -21,6 +21,8 @@ export const connect5 = (length: string, flags: string, payload: string): string
 /** For every rule, packets that break it and no other, with the code and the clause that they are refused by. */
 export const refusals: Readonly<Record<Rule, readonly Refusal[]>> = {
   truncated: [
+    // A property that is misplaced, too.
+    ...refusal(0x81, 'section 1.2', 5, "30 05 0001 'a' 01 1f"),
     ...refusal(0x81, 'section 4.8', 4, '30 01 00', '30 02 0001', '32 04 0001 61 00', '40 00', '40 01 01'),
     ...refusal(0x81, 'section 4.8', 4, '82 01 00', "82 05 0001 0001 'p'", 'a2 04 0001 0001'),
     ...refusal(0x81, 'section 1.2', 5, '40 00', '40 01 01', "30 03 0001 'a'", "30 05 0001 'a' 05 01"),
@@ -95,7 +97,7 @@ export const refusals: Readonly<Record<Rule, readonly Refusal[]>> = {
     ...refusal(0x81, '[MQTT-1.5.3-2]', 4, '30 03 0001 00', '82 06 0001 0001 00 00', 'a2 05 0001 0001 00'),
     ...refusal(0x81, '[MQTT-1.5.4-2]', 5, '30 04 0001 00 00', "30 0b 0001 'a' 07 26 0001 'k' 0001 00"),
     ...refusal(0x81, '[MQTT-1.5.3-2]', 0, connect4('10', '82', "0001 'p' 0001 00")),
-    ...refusal(0x81, '[MQTT-1.5.4-2]', 0, connect5('0e', '02', '00 0001 00')),
+    ...refusal(0x81, '[MQTT-1.5.4-2]', 0, connect5('11', '82', "00 0001 'p' 0001 00")),
   ],
   text_control: [
     ...['01', '1f', '7f'].flatMap((byte) => refusal(0x81, 'section 1.5.3', 4, `30 03 0001 ${byte}`)),
@@ -107,6 +109,7 @@ export const refusals: Readonly<Record<Rule, readonly Refusal[]>> = {
     ...refusal(0x81, 'section 1.5.4', 5, '30 07 0004 f09fbfbe 00', "30 08 0001 'a' 04 08 0001 0a"),
     ...refusal(0x81, 'section 1.5.3', 4, '82 06 0001 0001 09 00'),
     ...refusal(0x81, 'section 1.5.3', 0, connect4('10', '82', "0001 'p' 0001 0a")),
+    ...refusal(0x81, 'section 1.5.3', 0, connect4('0d', '02', '0001 1f')),
   ],
   packet_large: [
     ...refusal(0x95, '[MQTT-3.2.2-15]', 5, '30 3f', '30 ffffff7f'),
@@ -251,44 +254,39 @@ export const refusals: Readonly<Record<Rule, readonly Refusal[]>> = {
     ...refusal(0x85, '[MQTT-3.1.3-8]', 0, connect4('0c', '00', '0000')),
     ...refusal(0x85, '[MQTT-3.1.3-8]', 0, "10 0e 0006 'MQIsdp' 03 02 000a 0000"),
   ],
-  client_id_control: [
+  client_id_text: [
     ...refusal(
       0x85,
       'section 3.1.3.1',
       0,
-      connect4('0d', '02', '0001 1f'),
       connect5('0f', '02', '00 0002 c29f'),
+      connect5('0e', '02', '00 0001 00'),
+      connect5('0f', '02', '00 0002 c328'),
     ),
   ],
   auth_data_alone: refusal(0x82, 'section 3.1.2.11.10', 0, connect5('12', '02', "04 16 0001 'd' 0001 'p'")),
+  // The last is an identifier of more than one byte.
+  property_unknown: refusal(
+    0x81,
+    'section 2.2.2.2',
+    5,
+    "30 06 0001 'a' 02 00 01",
+    "30 06 0001 'a' 02 04 01",
+    "30 06 0001 'a' 02 7f 01",
+    "30 07 0001 'a' 03 8001 01",
+  ),
   property_misplaced: [
-    // Of another packet, of no packet, and an identifier of more than one byte.
     ...refusal(
-      0x81,
+      0x82,
       'section 2.2.2.2',
       5,
       "30 09 0001 'a' 05 11 00000001",
-      "30 05 0001 'a' 01 1f",
-      "30 06 0001 'a' 02 00 01",
-    ),
-    ...refusal(
-      0x81,
-      'section 2.2.2.2',
-      5,
-      "30 06 0001 'a' 02 04 01",
-      "30 06 0001 'a' 02 7f 01",
-      "30 07 0001 'a' 03 8001 01",
-    ),
-    ...refusal(
-      0x81,
-      'section 2.2.2.2',
-      5,
       '40 06 0001 00 02 01 00',
       "82 08 0001 02 01 00 0001 'p'",
       'e0 04 00 02 01 00',
     ),
     ...refusal(
-      0x81,
+      0x82,
       'section 2.2.2.2',
       0,
       connect5('10', '02', "02 01 01 0001 'p'"),

@@ -137,11 +137,11 @@ const table = {
     '[MQTT-3.1.3-8]',
     'A session that is kept has a client identifier.',
   ),
-  client_id_control: rule(
+  client_id_text: rule(
     reasons.clientIdNotValid,
     'section 3.1.3.1',
-    'section 3.1.3.1',
-    'A client identifier holds no control character and no non-character.',
+    '',
+    'A client identifier is well-formed UTF-8 without control characters and non-characters.',
   ),
   auth_data_alone: rule(
     protocolError,
@@ -150,7 +150,9 @@ const table = {
     'Authentication data come with their method.',
   ),
   // Properties
-  property_misplaced: rule(malformedPacket, 'section 2.2.2.2', '', 'This packet has no such property.'),
+  property_unknown: rule(malformedPacket, 'section 2.2.2.2', '', 'MQTT has no such property.'),
+  // That section says 0x81; Mosquitto and its sequences say 0x82.
+  property_misplaced: rule(protocolError, 'section 2.2.2.2', '', 'This packet has no such property.'),
   property_repeated: rule(protocolError, 'section 2.2.2.2', '', 'The property stands once in a packet.'),
   property_value: rule(
     protocolError,
@@ -288,8 +290,10 @@ export class Violation extends Error {
   readonly reason: Reason;
   /** The clause that was broken, of the version that the client speaks. */
   readonly clause: string;
+  /** The connection is closed without a word. */
+  readonly quiet: boolean;
 
-  constructor(broken: Rule, version: Version | undefined, property?: PropertyAt) {
+  constructor(broken: Rule, version: Version | undefined, property?: PropertyAt, quiet = false) {
     const { reason, v5, v3, says }: RuleText = table[broken];
     const clause =
       property === undefined
@@ -301,5 +305,6 @@ export class Violation extends Error {
     this.rule = broken;
     this.reason = reason;
     this.clause = clause;
+    this.quiet = quiet;
   }
 }

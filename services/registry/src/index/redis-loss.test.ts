@@ -109,7 +109,8 @@ describe('RedisIndex whose Redis lost something', async () => {
     assert.deepEqual(await eventually(() => one.ids('a/b')), wanted);
     assert.deepEqual(await eventually(() => other.ids('a/b')), wanted);
     assert.deepEqual(await eventually(() => other.ids('a/b', { namespace: 'team-b' })), ['elsewhere']);
-    assert.ok(one.index.repairs.caught >= 1);
+    const caught = one.index.repairs.caught + other.index.repairs.caught;
+    assert.ok(caught >= 1, 'whichever of them was first has caught up');
     assert.equal(one.index.repairs.rebuilt, 1);
   });
 
