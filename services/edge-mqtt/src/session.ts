@@ -3,7 +3,6 @@ import {
   type CloseCode,
   type Connection,
   closeDetail,
-  type OutflowShared,
   type Parting,
   type Presence,
   retryMs,
@@ -26,10 +25,11 @@ import {
   type Subscribe,
   type Unsubscribe,
   type Violation,
+  type Will,
 } from './codec.ts';
 import { Inbound } from './inbound.ts';
 import type { Peer } from './link.ts';
-import { Outbound } from './outbound.ts';
+import { Outbound, type OutboundShared } from './outbound.ts';
 import type { Work } from './shared-group.ts';
 import type { SharedGroups } from './shared-groups.ts';
 import type { HeldSession } from './store.ts';
@@ -37,7 +37,7 @@ import { cursorProperty, type Outcome, Subscriptions } from './subscriptions.ts'
 import { type ServerTerms, type Terms, told } from './terms.ts';
 
 /** What the sessions of one edge share. */
-export interface SessionShared extends OutflowShared {
+export interface SessionShared extends OutboundShared {
   readonly wheel: Pick<TimerWheel, 'after'>;
   /** Unix time in milliseconds. */
   readonly now: () => number;
@@ -70,8 +70,8 @@ export interface SessionOptions {
   /** Undefined: not by an authentication method. */
   readonly auth: SessionAuth | undefined;
   readonly connection: string;
-  readonly connect: Connect;
   readonly clientId: string;
+  readonly will: Pick<Will, 'topic' | 'properties'> | undefined;
   /** It is present on them. */
   readonly topics: readonly Topic[];
   readonly terms: Terms;
@@ -102,7 +102,8 @@ export class Session implements Connection, Peer {
   readonly #o: SessionOptions;
   readonly #outbound: Outbound;
   readonly #subscriptions: Subscriptions;
-  readonly #inbound: Inbound;
+  /** Undefined until something is published: most clients only listen. */
+  #inbound: Inbound | undefined;
   /** Made when the first AUTH comes, which few send. */
   #renewal: Renewal | undefined;
   #expiry: number;
@@ -121,7 +122,6 @@ export class Session implements Connection, Peer {
     this.#o = o;
     this.#expiry = o.terms.expiry;
     this.#heard = shared.now();
-    this.#inbound = this.#makeInbound();
     let subscriptions: Subscriptions | undefined;
     this.#outbound = this.#makeOutbound((made) => {
       subscriptions = made;
@@ -136,8 +136,8 @@ export class Session implements Connection, Peer {
   }
 
   /** Says CONNACK, and after it whatever is resumed. */
-  begin(): void {
-    const { connect, clientId, terms, session, auth } = this.#o;
+  begin(connect: Connect): void {
+    const { clientId, terms, session, auth } = this.#o;
     const connack = encode(
       {
         type: 'connack',
@@ -171,7 +171,7 @@ export class Session implements Connection, Peer {
     this.#heard = this.#shared.now();
     switch (packet.type) {
       case 'publish':
-        this.#inbound.publish(packet);
+        this.#publishing.publish(packet);
         break;
       case 'puback':
       case 'pubrec':
@@ -179,7 +179,7 @@ export class Session implements Connection, Peer {
         this.#outbound[packet.type](packet);
         break;
       case 'pubrel':
-        this.#inbound.pubrel(packet);
+        this.#publishing.pubrel(packet);
         break;
       case 'subscribe':
         this.#request(packet, 'suback', this.#subscriptions.add(packet));
@@ -230,7 +230,7 @@ export class Session implements Connection, Peer {
   end(code: CloseCode): void {
     if (this.#ended || this.#finishing !== undefined) return;
     const patient = code === 'draining' || code === 'connection_age';
-    if (!patient || this.#inbound.pending === 0) {
+    if (!patient || !this.#inbound?.pending) {
       this.#finish(code);
       return;
     }
@@ -243,6 +243,11 @@ export class Session implements Connection, Peer {
   cut(): void {
     this.#leave('lost');
     this.#o.wire.destroy();
+  }
+
+  get #publishing(): Inbound {
+    this.#inbound ??= this.#makeInbound();
+    return this.#inbound;
   }
 
   #makeInbound(): Inbound {
@@ -269,7 +274,7 @@ export class Session implements Connection, Peer {
     const current = () => this.grant;
     const { quotas, groups, filters: most, now } = this.#shared;
     const options = {
-      ...{ session, terms, origin, hub, wire, now, shared: this.#shared },
+      ...{ session, terms, hub, wire, now, shared: this.#shared },
       onClose: (reason: CloseReason) => this.#closed(reason),
       onFailed: (error: unknown) => this.#failed(error),
       say: (ack: ServerPacket) => this.#say(ack),
@@ -279,7 +284,7 @@ export class Session implements Connection, Peer {
     };
     return new Outbound(options, (feed, member) => {
       const subscriptions = new Subscriptions({
-        ...{ feed, groups, member, session, quotas, most },
+        ...{ feed, groups, member, session, origin, quotas, most },
         get grant() {
           return current();
         },
@@ -318,7 +323,7 @@ export class Session implements Connection, Peer {
       );
     }
     this.#subscriptions.require(grant);
-    const { will } = this.#o.connect;
+    const { will } = this.#o;
     if (will !== undefined) requirePublish(grant, parseTopic(will.topic));
     for (const topic of this.#o.topics) grant.require('presence', topic);
     this.grant = grant;
@@ -420,7 +425,7 @@ export class Session implements Connection, Peer {
     if (this.#ended) return;
     const { cursor } = this.#outbound.feed;
     this.#letGo();
-    const { will } = this.#o.connect;
+    const { will } = this.#o;
     // Both say that the client is gone: its members leave when its will is due.
     const delay = Math.min(will?.properties.willDelayInterval ?? 0, this.#expiry);
     this.#part(will === undefined || withoutWill ? how : { lingerMs: delay * 1_000 });

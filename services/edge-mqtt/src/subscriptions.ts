@@ -1,4 +1,11 @@
-import { type Cursor, matches, PushfleetError, parseTopicFilter, type TopicFilter } from '@pushfleet/core';
+import {
+  type Cursor,
+  matches,
+  PushfleetError,
+  parseTopicFilter,
+  type Topic,
+  type TopicFilter,
+} from '@pushfleet/core';
 import type { Delivery, Feed } from '@pushfleet/hub';
 import type { Grant, Quotas } from '@pushfleet/runtime';
 import { subscribeReason, type Why, whyOf } from './close-code.ts';
@@ -21,12 +28,17 @@ export interface SubscriptionsOptions {
   /** This connection, for the groups. */
   readonly member: SharedMember;
   readonly session: Pick<HeldSession, 'subscribed'>;
+  /** What this client's own publications have as theirs. */
+  readonly origin: string;
   /** The one in force, which may change. */
   readonly grant: Grant;
   readonly quotas: Pick<Quotas, 'subscribe' | 'unsubscribe'>;
   /** Filters of one session. */
   readonly most: number;
 }
+
+/** How a publication is to be sent, as far as subscriptions say. */
+export type Wanted = Pick<Held, 'qos' | 'retainAsPublished' | 'subscriptionIds'>;
 
 /** One filter of a SUBSCRIBE on its way: what is held of it, or why it is not. */
 type Asked = Taken | PushfleetError | Reason;
@@ -56,7 +68,7 @@ export class Subscriptions {
   /** By `subscriptionName`. */
   readonly #held = new Map<string, Held>();
   /** Groups that this connection is given work by. */
-  readonly #groups = new Map<string, SharedGroup>();
+  #groups: Map<string, SharedGroup> | undefined;
   /**
    * Deliveries name all filters that match. While one has yet to catch up with the others, what one gives the others do
    * not, and the delivery tells of that one alone.
@@ -64,6 +76,9 @@ export class Subscriptions {
   #whole = true;
   /** Undefined: it is to be looked for. */
   #highest: Qos | undefined;
+  /** The filters that were asked about last, and what was answered: a publication after the other has the same. */
+  #asked: readonly TopicFilter[] | undefined;
+  #wanted: Wanted | undefined;
   #counted = 0;
   #closed = false;
 
@@ -82,15 +97,37 @@ export class Subscriptions {
     return this.#held.get(name);
   }
 
-  /** The subscriptions by which the feed's delivery comes, none of them shared. */
-  of({ filters, retained, publication }: Pick<Delivery, 'filters' | 'retained' | 'publication'>): Held[] {
+  /**
+   * What is asked for of a delivery of the feed by all filters that match ([MQTT-3.3.4-2], [MQTT-3.3.4-4]); undefined:
+   * nothing.
+   */
+  wanted({
+    filters,
+    retained,
+    publication,
+  }: Pick<Delivery, 'filters' | 'retained' | 'publication'>): Wanted | undefined {
     // A retained publication comes by the filters that ask for it alone.
-    if (this.#whole || retained) return filters.flatMap((filter) => this.#held.get(filter) ?? []);
+    const named = this.#whole || retained;
+    if (named && filters === this.#asked) return this.#wanted;
+    const held = named
+      ? filters.flatMap((filter) => this.#held.get(filter) ?? [])
+      : this.#matching(publication.topic);
+    const own = held.some(({ noLocal }) => noLocal);
+    // [MQTT-3.8.3-3]
+    if (own && publication.origin === this.#o.origin) return together(held.filter(({ noLocal }) => !noLocal));
+    const wanted = together(held);
+    if (named && !own) {
+      this.#asked = filters;
+      this.#wanted = wanted;
+    }
+    return wanted;
+  }
+
+  /** The subscriptions by which a publication comes, none of them shared. */
+  #matching(topic: Topic): Held[] {
     return [...this.#held.values()].filter(
       (held) =>
-        held.share === undefined &&
-        matches(held.filter, publication.topic) &&
-        this.#o.grant.maySubscribe(held.filter),
+        held.share === undefined && matches(held.filter, topic) && this.#o.grant.maySubscribe(held.filter),
     );
   }
 
@@ -173,19 +210,19 @@ export class Subscriptions {
 
   /** Whether groups give this connection work. */
   get sharing(): boolean {
-    return this.#groups.size > 0;
+    return this.#groups !== undefined;
   }
 
   /** The client may take more: its groups have something for it, perhaps. */
   offer(): void {
-    for (const group of this.#groups.values()) group.offer(this.#o.member);
+    for (const group of this.#groups?.values() ?? []) group.offer(this.#o.member);
   }
 
   /** Gives back what they took of the quota; the feed is closed by its owner. */
   close(): void {
     this.#closed = true;
-    for (const group of this.#groups.values()) group.detach(this.#o.member);
-    this.#groups.clear();
+    for (const group of this.#groups?.values() ?? []) group.detach(this.#o.member);
+    this.#groups = undefined;
     this.#count(-this.#counted);
   }
 
@@ -208,7 +245,15 @@ export class Subscriptions {
       // What concerns this connection alone is everybody's to hear, once.
       const gaps = share === undefined && filter === gapTopic;
       if (!gaps) this.#o.grant.require('subscribe', filter);
-      const held = { share, filter, noLocal, retainAsPublished, subscriptionId, qos: gaps ? 0 : qos };
+      const subscriptionIds = subscriptionId === undefined ? [] : [subscriptionId];
+      const held = {
+        share,
+        filter,
+        qos: gaps ? 0 : qos,
+        noLocal,
+        retainAsPublished,
+        subscriptionIds,
+      } as const;
       const fresh = !this.#held.has(subscriptionName(held));
       if (fresh) this.#require();
       this.#hold(held);
@@ -264,16 +309,22 @@ export class Subscriptions {
 
   #hold(held: Held): void {
     this.#held.set(subscriptionName(held), held);
-    this.#highest = undefined;
+    this.#changed();
   }
 
   #forget(held: Held): void {
     const name = subscriptionName(held);
     if (!this.#held.delete(name)) return;
-    this.#highest = undefined;
-    this.#groups.get(name)?.detach(this.#o.member);
-    this.#groups.delete(name);
+    this.#changed();
+    this.#groups?.get(name)?.detach(this.#o.member);
+    this.#groups?.delete(name);
+    if (this.#groups?.size === 0) this.#groups = undefined;
     this.#count(-1);
+  }
+
+  #changed(): void {
+    this.#highest = undefined;
+    this.#asked = undefined;
   }
 
   /** What the session does not know of is not left again when it ends. */
@@ -292,9 +343,10 @@ export class Subscriptions {
     if (this.#closed) return;
     const { groups, grant, member } = this.#o;
     for (const [name, held] of this.#held) {
-      if (!isShared(held) || this.#groups.has(name) || !grant.maySubscribe(held.filter)) continue;
+      if (!isShared(held) || this.#groups?.has(name) || !grant.maySubscribe(held.filter)) continue;
       const group = groups.of(grant.namespace, held);
       if (group === undefined) continue;
+      this.#groups ??= new Map();
       this.#groups.set(name, group);
       group.attach(member);
     }
@@ -306,6 +358,21 @@ export class Subscriptions {
     else if (more < 0) quotas.unsubscribe(grant.namespace, -more);
     this.#counted += more;
   }
+}
+
+const wantedOf = (qos: Qos, retainAsPublished: boolean): Wanted => ({
+  ...{ qos, retainAsPublished, subscriptionIds: [] },
+});
+/** What is wanted without identifiers, by QoS: one object of each for all connections, which is at hand in the cache. */
+const plain = ([0, 1, 2] as const).map((qos) => [wantedOf(qos, false), wantedOf(qos, true)] as const);
+
+function together(held: readonly Held[]): Wanted | undefined {
+  if (held.length === 0) return undefined;
+  const qos = highestOf(held);
+  const retainAsPublished = held.some((one) => one.retainAsPublished);
+  const subscriptionIds = held.flatMap((one) => one.subscriptionIds);
+  if (subscriptionIds.length > 0) return { qos, retainAsPublished, subscriptionIds };
+  return plain[qos]?.[retainAsPublished ? 1 : 0];
 }
 
 function highestOf(held: Iterable<Held>): Qos {

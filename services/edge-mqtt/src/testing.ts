@@ -20,6 +20,7 @@ import { encodeFromClient, type Received, readFromServer } from './codec/testing
 import type { ClientPacket, Connect, Publish, Qos, Subscribe, Version } from './codec.ts';
 import { Decoder } from './codec.ts';
 import { MemoryStore } from './memory-store.ts';
+import { PacketIds } from './packet-ids.ts';
 import { readPresent } from './presence.ts';
 import { Session, type SessionOptions, type SessionShared, type SessionWire } from './session.ts';
 import { SharedGroups } from './shared-groups.ts';
@@ -199,8 +200,8 @@ export class Stage {
       ...{ now, groups: this.groups },
       ...{ server: this.server, filters: o.filters ?? 100, serverReference: o.serverReference },
       quotas: { subscribe: () => {}, unsubscribe: () => {} },
-      publishing: { publish: (grant, submitted) => this.#publish(grant, submitted) },
-      ...{ runs: new Runs(), deliveries: { writing: () => undefined } },
+      publishing: { publish: (grant, submitted) => this.#publish(grant, submitted as Submitted[]) },
+      ...{ runs: new Runs(), packetIds: new PacketIds(), deliveries: { writing: () => undefined } },
       ...{ outbox, written: { deliveries: 0, bytes: 0 } },
       presence: { leaveAll: (_, how) => this.partings.push(how) },
       nameOf: (grant) => grant.tokenDigest,
@@ -228,8 +229,8 @@ export class Stage {
       ...{ cleanStart, expiry: terms.expiry, onTaken: () => session.taken() },
       will: will && { will, grant, origin: clientId },
     });
-    const session = this.#session({ wire, connect, session: held, grant, auth });
-    session.begin();
+    const session = this.#session(connect, { wire, session: held, grant, auth });
+    session.begin(connect);
     await this.settle();
     wire.read(connect);
     const send = (...packets: ClientPacket[]) => {
@@ -239,11 +240,11 @@ export class Stage {
   }
 
   #session(
-    given: { wire: TestWire; session: HeldSession } & Pick<SessionOptions, 'connect' | 'grant' | 'auth'>,
+    connect: Connect,
+    given: { wire: TestWire; session: HeldSession } & Pick<SessionOptions, 'grant' | 'auth'>,
   ): Session {
-    const { connect } = given;
     return new Session(this.#shared, {
-      ...{ ...given, clientId: connect.clientId, connection: 'x' },
+      ...{ ...given, will: connect.will, clientId: connect.clientId, connection: 'x' },
       topics: readPresent(connect, 10).topics,
       hub: this.hubs.of(defaultNamespace),
       terms: agree(connect, this.server),
