@@ -148,7 +148,7 @@ export class Arrival implements Peer {
       this.#gone = true;
       this.#o.onSettled();
       link.peer = session;
-      session.begin();
+      session.begin(connect);
       link.release();
     } catch (thrown) {
       const error = thrown instanceof Unwelcome ? thrown : PushfleetError.from(thrown);

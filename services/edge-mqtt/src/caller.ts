@@ -24,6 +24,7 @@ export interface ByteStream {
   destroy(): unknown;
   pause(): unknown;
   resume(): unknown;
+  isPaused(): boolean;
 }
 
 /** Somebody whose bytes can be read. */

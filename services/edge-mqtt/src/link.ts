@@ -30,6 +30,12 @@ const lingerMs = 5_000;
 /** Why nothing is read at this moment. */
 const holds = { peer: 1, rate: 2 } as const;
 
+/** A client that ends its half has left: MQTT has no use for the other. */
+function destroyThis(this: ByteStream): void {
+  this.destroy();
+}
+const ignore = (): void => {};
+
 /** An MQTT connection on its bytes: packets in, bytes out, and no more of either than the other side takes. */
 export class Link implements Wire {
   /** Whoever is behind the connection at this moment. */
@@ -37,7 +43,7 @@ export class Link implements Wire {
   /** What was known of the client when it came. */
   readonly caller: Caller;
   /** Called once, when the stream is gone. */
-  onClosed: () => void = () => {};
+  onClosed: () => void = ignore;
   readonly #o: LinkOptions;
   readonly #stream: ByteStream;
   readonly #decoder: Decoder;
@@ -58,8 +64,7 @@ export class Link implements Wire {
     this.#counted = o.now();
     stream.on('data', (bytes) => this.#take(bytes));
     stream.on('drain', () => this.peer.drained());
-    // A client that ends its half has left: MQTT has no use for the other.
-    stream.on('end', () => stream.destroy());
+    stream.on('end', destroyThis);
     stream.on('close', () => this.#closed());
   }
 
@@ -118,7 +123,7 @@ export class Link implements Wire {
     } finally {
       this.#reading = false;
     }
-    if (this.#holds === 0 && !this.#closing) this.#stream.resume();
+    if (this.#holds === 0 && !this.#closing && this.#stream.isPaused()) this.#stream.resume();
   }
 
   // Whoever sends faster than the rate is read later: nothing is refused, and nothing is lost.

@@ -116,7 +116,7 @@ const encoder =
 export const encoders = { 4: encoder(4), 5: encoder(5) } as const;
 
 /** What is left of a publication's time in whole seconds, at least 1; undefined: it does not expire. */
-export const expiryOf = ({ expiresAt }: Publication, now: number): number | undefined =>
+export const expiryOf = ({ expiresAt }: Publication, now: () => number): number | undefined =>
   expiresAt === undefined
     ? undefined
-    : Math.min(Math.max(1, Math.ceil((expiresAt - now) / 1_000)), 0xffff_ffff);
+    : Math.min(Math.max(1, Math.ceil((expiresAt - now()) / 1_000)), 0xffff_ffff);

@@ -2,7 +2,6 @@ import { PushfleetError, parseTopic, type Topic } from '@pushfleet/core';
 import {
   type CloseCode,
   type Connection,
-  type OutflowShared,
   type Parting,
   type Presence,
   retryMs,
@@ -25,10 +24,11 @@ import {
   type Subscribe,
   type Unsubscribe,
   type Violation,
+  type Will,
 } from './codec.ts';
 import { Inbound } from './inbound.ts';
 import type { Peer } from './link.ts';
-import { Outbound } from './outbound.ts';
+import { Outbound, type OutboundShared } from './outbound.ts';
 import type { Work } from './shared-group.ts';
 import type { SharedGroups } from './shared-groups.ts';
 import type { HeldSession } from './store.ts';
@@ -36,7 +36,7 @@ import { Subscriptions } from './subscriptions.ts';
 import { type ServerTerms, type Terms, told } from './terms.ts';
 
 /** What the sessions of one edge share. */
-export interface SessionShared extends OutflowShared {
+export interface SessionShared extends OutboundShared {
   readonly wheel: Pick<TimerWheel, 'after'>;
   /** Unix time in milliseconds. */
   readonly now: () => number;
@@ -69,10 +69,10 @@ export interface SessionOptions {
   /** Undefined: not by an authentication method. */
   readonly auth: SessionAuth | undefined;
   readonly connection: string;
-  readonly connect: Connect;
   readonly clientId: string;
   /** It is present on them. */
   readonly topics: readonly Topic[];
+  readonly will: Pick<Will, 'topic' | 'properties'> | undefined;
   readonly terms: Terms;
   readonly session: HeldSession;
   /** Names the client for "no local". */
@@ -100,7 +100,8 @@ export class Session implements Connection, Peer {
   readonly #o: SessionOptions;
   readonly #outbound: Outbound;
   readonly #subscriptions: Subscriptions;
-  readonly #inbound: Inbound;
+  /** Undefined until something is published: most clients only listen. */
+  #inbound: Inbound | undefined;
   /** Made when the first AUTH comes, which few send. */
   #renewal: Renewal | undefined;
   #expiry: number;
@@ -119,7 +120,6 @@ export class Session implements Connection, Peer {
     this.#o = o;
     this.#expiry = o.terms.expiry;
     this.#heard = shared.now();
-    this.#inbound = this.#makeInbound();
     let subscriptions: Subscriptions | undefined;
     this.#outbound = this.#makeOutbound((made) => {
       subscriptions = made;
@@ -134,8 +134,8 @@ export class Session implements Connection, Peer {
   }
 
   /** Says CONNACK, and after it whatever is resumed. */
-  begin(): void {
-    const { connect, clientId, terms, session, auth } = this.#o;
+  begin(connect: Connect): void {
+    const { clientId, terms, session, auth } = this.#o;
     const connack = encode(
       {
         type: 'connack',
@@ -169,7 +169,7 @@ export class Session implements Connection, Peer {
     this.#heard = this.#shared.now();
     switch (packet.type) {
       case 'publish':
-        this.#inbound.publish(packet);
+        this.#publishing.publish(packet);
         break;
       case 'puback':
       case 'pubrec':
@@ -177,7 +177,7 @@ export class Session implements Connection, Peer {
         this.#outbound[packet.type](packet);
         break;
       case 'pubrel':
-        this.#inbound.pubrel(packet);
+        this.#publishing.pubrel(packet);
         break;
       case 'subscribe':
         this.#request(packet, 'suback', this.#subscriptions.add(packet));
@@ -228,7 +228,7 @@ export class Session implements Connection, Peer {
   end(code: CloseCode): void {
     if (this.#ended || this.#finishing !== undefined) return;
     const patient = code === 'draining' || code === 'connection_age';
-    if (!patient || this.#inbound.pending === 0) {
+    if (!patient || !this.#inbound?.pending) {
       this.#finish(code);
       return;
     }
@@ -243,14 +243,15 @@ export class Session implements Connection, Peer {
     this.#o.wire.destroy();
   }
 
+  get #publishing(): Inbound {
+    this.#inbound ??= this.#makeInbound();
+    return this.#inbound;
+  }
+
   #makeInbound(): Inbound {
     const { session, terms, origin } = this.#o;
-    const current = () => this.grant;
     return new Inbound({
-      ...{ session, terms, origin, publishing: this.#shared.publishing },
-      get grant() {
-        return current();
-      },
+      ...{ session, terms, origin, publishing: this.#shared.publishing, holder: this },
       say: (ack) => this.#say(ack),
       fault: (reason, says) => this.#fault(reason, says),
       onFailed: (error) => this.#failed(error),
@@ -264,24 +265,20 @@ export class Session implements Connection, Peer {
 
   #makeOutbound(onMade: (subscriptions: Subscriptions) => void): Outbound {
     const { session, terms, origin, hub, wire } = this.#o;
-    const current = () => this.grant;
     const { quotas, groups, filters: most, now } = this.#shared;
     const options = {
-      ...{ session, terms, origin, hub, wire, now, shared: this.#shared },
+      ...{ session, terms, hub, wire, now, shared: this.#shared },
       onClose: (reason: CloseReason) => this.#closed(reason),
       onFailed: (error: unknown) => this.#failed(error),
       say: (ack: ServerPacket) => this.#say(ack),
       onDisorder: () =>
         this.#fault(reasons.protocolError, 'The acknowledgement is not that of the publication. Section 4.3'),
-      onReturned: (share: string, work: readonly Work[]) => groups.giveBack(current().namespace, share, work),
+      onReturned: (share: string, work: readonly Work[]) =>
+        groups.giveBack(this.grant.namespace, share, work),
     };
     return new Outbound(options, (feed, member) => {
-      const subscriptions = new Subscriptions({
-        ...{ feed, groups, member, session, quotas, most },
-        get grant() {
-          return current();
-        },
-      });
+      const held = { session, origin, holder: this };
+      const subscriptions = new Subscriptions({ ...{ feed, groups, member, quotas, most }, ...held });
       onMade(subscriptions);
       return subscriptions;
     });
@@ -316,7 +313,7 @@ export class Session implements Connection, Peer {
       );
     }
     this.#subscriptions.require(grant);
-    const { will } = this.#o.connect;
+    const { will } = this.#o;
     if (will !== undefined) requirePublish(grant, parseTopic(will.topic));
     for (const topic of this.#o.topics) grant.require('presence', topic);
     this.grant = grant;
@@ -414,7 +411,7 @@ export class Session implements Connection, Peer {
     if (this.#ended) return;
     const { cursor } = this.#outbound.feed;
     this.#letGo();
-    const { will } = this.#o.connect;
+    const { will } = this.#o;
     // Both say that the client is gone: its members leave when its will is due.
     const delay = Math.min(will?.properties.willDelayInterval ?? 0, this.#expiry);
     this.#part(will === undefined || withoutWill ? how : { lingerMs: delay * 1_000 });

@@ -27,6 +27,7 @@ import { Identity } from './identity.ts';
 import type { Link } from './link.ts';
 import { MemoryStore } from './memory-store.ts';
 import { submissionOf } from './message.ts';
+import { PacketIds } from './packet-ids.ts';
 import { type Present, readPresent } from './presence.ts';
 import { Session, type SessionShared } from './session.ts';
 import { SharedGroups } from './shared-groups.ts';
@@ -111,6 +112,7 @@ export class Sessions {
       ...{ quotas, deliveries, presence, wheel, written },
       ...{ server: this.#server, publishing: this.#publishing },
       runs: new Runs(),
+      packetIds: new PacketIds(),
       ...{ outbox, groups: this.#groups },
       filters: config.filters,
       serverReference: config.serverReference,
@@ -253,10 +255,10 @@ export class Sessions {
     return undefined;
   }
 
-  #make({ link, connect, clientId, known, present }: Taking, { held: session, ...taken }: Taken): Session {
+  #make({ link, clientId, known, present, will: owed }: Taking, { held: session, ...taken }: Taken): Session {
     const { grant, auth } = known;
     return new Session(this.#shared, {
-      ...{ wire: link, grant, auth, connect, clientId, session, topics: present.topics, ...taken },
+      ...{ wire: link, grant, auth, clientId, session, topics: present.topics, will: owed?.will, ...taken },
       hub: this.#o.hubs.of(grant.namespace),
       agedAt: this.#connections.deadline({ expiresAt: Number.POSITIVE_INFINITY }).at,
     });

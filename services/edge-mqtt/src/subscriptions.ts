@@ -1,4 +1,4 @@
-import { matches, PushfleetError, parseTopicFilter, type TopicFilter } from '@pushfleet/core';
+import { matches, PushfleetError, parseTopicFilter, type Topic, type TopicFilter } from '@pushfleet/core';
 import type { Delivery, Feed } from '@pushfleet/hub';
 import type { Grant, Quotas } from '@pushfleet/runtime';
 import { subscribeReason } from './close-code.ts';
@@ -20,12 +20,17 @@ export interface SubscriptionsOptions {
   /** This connection, for the groups. */
   readonly member: SharedMember;
   readonly session: Pick<HeldSession, 'subscribed'>;
-  /** The one in force, which may change. */
-  readonly grant: Grant;
+  /** What this client's own publications have as theirs. */
+  readonly origin: string;
+  /** Whose grant is the one in force, which may change. */
+  readonly holder: { readonly grant: Grant };
   readonly quotas: Pick<Quotas, 'subscribe' | 'unsubscribe'>;
   /** Filters of one session. */
   readonly most: number;
 }
+
+/** How a publication is to be sent, as far as subscriptions say. */
+export type Wanted = Pick<Held, 'qos' | 'retainAsPublished' | 'subscriptionIds'>;
 
 /** One filter of a SUBSCRIBE on its way: what is held of it, or why it is not. */
 type Asked = Taken | Reason;
@@ -44,7 +49,7 @@ export class Subscriptions {
   /** By `subscriptionName`. */
   readonly #held = new Map<string, Held>();
   /** Groups that this connection is given work by. */
-  readonly #groups = new Map<string, SharedGroup>();
+  #groups: Map<string, SharedGroup> | undefined;
   /**
    * Deliveries name all filters that match. While one has yet to catch up with the others, what one gives the others do
    * not, and the delivery tells of that one alone.
@@ -52,6 +57,9 @@ export class Subscriptions {
   #whole = true;
   /** Undefined: it is to be looked for. */
   #highest: Qos | undefined;
+  /** The filters that were asked about last, and what was answered: a publication after the other has the same. */
+  #asked: readonly TopicFilter[] | undefined;
+  #wanted: Wanted | undefined;
   #counted = 0;
   #closed = false;
 
@@ -70,16 +78,27 @@ export class Subscriptions {
     return this.#held.get(name);
   }
 
-  /** The subscriptions by which the feed's delivery comes, none of them shared. */
-  of({ filters, retained, publication }: Pick<Delivery, 'filters' | 'retained' | 'publication'>): Held[] {
+  /** What its subscriptions ask for together ([MQTT-3.3.4-2], [MQTT-3.3.4-4]); undefined: nothing. */
+  wanted({
+    filters,
+    retained,
+    publication,
+  }: Pick<Delivery, 'filters' | 'retained' | 'publication'>): Wanted | undefined {
     // A retained publication comes by the filters that ask for it alone.
-    if (this.#whole || retained) return filters.flatMap((filter) => this.#held.get(filter) ?? []);
-    return [...this.#held.values()].filter(
-      (held) =>
-        held.share === undefined &&
-        matches(held.filter, publication.topic) &&
-        this.#o.grant.maySubscribe(held.filter),
-    );
+    const named = this.#whole || retained;
+    if (named && filters === this.#asked) return this.#wanted;
+    const held = named ? this.#named(filters) : this.#matching(publication.topic);
+    if (held.some(({ noLocal }) => noLocal)) {
+      // [MQTT-3.8.3-3]
+      const own = publication.origin === this.#o.origin;
+      return together(held.filter(({ noLocal }) => !(own && noLocal)));
+    }
+    const wanted = together(held);
+    if (named) {
+      this.#asked = filters;
+      this.#wanted = wanted;
+    }
+    return wanted;
   }
 
   /** The feed has nothing more to give at this moment. */
@@ -96,7 +115,8 @@ export class Subscriptions {
   /** Has the feed go on where the session's last one ended. @throws PushfleetError as the feed does */
   async resume({ cursor }: Kept): Promise<void> {
     // What the token no longer grants is held, and given again should another one grant it.
-    const granted = [...this.#held.values()].filter(({ filter }) => this.#o.grant.maySubscribe(filter));
+    const { grant } = this.#o.holder;
+    const granted = [...this.#held.values()].filter(({ filter }) => grant.maySubscribe(filter));
     const filters = granted.filter((held) => !isShared(held)).map(({ filter }) => filter);
     const own = filters.length === 0 ? undefined : this.#resume(filters, cursor);
     await Promise.all([own, ...granted.filter(isShared).map((held) => this.#rejoin(held))]);
@@ -138,16 +158,16 @@ export class Subscriptions {
       else this.#o.feed.remove(held.filter);
       return reasons.success;
     });
-    const { session, feed, groups, grant } = this.#o;
+    const { session, feed, groups, holder } = this.#o;
     await session.subscribed([...this.#held.values()], feed.cursor);
-    for (const one of left) groups.leave(grant.namespace, one);
+    for (const one of left) groups.leave(holder.grant.namespace, one);
     this.offer();
     return answers;
   }
 
   /** @throws PushfleetError `forbidden` where a grant does not allow what the one in force does */
   require(grant: Grant): void {
-    const before = this.#o.grant;
+    const before = this.#o.holder.grant;
     for (const { filter } of this.#held.values()) {
       if (before.maySubscribe(filter)) grant.require('subscribe', filter);
     }
@@ -155,19 +175,19 @@ export class Subscriptions {
 
   /** Whether groups give this connection work. */
   get sharing(): boolean {
-    return this.#groups.size > 0;
+    return this.#groups !== undefined;
   }
 
   /** The client may take more: its groups have something for it, perhaps. */
   offer(): void {
-    for (const group of this.#groups.values()) group.offer(this.#o.member);
+    for (const group of this.#groups?.values() ?? []) group.offer(this.#o.member);
   }
 
   /** Gives back what they took of the quota; the feed is closed by its owner. */
   close(): void {
     this.#closed = true;
-    for (const group of this.#groups.values()) group.detach(this.#o.member);
-    this.#groups.clear();
+    for (const group of this.#groups?.values() ?? []) group.detach(this.#o.member);
+    this.#groups = undefined;
     this.#count(-this.#counted);
   }
 
@@ -177,8 +197,8 @@ export class Subscriptions {
 
   /** A group is there for as long as a session is subscribed. */
   async #rejoin(held: Shared): Promise<void> {
-    const { groups, grant } = this.#o;
-    await groups.of(grant.namespace, held)?.open();
+    const { groups, holder } = this.#o;
+    await groups.of(holder.grant.namespace, held)?.open();
     this.#attach();
   }
 
@@ -187,8 +207,9 @@ export class Subscriptions {
     const { share, qos, noLocal, retainAsPublished, retainHandling } = subscription;
     try {
       const filter = parseTopicFilter(subscription.filter);
-      this.#o.grant.require('subscribe', filter);
-      const held = { share, filter, qos, noLocal, retainAsPublished, subscriptionId };
+      this.#o.holder.grant.require('subscribe', filter);
+      const subscriptionIds = subscriptionId === undefined ? [] : [subscriptionId];
+      const held = { share, filter, qos, noLocal, retainAsPublished, subscriptionIds };
       const fresh = !this.#held.has(subscriptionName(held));
       if (fresh) this.#require();
       this.#hold(held);
@@ -225,7 +246,7 @@ export class Subscriptions {
     const { held, fresh } = one;
     if (!isShared(held) || !fresh) return;
     try {
-      await this.#o.groups.join(this.#o.grant.namespace, held);
+      await this.#o.groups.join(this.#o.holder.grant.namespace, held);
       joined.push(held);
     } catch (error) {
       this.#failed(one, error, failed);
@@ -239,25 +260,43 @@ export class Subscriptions {
 
   #hold(held: Held): void {
     this.#held.set(subscriptionName(held), held);
-    this.#highest = undefined;
+    this.#changed();
   }
 
   #forget(held: Held): void {
     const name = subscriptionName(held);
     if (!this.#held.delete(name)) return;
-    this.#highest = undefined;
-    this.#groups.get(name)?.detach(this.#o.member);
-    this.#groups.delete(name);
+    this.#changed();
+    this.#groups?.get(name)?.detach(this.#o.member);
+    this.#groups?.delete(name);
+    if (this.#groups?.size === 0) this.#groups = undefined;
     this.#count(-1);
+  }
+
+  #named(filters: readonly TopicFilter[]): Held[] {
+    return filters.flatMap((filter) => this.#held.get(filter) ?? []);
+  }
+
+  /** Those that are not shared and may have the topic. */
+  #matching(topic: Topic): Held[] {
+    const { grant } = this.#o.holder;
+    return [...this.#held.values()].filter(
+      ({ share, filter }) => share === undefined && matches(filter, topic) && grant.maySubscribe(filter),
+    );
+  }
+
+  #changed(): void {
+    this.#highest = undefined;
+    this.#asked = undefined;
   }
 
   /** What the session does not know of is not left again when it ends. */
   async #record(joined: readonly Shared[]): Promise<void> {
-    const { session, feed, groups, grant } = this.#o;
+    const { session, feed, groups, holder } = this.#o;
     try {
       await session.subscribed([...this.#held.values()], feed.cursor);
     } catch (error) {
-      for (const one of joined) groups.leave(grant.namespace, one);
+      for (const one of joined) groups.leave(holder.grant.namespace, one);
       throw error;
     }
   }
@@ -265,22 +304,40 @@ export class Subscriptions {
   /** Has the groups that are held give this connection its part. */
   #attach(): void {
     if (this.#closed) return;
-    const { groups, grant, member } = this.#o;
+    const { groups, holder, member } = this.#o;
+    const { grant } = holder;
     for (const [name, held] of this.#held) {
-      if (!isShared(held) || this.#groups.has(name) || !grant.maySubscribe(held.filter)) continue;
+      if (!isShared(held) || this.#groups?.has(name) || !grant.maySubscribe(held.filter)) continue;
       const group = groups.of(grant.namespace, held);
       if (group === undefined) continue;
+      this.#groups ??= new Map();
       this.#groups.set(name, group);
       group.attach(member);
     }
   }
 
   #count(more: number): void {
-    const { quotas, grant } = this.#o;
-    if (more > 0) quotas.subscribe(grant.namespace, more);
-    else if (more < 0) quotas.unsubscribe(grant.namespace, -more);
+    const { quotas, holder } = this.#o;
+    const { namespace } = holder.grant;
+    if (more > 0) quotas.subscribe(namespace, more);
+    else if (more < 0) quotas.unsubscribe(namespace, -more);
     this.#counted += more;
   }
+}
+
+const wantedOf = (qos: Qos, retainAsPublished: boolean): Wanted => ({
+  ...{ qos, retainAsPublished, subscriptionIds: [] },
+});
+/** What is wanted without identifiers, by QoS: one object of each for all connections, which is at hand in the cache. */
+const plain = ([0, 1, 2] as const).map((qos) => [wantedOf(qos, false), wantedOf(qos, true)] as const);
+
+function together(held: readonly Held[]): Wanted | undefined {
+  if (held.length === 0) return undefined;
+  const qos = highestOf(held);
+  const retainAsPublished = held.some((one) => one.retainAsPublished);
+  const subscriptionIds = held.flatMap((one) => one.subscriptionIds);
+  if (subscriptionIds.length > 0) return { qos, retainAsPublished, subscriptionIds };
+  return plain[qos]?.[retainAsPublished ? 1 : 0];
 }
 
 function highestOf(held: Iterable<Held>): Qos {

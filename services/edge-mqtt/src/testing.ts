@@ -20,6 +20,7 @@ import { encodeFromClient, type Received, readFromServer } from './codec/testing
 import type { ClientPacket, Connect, Publish, Qos, Subscribe, Version } from './codec.ts';
 import { Decoder } from './codec.ts';
 import { MemoryStore } from './memory-store.ts';
+import { PacketIds } from './packet-ids.ts';
 import { readPresent } from './presence.ts';
 import { Session, type SessionOptions, type SessionShared, type SessionWire } from './session.ts';
 import { SharedGroups } from './shared-groups.ts';
@@ -200,7 +201,7 @@ export class Stage {
       ...{ server: this.server, filters: o.filters ?? 100, serverReference: o.serverReference },
       quotas: { subscribe: () => {}, unsubscribe: () => {} },
       publishing: { publish: (grant, submitted) => this.#publish(grant, submitted as Submitted[]) },
-      ...{ runs: new Runs(), deliveries: { writing: () => undefined } },
+      ...{ runs: new Runs(), packetIds: new PacketIds(), deliveries: { writing: () => undefined } },
       ...{ outbox, written: { deliveries: 0, bytes: 0 } },
       presence: { leaveAll: (_, how) => this.partings.push(how) },
       nameOf: (grant) => grant.tokenDigest,
@@ -228,8 +229,8 @@ export class Stage {
       ...{ cleanStart, expiry: terms.expiry, onTaken: () => session.taken() },
       will: will && { will, grant, origin: clientId },
     });
-    const session = this.#session({ wire, connect, session: held, grant, auth });
-    session.begin();
+    const session = this.#session({ wire, session: held, grant, auth }, connect);
+    session.begin(connect);
     await this.settle();
     wire.read(connect);
     const send = (...packets: ClientPacket[]) => {
@@ -239,12 +240,12 @@ export class Stage {
   }
 
   #session(
-    given: { wire: TestWire; session: HeldSession } & Pick<SessionOptions, 'connect' | 'grant' | 'auth'>,
+    given: { wire: TestWire; session: HeldSession } & Pick<SessionOptions, 'grant' | 'auth'>,
+    connect: Connect,
   ): Session {
-    const { connect } = given;
     return new Session(this.#shared, {
       ...{ ...given, clientId: connect.clientId, connection: 'x' },
-      topics: readPresent(connect, 10).topics,
+      ...{ topics: readPresent(connect, 10).topics, will: connect.will },
       hub: this.hubs.of(defaultNamespace),
       terms: agree(connect, this.server),
       origin: connect.clientId,
