@@ -24,7 +24,6 @@ export interface ByteStream {
   destroy(): unknown;
   pause(): unknown;
   resume(): unknown;
-  isPaused(): boolean;
 }
 
 /** Somebody whose bytes can be read. */

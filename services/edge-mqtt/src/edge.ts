@@ -126,7 +126,7 @@ export class Edge implements Part {
     stream.resume();
   }
 
-  // By itself, so that what a stream keeps for as long as it lives has nothing of its arrival.
+  // By itself, so that what a connection keeps for as long as it lives has nothing of its arrival.
   #watched(newcomer: Newcomer, arrival: Arrival): Link {
     const link = new Link(newcomer, arrival, this.#link);
     this.#links.add(link);

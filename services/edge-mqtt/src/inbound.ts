@@ -10,8 +10,8 @@ import type { HeldSession } from './store.ts';
 import type { Terms } from './terms.ts';
 
 export interface InboundOptions {
-  /** Whose grant is the one in force, which may change. */
-  readonly holder: { readonly grant: Grant };
+  /** The one in force, which may change. */
+  readonly grant: Grant;
   readonly publishing: Pick<Publishing, 'publish'>;
   readonly session: Pick<HeldSession, 'incoming' | 'stored' | 'released'>;
   readonly terms: Pick<Terms, 'peer' | 'receiveMaximum' | 'receiveAliases'>;
@@ -121,10 +121,8 @@ export class Inbound {
     const answer = packet.qos === 0 ? nobodyWaits : this.#answers.place();
     this.#begin();
     try {
-      const { holder, origin, publishing } = this.#o;
-      const [stored] = await publishing.publish(holder.grant, [
-        submissionOf({ ...packet, topic }, origin, id),
-      ]);
+      const { grant, origin, publishing } = this.#o;
+      const [stored] = await publishing.publish(grant, [submissionOf({ ...packet, topic }, origin, id)]);
       answer(await this.#settled(packet, stored));
     } catch (error) {
       answer(undefined);

@@ -52,6 +52,7 @@ export class Link implements Wire {
   #tokens: number;
   #counted: number;
   #reading = false;
+  #paused = false;
   #closing = false;
 
   constructor({ stream, caller }: Pick<Newcomer, 'stream' | 'caller'>, peer: Peer, o: LinkOptions) {
@@ -123,13 +124,16 @@ export class Link implements Wire {
     } finally {
       this.#reading = false;
     }
-    if (this.#holds === 0 && !this.#closing && this.#stream.isPaused()) this.#stream.resume();
+    if (this.#paused && this.#holds === 0 && !this.#closing) {
+      this.#paused = false;
+      this.#stream.resume();
+    }
   }
 
   // Whoever sends faster than the rate is read later: nothing is refused, and nothing is lost.
   #count(): void {
-    const { packetRate, now } = this.#o;
     if (--this.#tokens >= 0) return;
+    const { packetRate, now } = this.#o;
     const at = now();
     this.#tokens = Math.min(packetRate, this.#tokens + ((at - this.#counted) / 1_000) * packetRate);
     this.#counted = at;
@@ -140,7 +144,9 @@ export class Link implements Wire {
 
   #hold(why: number): void {
     this.#holds |= why;
-    if (!this.#closing) this.#stream.pause();
+    if (this.#closing) return;
+    this.#paused = true;
+    this.#stream.pause();
   }
 
   #release(why: number): void {

@@ -227,10 +227,12 @@ export class Outbound implements SharedMember, FeedOptions {
   }
 
   #finish(packetId: number, flight: Flight): void {
+    // Where there was room before, nothing has waited for any.
+    const waited = this.unacknowledged >= this.#sendMaximum || this.#subscriptions.sharing;
     this.#flights.delete(packetId);
     if (flight.waiting) this.#waiting--;
     if (flight.kept) this.#o.session.finished(packetId);
-    this.#flush();
+    if (waited) this.#flush();
   }
 
   #after(wait: Promise<void> | undefined, go: () => void, onRefused?: () => void): void {

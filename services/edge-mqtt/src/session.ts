@@ -70,9 +70,9 @@ export interface SessionOptions {
   readonly auth: SessionAuth | undefined;
   readonly connection: string;
   readonly clientId: string;
+  readonly will: Pick<Will, 'topic' | 'properties'> | undefined;
   /** It is present on them. */
   readonly topics: readonly Topic[];
-  readonly will: Pick<Will, 'topic' | 'properties'> | undefined;
   readonly terms: Terms;
   readonly session: HeldSession;
   /** Names the client for "no local". */
@@ -250,8 +250,12 @@ export class Session implements Connection, Peer {
 
   #makeInbound(): Inbound {
     const { session, terms, origin } = this.#o;
+    const current = () => this.grant;
     return new Inbound({
-      ...{ session, terms, origin, publishing: this.#shared.publishing, holder: this },
+      ...{ session, terms, origin, publishing: this.#shared.publishing },
+      get grant() {
+        return current();
+      },
       say: (ack) => this.#say(ack),
       fault: (reason, says) => this.#fault(reason, says),
       onFailed: (error) => this.#failed(error),
@@ -265,6 +269,7 @@ export class Session implements Connection, Peer {
 
   #makeOutbound(onMade: (subscriptions: Subscriptions) => void): Outbound {
     const { session, terms, origin, hub, wire } = this.#o;
+    const current = () => this.grant;
     const { quotas, groups, filters: most, now } = this.#shared;
     const options = {
       ...{ session, terms, hub, wire, now, shared: this.#shared },
@@ -273,12 +278,15 @@ export class Session implements Connection, Peer {
       say: (ack: ServerPacket) => this.#say(ack),
       onDisorder: () =>
         this.#fault(reasons.protocolError, 'The acknowledgement is not that of the publication. Section 4.3'),
-      onReturned: (share: string, work: readonly Work[]) =>
-        groups.giveBack(this.grant.namespace, share, work),
+      onReturned: (share: string, work: readonly Work[]) => groups.giveBack(current().namespace, share, work),
     };
     return new Outbound(options, (feed, member) => {
-      const held = { session, origin, holder: this };
-      const subscriptions = new Subscriptions({ ...{ feed, groups, member, quotas, most }, ...held });
+      const subscriptions = new Subscriptions({
+        ...{ feed, groups, member, session, origin, quotas, most },
+        get grant() {
+          return current();
+        },
+      });
       onMade(subscriptions);
       return subscriptions;
     });

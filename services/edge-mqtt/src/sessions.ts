@@ -255,10 +255,10 @@ export class Sessions {
     return undefined;
   }
 
-  #make({ link, clientId, known, present, will: owed }: Taking, { held: session, ...taken }: Taken): Session {
+  #make({ link, clientId, known, will, present }: Taking, { held: session, ...taken }: Taken): Session {
     const { grant, auth } = known;
     return new Session(this.#shared, {
-      ...{ wire: link, grant, auth, clientId, session, topics: present.topics, will: owed?.will, ...taken },
+      ...{ wire: link, grant, auth, will: will?.will, clientId, session, topics: present.topics, ...taken },
       hub: this.#o.hubs.of(grant.namespace),
       agedAt: this.#connections.deadline({ expiresAt: Number.POSITIVE_INFINITY }).at,
     });

@@ -22,8 +22,8 @@ export interface SubscriptionsOptions {
   readonly session: Pick<HeldSession, 'subscribed'>;
   /** What this client's own publications have as theirs. */
   readonly origin: string;
-  /** Whose grant is the one in force, which may change. */
-  readonly holder: { readonly grant: Grant };
+  /** The one in force, which may change. */
+  readonly grant: Grant;
   readonly quotas: Pick<Quotas, 'subscribe' | 'unsubscribe'>;
   /** Filters of one session. */
   readonly most: number;
@@ -78,7 +78,10 @@ export class Subscriptions {
     return this.#held.get(name);
   }
 
-  /** What its subscriptions ask for together ([MQTT-3.3.4-2], [MQTT-3.3.4-4]); undefined: nothing. */
+  /**
+   * What is asked for of a delivery of the feed by all filters that match ([MQTT-3.3.4-2], [MQTT-3.3.4-4]); undefined:
+   * nothing.
+   */
   wanted({
     filters,
     retained,
@@ -87,18 +90,26 @@ export class Subscriptions {
     // A retained publication comes by the filters that ask for it alone.
     const named = this.#whole || retained;
     if (named && filters === this.#asked) return this.#wanted;
-    const held = named ? this.#named(filters) : this.#matching(publication.topic);
-    if (held.some(({ noLocal }) => noLocal)) {
-      // [MQTT-3.8.3-3]
-      const own = publication.origin === this.#o.origin;
-      return together(held.filter(({ noLocal }) => !(own && noLocal)));
-    }
+    const held = named
+      ? filters.flatMap((filter) => this.#held.get(filter) ?? [])
+      : this.#matching(publication.topic);
+    const own = held.some(({ noLocal }) => noLocal);
+    // [MQTT-3.8.3-3]
+    if (own && publication.origin === this.#o.origin) return together(held.filter(({ noLocal }) => !noLocal));
     const wanted = together(held);
-    if (named) {
+    if (named && !own) {
       this.#asked = filters;
       this.#wanted = wanted;
     }
     return wanted;
+  }
+
+  /** The subscriptions by which a publication comes, none of them shared. */
+  #matching(topic: Topic): Held[] {
+    return [...this.#held.values()].filter(
+      (held) =>
+        held.share === undefined && matches(held.filter, topic) && this.#o.grant.maySubscribe(held.filter),
+    );
   }
 
   /** The feed has nothing more to give at this moment. */
@@ -115,8 +126,7 @@ export class Subscriptions {
   /** Has the feed go on where the session's last one ended. @throws PushfleetError as the feed does */
   async resume({ cursor }: Kept): Promise<void> {
     // What the token no longer grants is held, and given again should another one grant it.
-    const { grant } = this.#o.holder;
-    const granted = [...this.#held.values()].filter(({ filter }) => grant.maySubscribe(filter));
+    const granted = [...this.#held.values()].filter(({ filter }) => this.#o.grant.maySubscribe(filter));
     const filters = granted.filter((held) => !isShared(held)).map(({ filter }) => filter);
     const own = filters.length === 0 ? undefined : this.#resume(filters, cursor);
     await Promise.all([own, ...granted.filter(isShared).map((held) => this.#rejoin(held))]);
@@ -158,16 +168,16 @@ export class Subscriptions {
       else this.#o.feed.remove(held.filter);
       return reasons.success;
     });
-    const { session, feed, groups, holder } = this.#o;
+    const { session, feed, groups, grant } = this.#o;
     await session.subscribed([...this.#held.values()], feed.cursor);
-    for (const one of left) groups.leave(holder.grant.namespace, one);
+    for (const one of left) groups.leave(grant.namespace, one);
     this.offer();
     return answers;
   }
 
   /** @throws PushfleetError `forbidden` where a grant does not allow what the one in force does */
   require(grant: Grant): void {
-    const before = this.#o.holder.grant;
+    const before = this.#o.grant;
     for (const { filter } of this.#held.values()) {
       if (before.maySubscribe(filter)) grant.require('subscribe', filter);
     }
@@ -197,8 +207,8 @@ export class Subscriptions {
 
   /** A group is there for as long as a session is subscribed. */
   async #rejoin(held: Shared): Promise<void> {
-    const { groups, holder } = this.#o;
-    await groups.of(holder.grant.namespace, held)?.open();
+    const { groups, grant } = this.#o;
+    await groups.of(grant.namespace, held)?.open();
     this.#attach();
   }
 
@@ -207,7 +217,7 @@ export class Subscriptions {
     const { share, qos, noLocal, retainAsPublished, retainHandling } = subscription;
     try {
       const filter = parseTopicFilter(subscription.filter);
-      this.#o.holder.grant.require('subscribe', filter);
+      this.#o.grant.require('subscribe', filter);
       const subscriptionIds = subscriptionId === undefined ? [] : [subscriptionId];
       const held = { share, filter, qos, noLocal, retainAsPublished, subscriptionIds };
       const fresh = !this.#held.has(subscriptionName(held));
@@ -246,7 +256,7 @@ export class Subscriptions {
     const { held, fresh } = one;
     if (!isShared(held) || !fresh) return;
     try {
-      await this.#o.groups.join(this.#o.holder.grant.namespace, held);
+      await this.#o.groups.join(this.#o.grant.namespace, held);
       joined.push(held);
     } catch (error) {
       this.#failed(one, error, failed);
@@ -273,18 +283,6 @@ export class Subscriptions {
     this.#count(-1);
   }
 
-  #named(filters: readonly TopicFilter[]): Held[] {
-    return filters.flatMap((filter) => this.#held.get(filter) ?? []);
-  }
-
-  /** Those that are not shared and may have the topic. */
-  #matching(topic: Topic): Held[] {
-    const { grant } = this.#o.holder;
-    return [...this.#held.values()].filter(
-      ({ share, filter }) => share === undefined && matches(filter, topic) && grant.maySubscribe(filter),
-    );
-  }
-
   #changed(): void {
     this.#highest = undefined;
     this.#asked = undefined;
@@ -292,11 +290,11 @@ export class Subscriptions {
 
   /** What the session does not know of is not left again when it ends. */
   async #record(joined: readonly Shared[]): Promise<void> {
-    const { session, feed, groups, holder } = this.#o;
+    const { session, feed, groups, grant } = this.#o;
     try {
       await session.subscribed([...this.#held.values()], feed.cursor);
     } catch (error) {
-      for (const one of joined) groups.leave(holder.grant.namespace, one);
+      for (const one of joined) groups.leave(grant.namespace, one);
       throw error;
     }
   }
@@ -304,8 +302,7 @@ export class Subscriptions {
   /** Has the groups that are held give this connection its part. */
   #attach(): void {
     if (this.#closed) return;
-    const { groups, holder, member } = this.#o;
-    const { grant } = holder;
+    const { groups, grant, member } = this.#o;
     for (const [name, held] of this.#held) {
       if (!isShared(held) || this.#groups?.has(name) || !grant.maySubscribe(held.filter)) continue;
       const group = groups.of(grant.namespace, held);
@@ -317,10 +314,9 @@ export class Subscriptions {
   }
 
   #count(more: number): void {
-    const { quotas, holder } = this.#o;
-    const { namespace } = holder.grant;
-    if (more > 0) quotas.subscribe(namespace, more);
-    else if (more < 0) quotas.unsubscribe(namespace, -more);
+    const { quotas, grant } = this.#o;
+    if (more > 0) quotas.subscribe(grant.namespace, more);
+    else if (more < 0) quotas.unsubscribe(grant.namespace, -more);
     this.#counted += more;
   }
 }

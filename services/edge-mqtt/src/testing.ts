@@ -229,7 +229,7 @@ export class Stage {
       ...{ cleanStart, expiry: terms.expiry, onTaken: () => session.taken() },
       will: will && { will, grant, origin: clientId },
     });
-    const session = this.#session({ wire, session: held, grant, auth }, connect);
+    const session = this.#session(connect, { wire, session: held, grant, auth });
     session.begin(connect);
     await this.settle();
     wire.read(connect);
@@ -240,12 +240,12 @@ export class Stage {
   }
 
   #session(
-    given: { wire: TestWire; session: HeldSession } & Pick<SessionOptions, 'grant' | 'auth'>,
     connect: Connect,
+    given: { wire: TestWire; session: HeldSession } & Pick<SessionOptions, 'grant' | 'auth'>,
   ): Session {
     return new Session(this.#shared, {
-      ...{ ...given, clientId: connect.clientId, connection: 'x' },
-      ...{ topics: readPresent(connect, 10).topics, will: connect.will },
+      ...{ ...given, will: connect.will, clientId: connect.clientId, connection: 'x' },
+      topics: readPresent(connect, 10).topics,
       hub: this.hubs.of(defaultNamespace),
       terms: agree(connect, this.server),
       origin: connect.clientId,

@@ -90,10 +90,6 @@ export class WebSocketStream extends EventEmitter implements ByteStream, FrameTa
     this.#release(holds.peer);
   }
 
-  isPaused(): boolean {
-    return (this.#holds & holds.peer) !== 0;
-  }
-
   message(data: Buffer, binary: boolean): void {
     if (!this.#counted()) return;
     // [MQTT-6.0.0-1]
