@@ -22,8 +22,8 @@ export interface SubscriptionsOptions {
   readonly session: Pick<HeldSession, 'subscribed'>;
   /** What this client's own publications have as theirs. */
   readonly origin: string;
-  /** The one in force, which may change. */
-  readonly grant: Grant;
+  /** Who has the grant in force, which may change. */
+  readonly owner: { readonly grant: Grant };
   readonly quotas: Pick<Quotas, 'subscribe' | 'unsubscribe'>;
   /** Filters of one session. */
   readonly most: number;
@@ -67,6 +67,10 @@ export class Subscriptions {
     this.#o = options;
   }
 
+  get #grant(): Grant {
+    return this.#o.owner.grant;
+  }
+
   /** The highest QoS that anything can be delivered with. */
   get highest(): Qos {
     this.#highest ??= highestOf(this.#held.values());
@@ -108,7 +112,7 @@ export class Subscriptions {
   #matching(topic: Topic): Held[] {
     return [...this.#held.values()].filter(
       (held) =>
-        held.share === undefined && matches(held.filter, topic) && this.#o.grant.maySubscribe(held.filter),
+        held.share === undefined && matches(held.filter, topic) && this.#grant.maySubscribe(held.filter),
     );
   }
 
@@ -126,7 +130,7 @@ export class Subscriptions {
   /** Has the feed go on where the session's last one ended. @throws PushfleetError as the feed does */
   async resume({ cursor }: Kept): Promise<void> {
     // What the token no longer grants is held, and given again should another one grant it.
-    const granted = [...this.#held.values()].filter(({ filter }) => this.#o.grant.maySubscribe(filter));
+    const granted = [...this.#held.values()].filter(({ filter }) => this.#grant.maySubscribe(filter));
     const filters = granted.filter((held) => !isShared(held)).map(({ filter }) => filter);
     const own = filters.length === 0 ? undefined : this.#resume(filters, cursor);
     await Promise.all([own, ...granted.filter(isShared).map((held) => this.#rejoin(held))]);
@@ -168,7 +172,8 @@ export class Subscriptions {
       else this.#o.feed.remove(held.filter);
       return reasons.success;
     });
-    const { session, feed, groups, grant } = this.#o;
+    const { session, feed, groups } = this.#o;
+    const grant = this.#grant;
     await session.subscribed([...this.#held.values()], feed.cursor);
     for (const one of left) groups.leave(grant.namespace, one);
     this.offer();
@@ -177,7 +182,7 @@ export class Subscriptions {
 
   /** @throws PushfleetError `forbidden` where a grant does not allow what the one in force does */
   require(grant: Grant): void {
-    const before = this.#o.grant;
+    const before = this.#grant;
     for (const { filter } of this.#held.values()) {
       if (before.maySubscribe(filter)) grant.require('subscribe', filter);
     }
@@ -207,8 +212,7 @@ export class Subscriptions {
 
   /** A group is there for as long as a session is subscribed. */
   async #rejoin(held: Shared): Promise<void> {
-    const { groups, grant } = this.#o;
-    await groups.of(grant.namespace, held)?.open();
+    await this.#o.groups.of(this.#grant.namespace, held)?.open();
     this.#attach();
   }
 
@@ -217,7 +221,7 @@ export class Subscriptions {
     const { share, qos, noLocal, retainAsPublished, retainHandling } = subscription;
     try {
       const filter = parseTopicFilter(subscription.filter);
-      this.#o.grant.require('subscribe', filter);
+      this.#grant.require('subscribe', filter);
       const subscriptionIds = subscriptionId === undefined ? [] : [subscriptionId];
       const held = { share, filter, qos, noLocal, retainAsPublished, subscriptionIds };
       const fresh = !this.#held.has(subscriptionName(held));
@@ -256,7 +260,7 @@ export class Subscriptions {
     const { held, fresh } = one;
     if (!isShared(held) || !fresh) return;
     try {
-      await this.#o.groups.join(this.#o.grant.namespace, held);
+      await this.#o.groups.join(this.#grant.namespace, held);
       joined.push(held);
     } catch (error) {
       this.#failed(one, error, failed);
@@ -290,7 +294,8 @@ export class Subscriptions {
 
   /** What the session does not know of is not left again when it ends. */
   async #record(joined: readonly Shared[]): Promise<void> {
-    const { session, feed, groups, grant } = this.#o;
+    const { session, feed, groups } = this.#o;
+    const grant = this.#grant;
     try {
       await session.subscribed([...this.#held.values()], feed.cursor);
     } catch (error) {
@@ -302,7 +307,8 @@ export class Subscriptions {
   /** Has the groups that are held give this connection its part. */
   #attach(): void {
     if (this.#closed) return;
-    const { groups, grant, member } = this.#o;
+    const { groups, member } = this.#o;
+    const grant = this.#grant;
     for (const [name, held] of this.#held) {
       if (!isShared(held) || this.#groups?.has(name) || !grant.maySubscribe(held.filter)) continue;
       const group = groups.of(grant.namespace, held);
@@ -314,9 +320,10 @@ export class Subscriptions {
   }
 
   #count(more: number): void {
-    const { quotas, grant } = this.#o;
-    if (more > 0) quotas.subscribe(grant.namespace, more);
-    else if (more < 0) quotas.unsubscribe(grant.namespace, -more);
+    const { quotas } = this.#o;
+    const { namespace } = this.#grant;
+    if (more > 0) quotas.subscribe(namespace, more);
+    else if (more < 0) quotas.unsubscribe(namespace, -more);
     this.#counted += more;
   }
 }
