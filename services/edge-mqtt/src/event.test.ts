@@ -383,8 +383,7 @@ suite("user properties that are named like MQTT's own attributes", () => {
       ...{ id: '1', source: 's', topic: 'a', contentType: 'text/plain', payload: Buffer.alloc(0) },
       ...{ time: 0, shard: 0, sequence: 1, attributes: [['mqttresponsetopic', 'a/#']] },
     } as unknown as Parameters<(typeof encoders)[5]>[0]['publication'];
-    const message = encoders[5]({ publication });
-    const bytes = message.packet({
+    const bytes = encoders[5]({ publication }).packet({
       ...{ qos: 0, dup: false, retain: false, packetId: 0, expiry: undefined },
       ...{ subscriptionIds: [], topicAlias: 0, aliasKnown: false },
     });

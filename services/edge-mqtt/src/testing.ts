@@ -200,7 +200,7 @@ export class Stage {
       ...{ now, groups: this.groups },
       ...{ server: this.server, filters: o.filters ?? 100, serverReference: o.serverReference },
       quotas: { subscribe: () => {}, unsubscribe: () => {} },
-      publishing: { publish: (grant, submitted) => this.#publish(grant, submitted as Submitted[]) },
+      publishing: { publish: (grant, submitted) => this.#publish(grant, submitted) },
       ...{ runs: new Runs(), packetIds: new PacketIds(), deliveries: { writing: () => undefined } },
       ...{ outbox, written: { deliveries: 0, bytes: 0 } },
       presence: { leaveAll: (_, how) => this.partings.push(how) },
