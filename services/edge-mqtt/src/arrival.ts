@@ -11,8 +11,8 @@ import {
   type Version,
   type Violation,
 } from './codec.ts';
-import type { Link, Peer } from './link.ts';
-import type { Session } from './session.ts';
+import type { Link, Peer } from './doors/link.ts';
+import type { Session } from './session/session.ts';
 
 /** Why a CONNECT is not accepted, where no code of the fleet's says it. */
 export class Unwelcome extends Error {

@@ -7,7 +7,7 @@ import { connects } from './codec/testing.ts';
 import { type Connect, reasons } from './codec.ts';
 import { fields } from './config.ts';
 import { Edge } from './edge.ts';
-import { connectOf, publishOf, subscribeOf } from './testing.ts';
+import { connectOf, publishOf, subscribeOf } from './session/testing.ts';
 import { RawMqtt, startEdge, token } from './testing-edge.ts';
 
 const scope = { after };

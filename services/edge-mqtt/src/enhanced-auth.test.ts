@@ -8,7 +8,7 @@ import { connect } from 'mqtt';
 import { generate } from 'mqtt-packet';
 import { ScramClient, scramUser } from './auth/testing.ts';
 import { type ClientPacket, type Connect, reasons } from './codec.ts';
-import { ack, connectOf, publishOf, subscribeOf } from './testing.ts';
+import { ack, connectOf, publishOf, subscribeOf } from './session/testing.ts';
 import { RawMqtt, startEdge, token } from './testing-edge.ts';
 
 // Section 4.12 on a socket; what follows on an open connection without one is in session-auth.test.ts.

@@ -16,7 +16,7 @@ import { PushfleetError } from '@pushfleet/core';
 import { secret } from '@pushfleet/edge/testing';
 import { type Connect, type Disconnect, reasons, type Will } from './codec.ts';
 import { readPresent } from './presence.ts';
-import { type Client, connectOf, grantOf, publishOf, Stage, subscribeOf } from './testing.ts';
+import { type Client, connectOf, grantOf, publishOf, Stage, subscribeOf } from './session/testing.ts';
 import { RawMqtt, startEdge, token } from './testing-edge.ts';
 
 type Pairs = readonly (readonly [string, string])[];

@@ -1,6 +1,6 @@
 import type { Cursor, Namespace, Publication, TopicFilter } from '@pushfleet/core';
 import type { Grant } from '@pushfleet/runtime';
-import type { Qos, Will } from './codec.ts';
+import type { Qos, Will } from '../codec.ts';
 
 // Where sessions lie (MQTT 5 section 4.1). An engine holds one while its client is connected and tells it all that has to
 // outlive the connection, before the client can know of it. What is kept how, and where, is the store's.

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { type Cursor, formatCursor, PushfleetError, parseCursor } from '@pushfleet/core';
-import { type Properties, type Publish, reasons } from './codec.ts';
+import { type Properties, type Publish, reasons } from '../codec.ts';
+import { publishOf, Stage, subscribeOf } from '../session/testing.ts';
 import { encoders, submissionOf } from './message.ts';
-import { publishOf, Stage, subscribeOf } from './testing.ts';
 
 // CloudEvents 1.0.2 over MQTT: https://github.com/cloudevents/spec, bindings/mqtt-protocol-binding.md
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { PushfleetError, parseTopicFilter } from '@pushfleet/core';
 import type { Grant } from '@pushfleet/runtime';
-import type { Turn } from './auth/exchange.ts';
-import { type ClientPacket, reasons, type Will } from './codec.ts';
+import type { Turn } from '../auth/exchange.ts';
+import { type ClientPacket, reasons, type Will } from '../codec.ts';
 import { type Client, grantOf, publishOf, Stage, subscribeOf } from './testing.ts';
 
 const grantUntil = (expiresAt: number): Grant => ({ ...grantOf(), expiresAt });

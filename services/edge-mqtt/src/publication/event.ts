@@ -9,7 +9,7 @@ import {
   PushfleetError,
   readContextAttributes,
 } from '@pushfleet/core';
-import type { Properties } from './codec.ts';
+import type { Properties } from '../codec.ts';
 
 // CloudEvents 1.0.2 over MQTT 5 in binary mode (MQTT binding 3.1): the content type is the event's datacontenttype, the
 // payload its data, and the user properties its other context attributes, under their own names.

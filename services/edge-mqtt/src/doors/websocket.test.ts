@@ -4,10 +4,10 @@ import { connect } from 'node:net';
 import { after, suite, test } from 'node:test';
 import { RawClient, until } from '@pushfleet/edge/testing';
 import { WebSocket } from 'ws';
-import { encodeFromClient, type Received, readFromServer } from './codec/testing-client.ts';
-import { type ClientPacket, reasons } from './codec.ts';
-import { connectOf, publishOf, subscribeOf } from './testing.ts';
-import { startEdge, type TestEdge, token } from './testing-edge.ts';
+import { encodeFromClient, type Received, readFromServer } from '../codec/testing-client.ts';
+import { type ClientPacket, reasons } from '../codec.ts';
+import { connectOf, publishOf, subscribeOf } from '../session/testing.ts';
+import { startEdge, type TestEdge, token } from '../testing-edge.ts';
 
 const scope = { after };
 const edge = await startEdge(scope, {
