@@ -1,6 +1,8 @@
+import { LazyMap } from './lazy-map.ts';
+
 /** The topics that a client's aliases stand for (section 3.3.2.3.4). They end with the connection ([MQTT-3.3.2-7]). */
 export class IncomingAliases {
-  readonly #topics = new Map<number, string>();
+  readonly #topics = new LazyMap<number, string>();
 
   /**
    * @param topic undefined: the one that the alias stands for
@@ -16,7 +18,7 @@ export class IncomingAliases {
 /** The aliases by which a client is sent topics: the first ones get them, as many as it takes. */
 export class OutgoingAliases {
   readonly #most: number;
-  readonly #aliases = new Map<string, number>();
+  readonly #aliases = new LazyMap<string, number>();
 
   /** @param most 0: none */
   constructor(most: number) {

@@ -121,11 +121,17 @@ export class Edge implements Part {
       onRefused: (error) => this.#refused(error),
       serverReference: this.#o.config.serverReference,
     });
-    const link = new Link(newcomer, arrival, this.#link);
-    this.#links.add(link);
-    stream.on('close', () => this.#links.delete(link));
+    const link = this.#watched(newcomer, arrival);
     this.#arrivals.add(arrival);
     stream.resume();
+  }
+
+  // By itself, so that what a connection keeps for as long as it lives has nothing of its arrival.
+  #watched(newcomer: Newcomer, arrival: Arrival): Link {
+    const link = new Link(newcomer, arrival, this.#link);
+    this.#links.add(link);
+    newcomer.stream.on('close', () => this.#links.delete(link));
+    return link;
   }
 
   async #open(...[link, connect, guest]: Parameters<Sessions['open']>): ReturnType<Sessions['open']> {

@@ -30,6 +30,12 @@ const lingerMs = 5_000;
 /** Why nothing is read at this moment. */
 const holds = { peer: 1, rate: 2 } as const;
 
+/** A client that ends its half has left: MQTT has no use for the other. */
+function destroyThis(this: ByteStream): void {
+  this.destroy();
+}
+const ignore = (): void => {};
+
 /** An MQTT connection on its bytes: packets in, bytes out, and no more of either than the other side takes. */
 export class Link implements Wire {
   /** Whoever is behind the connection at this moment. */
@@ -37,7 +43,7 @@ export class Link implements Wire {
   /** What was known of the client when it came. */
   readonly caller: Caller;
   /** Called once, when the stream is gone. */
-  onClosed: () => void = () => {};
+  onClosed: () => void = ignore;
   readonly #o: LinkOptions;
   readonly #stream: ByteStream;
   readonly #decoder: Decoder;
@@ -46,6 +52,7 @@ export class Link implements Wire {
   #tokens: number;
   #counted: number;
   #reading = false;
+  #paused = false;
   #closing = false;
 
   constructor({ stream, caller }: Pick<Newcomer, 'stream' | 'caller'>, peer: Peer, o: LinkOptions) {
@@ -58,8 +65,7 @@ export class Link implements Wire {
     this.#counted = o.now();
     stream.on('data', (bytes) => this.#take(bytes));
     stream.on('drain', () => this.peer.drained());
-    // A client that ends its half has left: MQTT has no use for the other.
-    stream.on('end', () => stream.destroy());
+    stream.on('end', destroyThis);
     stream.on('close', () => this.#closed());
   }
 
@@ -118,13 +124,16 @@ export class Link implements Wire {
     } finally {
       this.#reading = false;
     }
-    if (this.#holds === 0 && !this.#closing) this.#stream.resume();
+    if (this.#paused && this.#holds === 0 && !this.#closing) {
+      this.#paused = false;
+      this.#stream.resume();
+    }
   }
 
   // Whoever sends faster than the rate is read later: nothing is refused, and nothing is lost.
   #count(): void {
-    const { packetRate, now } = this.#o;
     if (--this.#tokens >= 0) return;
+    const { packetRate, now } = this.#o;
     const at = now();
     this.#tokens = Math.min(packetRate, this.#tokens + ((at - this.#counted) / 1_000) * packetRate);
     this.#counted = at;
@@ -135,7 +144,9 @@ export class Link implements Wire {
 
   #hold(why: number): void {
     this.#holds |= why;
-    if (!this.#closing) this.#stream.pause();
+    if (this.#closing) return;
+    this.#paused = true;
+    this.#stream.pause();
   }
 
   #release(why: number): void {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type Cursor, PushfleetError } from '@pushfleet/core';
+import { LazyMap } from './lazy-map.ts';
 import type {
   Claim,
   Held,
@@ -86,8 +87,8 @@ class MemorySession {
   subscriptions: readonly Held[] = [];
   cursor: Cursor | undefined;
   /** Sent and not acknowledged; undefined once PUBREC came. A Map keeps the order of sending. */
-  readonly unfinished = new Map<number, Sent | undefined>();
-  readonly incoming = new Map<number, Arriving>();
+  readonly unfinished = new LazyMap<number, Sent | undefined>();
+  readonly incoming = new LazyMap<number, Arriving>();
   readonly #o: MemoryStoreOptions;
   readonly #onEnd: () => void;
   #used = false;

@@ -1,25 +1,35 @@
 import type { Item, Publication } from '@pushfleet/core';
 import type { OutflowShared, Wire } from '@pushfleet/edge';
-import type { CloseReason, Delivery, Feed, Hub } from '@pushfleet/hub';
+import type { CloseReason, Delivery, Feed, FeedOptions, Hub } from '@pushfleet/hub';
 import { OutgoingAliases } from './aliases.ts';
-import { type Ack, isFailure, type OutgoingPublish, type Qos, reasons, type Sending } from './codec.ts';
-import { encoders, expiryOf, qosOf } from './message.ts';
-import { PacketIds } from './packet-ids.ts';
+import { type Ack, isFailure, type OutgoingPublish, reasons, type Sending } from './codec.ts';
+import { gapOf, gapTopic } from './gap.ts';
+import { LazyMap } from './lazy-map.ts';
+import { type Encoding, encoders, expiryOf, placelessEncoder, qosOf } from './message.ts';
+import type { PacketIds } from './packet-ids.ts';
 import type { SharedMember, Work } from './shared-group.ts';
-import type { Held, HeldSession, Kept, Sent, Unfinished } from './store.ts';
-import type { Subscriptions } from './subscriptions.ts';
+import type { HeldSession, Kept, Sent, Unfinished } from './store.ts';
+import type { Subscriptions, Wanted } from './subscriptions.ts';
 import type { Terms } from './terms.ts';
 
+/** What the outbounds of one edge share. */
+export interface OutboundShared extends OutflowShared {
+  readonly packetIds: PacketIds;
+}
+
 export interface OutboundOptions {
-  readonly shared: OutflowShared;
+  readonly shared: OutboundShared;
   readonly hub: Pick<Hub, 'open'>;
   readonly wire: Pick<Wire, 'write'>;
   readonly session: Pick<HeldSession, 'sending' | 'received' | 'finished'>;
-  readonly terms: Pick<Terms, 'peer' | 'sendMaximum' | 'sendAliases'>;
-  /** What this client's own publications have as theirs. */
-  readonly origin: string;
+  readonly terms: Pick<Terms, 'peer' | 'encoding' | 'expiry' | 'sendMaximum' | 'sendAliases'>;
   /** Unix time in milliseconds. */
   readonly now: () => number;
+  readonly owner: OutboundOwner;
+}
+
+/** Whose client it is that is sent something. */
+export interface OutboundOwner {
   /** The hub closed the feed. */
   onClose(reason: CloseReason): void;
   /** The session could not be told something. */
@@ -35,48 +45,58 @@ export interface OutboundOptions {
 interface Flight {
   readonly qos: 1 | 2;
   /** Its PUBREC came. */
-  released: boolean;
+  readonly released: boolean;
   /** It was not sent on this connection yet. */
-  waiting: boolean;
+  readonly waiting: boolean;
+  /** The session was told of it. */
+  readonly kept: boolean;
 }
 
-interface Packet {
-  readonly message: OutgoingPublish;
-  readonly sending: Sending;
-}
-
-/** What is sent in one go, and what of it is to be on record before. */
+/** What is sent in one go. */
 interface Batch {
-  readonly packets: readonly Packet[];
   readonly items: readonly Item<Pick<Delivery, 'publication'>>[];
-  readonly sent: readonly Sent[];
+  /** The group that gave them; undefined: the feed. */
+  readonly share: string | undefined;
+  /** A packet each. */
+  readonly packets: Buffer[];
+  /** What of it is to be on record before. */
+  readonly sent: Sent[];
 }
 
-/** How a publication comes to the client, and where it is put down. */
-interface Coming {
-  readonly sent: Sent[];
-  readonly retained: boolean;
-  readonly share: string | undefined;
-}
+const flightOf = (qos: 1 | 2, kept: boolean): Flight => ({ qos, released: false, waiting: false, kept });
+/** What has just been sent, of which there is one object for all. */
+const flights = {
+  1: { kept: flightOf(1, true), passing: flightOf(1, false) },
+  2: { kept: flightOf(2, true), passing: flightOf(2, false) },
+} as const;
+const noAlias = { topicAlias: 0, aliasKnown: false } as const;
 
 // What one write carries at most: see `Outflow`.
 const flushCount = 512;
 const flushBytes = 64 * 1_024;
-const noIds: readonly number[] = [];
 
 /**
  * What a client is sent (sections 4.3 and 4.4): a feed, as PUBLISH packets within what the client takes at once. What
  * it does not take yet stays in the log: the feed is not taken from, and rewinds where its outbox is full.
  */
-export class Outbound implements SharedMember {
+export class Outbound implements SharedMember, FeedOptions {
   readonly feed: Feed;
+  readonly overflow = 'rewind';
   readonly #o: OutboundOptions;
   readonly #subscriptions: Subscriptions;
-  readonly #aliases: OutgoingAliases;
-  readonly #flights = new Map<number, Flight>();
-  readonly #ids = new PacketIds(this.#flights);
+  // What each delivery needs of the options lies here: with thousands of clients an object more is a wait for memory.
+  readonly #shared: OutboundShared;
+  readonly #wire: Pick<Wire, 'write'>;
+  readonly #packetBytes: number;
+  readonly #sendMaximum: number;
+  /** The session may outlive the connection. */
+  readonly #keeps: boolean;
+  /** Undefined: the client takes none. */
+  readonly #aliases: OutgoingAliases | undefined;
+  readonly #encoder: (typeof encoders)[Encoding];
+  readonly #flights = new LazyMap<number, Flight>();
   /** Of an earlier connection, to be sent again before anything else. */
-  #again: Unfinished[] = [];
+  #again: Unfinished[] | undefined;
   #waiting = 0;
   #writable = true;
   #saving = false;
@@ -87,16 +107,34 @@ export class Outbound implements SharedMember {
 
   /** @throws PushfleetError `draining` or `too_many_connections` where the hub takes no more feeds */
   constructor(options: OutboundOptions, subscriptions: (feed: Feed, member: SharedMember) => Subscriptions) {
-    const { hub, shared, terms, onClose } = options;
+    const { hub, shared, wire, terms } = options;
     this.#o = options;
-    this.#aliases = new OutgoingAliases(terms.sendAliases);
-    this.feed = hub.open({
-      overflow: 'rewind',
-      ...shared.outbox,
-      onReadable: () => this.#flush(),
-      onClose: (reason) => onClose(reason),
-    });
+    this.#shared = shared;
+    this.#wire = wire;
+    this.#packetBytes = terms.peer.packetBytes ?? Number.POSITIVE_INFINITY;
+    this.#sendMaximum = terms.sendMaximum;
+    this.#keeps = terms.expiry > 0;
+    this.#aliases = terms.sendAliases === 0 ? undefined : new OutgoingAliases(terms.sendAliases);
+    this.#encoder = encoders[terms.encoding];
+    this.feed = hub.open(this);
     this.#subscriptions = subscriptions(this.feed, this);
+  }
+
+  /** For the feed, of which this is its own options. */
+  get count(): number {
+    return this.#shared.outbox.count;
+  }
+
+  get bytes(): number {
+    return this.#shared.outbox.bytes;
+  }
+
+  onReadable(): void {
+    this.#flush();
+  }
+
+  onClose(reason: CloseReason): void {
+    this.#o.owner.onClose(reason);
   }
 
   /** Whether the wire takes bytes at this moment. */
@@ -110,26 +148,26 @@ export class Outbound implements SharedMember {
   }
 
   get credit(): number {
-    return this.#ready && this.#again.length === 0 ? this.#room() : 0;
+    return this.#ready && this.#again === undefined ? this.#room() : 0;
   }
 
   fits(share: string, work: Work): boolean {
     const held = this.#subscriptions.get(share);
-    if (held === undefined || this.#o.terms.peer.packetBytes === undefined) return true;
-    return this.#fits(work.encoded(this.#encoder), this.#sending(work.publication, [held], false));
+    if (held === undefined || this.#packetBytes === Number.POSITIVE_INFINITY) return true;
+    return this.#fits(work.encoded(this.#sharedEncoder), this.#sending(work.publication, held, false));
   }
 
   give(share: string, work: readonly Work[]): void {
     const held = this.#subscriptions.get(share);
     if (held === undefined) return;
-    const sent: Sent[] = [];
-    const packets = work.flatMap((one) => this.#packet(one, [held], { sent, retained: false, share }) ?? []);
     const items = work.map((value) => ({ kind: 'publication' as const, value }));
-    this.#deliver({ packets, items, sent }, () => this.#o.onReturned(share, work));
+    const batch = { items, share, packets: [], sent: [] };
+    for (const one of work) this.#add(batch, one, held, false);
+    this.#deliver(batch, () => this.#o.owner.onReturned(share, work));
   }
 
   lost(reason: CloseReason): void {
-    this.#o.onClose(reason);
+    this.#o.owner.onClose(reason);
   }
 
   /** After CONNACK: sends again what an earlier connection left open ([MQTT-4.4.0-1]), and then what is new. */
@@ -137,7 +175,9 @@ export class Outbound implements SharedMember {
     this.#begun = true;
     for (const one of kept?.unfinished ?? []) {
       const { packetId, sent } = one;
-      this.#flights.set(packetId, { qos: sent?.qos ?? 2, released: sent === undefined, waiting: true });
+      const released = sent === undefined;
+      this.#flights.set(packetId, { qos: sent?.qos ?? 2, released, waiting: true, kept: true });
+      this.#again ??= [];
       this.#again.push(one);
       this.#waiting++;
     }
@@ -146,7 +186,7 @@ export class Outbound implements SharedMember {
 
   /** Says something between the publications. */
   say(bytes: Buffer): void {
-    this.#writable = this.#o.wire.write(bytes);
+    this.#writable = this.#wire.write(bytes);
   }
 
   drained(): void {
@@ -156,7 +196,7 @@ export class Outbound implements SharedMember {
 
   puback({ packetId }: Ack): void {
     const flight = this.#flights.get(packetId);
-    if (flight?.qos === 2) this.#o.onDisorder();
+    if (flight?.qos === 2) this.#o.owner.onDisorder();
     else if (flight !== undefined) this.#finish(packetId, flight);
   }
 
@@ -166,12 +206,13 @@ export class Outbound implements SharedMember {
     if (flight === undefined) {
       // A failure ends the exchange, there is nothing to release. What else is not known may be of an earlier time.
       if (!isFailure(reason)) this.#release(packetId);
-    } else if (flight.qos === 1) this.#o.onDisorder();
+    } else if (flight.qos === 1) this.#o.owner.onDisorder();
     else if (isFailure(reason)) this.#finish(packetId, flight);
     else if (flight.released) this.#release(packetId);
     else {
-      flight.released = true;
-      this.#after(this.#o.session.received(packetId), () => this.#release(packetId));
+      this.#flights.set(packetId, { ...flight, released: true });
+      const wait = flight.kept ? this.#o.session.received(packetId) : undefined;
+      this.#after(wait, () => this.#release(packetId));
     }
   }
 
@@ -179,7 +220,7 @@ export class Outbound implements SharedMember {
     const flight = this.#flights.get(packetId);
     if (flight === undefined) return;
     if (flight.released) this.#finish(packetId, flight);
-    else this.#o.onDisorder();
+    else this.#o.owner.onDisorder();
   }
 
   close(): void {
@@ -188,14 +229,16 @@ export class Outbound implements SharedMember {
   }
 
   #release(packetId: number): void {
-    this.#o.say({ type: 'pubrel', packetId, reason: reasons.success, properties: {} });
+    this.#o.owner.say({ type: 'pubrel', packetId, reason: reasons.success, properties: {} });
   }
 
   #finish(packetId: number, flight: Flight): void {
+    // Where there was room before, nothing has waited for any.
+    const waited = this.unacknowledged >= this.#sendMaximum || this.#subscriptions.sharing;
     this.#flights.delete(packetId);
     if (flight.waiting) this.#waiting--;
-    this.#o.session.finished(packetId);
-    this.#flush();
+    if (flight.kept) this.#o.session.finished(packetId);
+    if (waited) this.#flush();
   }
 
   #after(wait: Promise<void> | undefined, go: () => void, onRefused?: () => void): void {
@@ -206,7 +249,7 @@ export class Outbound implements SharedMember {
           if (!this.#closed) go();
         },
         (error) => {
-          this.#o.onFailed(error);
+          this.#o.owner.onFailed(error);
           onRefused?.();
         },
       );
@@ -220,8 +263,8 @@ export class Outbound implements SharedMember {
   // The hot path: see `Outflow`. What is about to be sent is on record before it is.
   #flush(): void {
     while (this.#ready) {
-      if (this.#again.length > 0) {
-        if (!this.#resend()) return;
+      if (this.#again !== undefined) {
+        if (!this.#resend(this.#again)) return;
         continue;
       }
       if (this.#room() === 0) return;
@@ -243,93 +286,129 @@ export class Outbound implements SharedMember {
   /** [MQTT-3.3.4-9]; what can only have QoS 0 waits for nothing. */
   #room(): number {
     if (this.#subscriptions.highest === 0) return flushCount;
-    return Math.min(flushCount, Math.max(0, this.#o.terms.sendMaximum - this.unacknowledged));
+    return Math.min(flushCount, Math.max(0, this.#sendMaximum - this.unacknowledged));
   }
 
   #send(items: readonly Item<Delivery>[]): void {
-    const sent: Sent[] = [];
-    const packets = items.flatMap((item) => (item.kind === 'gap' ? [] : (this.#own(item.value, sent) ?? [])));
-    this.#deliver({ packets, items, sent });
+    const batch = { items, share: undefined, packets: [], sent: [] };
+    for (const item of items) {
+      if (item.kind === 'gap') {
+        this.#tell(batch, item);
+        continue;
+      }
+      const wanted = this.#subscriptions.wanted(item.value);
+      if (wanted !== undefined) this.#add(batch, item.value, wanted, item.value.retained);
+    }
+    this.#deliver(batch);
   }
 
-  #deliver({ packets, items, sent }: Batch, onRefused?: () => void): void {
-    const wait = this.#o.session.sending(sent, this.feed.cursor);
-    this.#saving = wait !== undefined;
+  /** What is about to be sent is on record before it is, where that is of use to anybody. */
+  #deliver(batch: Batch, onRefused?: () => void): void {
+    const isKept = this.#keeps || batch.sent.length > 0;
+    const wait = isKept ? this.#o.session.sending(batch.sent, this.feed.cursor) : undefined;
+    if (wait === undefined) {
+      this.#write(batch);
+      return;
+    }
+    this.#saving = true;
     const go = (): void => {
       this.#saving = false;
-      this.#write(packets, items);
-      if (wait !== undefined) this.#flush();
+      this.#write(batch);
+      this.#flush();
     };
     this.#after(wait, go, onRefused);
   }
 
-  /** What the feed gives. Undefined: it is not for this client. */
-  #own(delivery: Delivery, sent: Sent[]): Packet | undefined {
-    const { publication, retained } = delivery;
-    const held = this.#subscriptions.of(delivery);
-    // [MQTT-3.8.3-3]
-    const local = publication.origin === this.#o.origin;
-    const matching = local ? held.filter(({ noLocal }) => !noLocal) : held;
-    if (matching.length === 0) return undefined;
-    return this.#packet(delivery, matching, { sent, retained, share: undefined });
-  }
-
-  /** @param held the subscriptions by which it comes */
-  #packet(work: Work, held: readonly Held[], { sent, retained, share }: Coming): Packet | undefined {
-    const { publication } = work;
-    const sending = this.#sending(publication, held, retained);
-    const message = work.encoded(this.#encoder);
-    if (!this.#fits(message, sending)) return undefined;
-    const { qos, retain, subscriptionIds } = sending;
-    if (qos === 0) return this.#aliased({ message, sending }, publication.topic);
-    const packetId = this.#ids.next();
-    this.#flights.set(packetId, { qos, released: false, waiting: false });
-    sent.push({ packetId, qos, publication, retain, subscriptionIds, share });
-    return this.#aliased({ message, sending: { ...sending, packetId } }, publication.topic);
-  }
-
-  #sending(publication: Publication, held: readonly Held[], retained: boolean): Sending {
-    const ids = held.flatMap(({ subscriptionId }) => subscriptionId ?? []);
-    return {
-      ...{ qos: lower(highest(held), qosOf(publication)), dup: false, packetId: 0 },
-      ...{ topicAlias: 0, aliasKnown: false },
-      // [MQTT-3.3.1-8], [MQTT-3.3.1-12], [MQTT-3.3.1-13]
-      retain:
-        retained || (publication.retain === true && held.some(({ retainAsPublished }) => retainAsPublished)),
-      expiry: expiryOf(publication, this.#o.now()),
-      subscriptionIds: ids.length === 0 ? noIds : ids,
-    };
-  }
-
-  get #encoder(): (typeof encoders)[4 | 5] {
-    return encoders[this.#o.terms.peer.version === 5 ? 5 : 4];
+  /** For who asked to be told of gaps. */
+  #tell({ packets }: Batch, { from, to }: Item<Delivery> & { readonly kind: 'gap' }): void {
+    const held = this.#subscriptions.get(gapTopic);
+    if (held === undefined) return;
+    const publication = gapOf(from, to, this.#o.now());
+    const message = this.#encoder({ publication, cursor: to });
+    const sending = this.#sending(publication, held, false);
+    if (this.#fits(message, sending)) packets.push(message.packet(sending));
   }
 
   /** [MQTT-3.1.2-24], [MQTT-3.1.2-25]: what is larger than the client takes counts as delivered. */
+  #add(batch: Batch, work: Work, wanted: Wanted, retained: boolean): void {
+    const message = work.encoded(batch.share === undefined ? this.#encoder : this.#sharedEncoder);
+    const sending = this.#sending(work.publication, wanted, retained);
+    if (sending.qos > 0) sending.packetId = this.#idOf(message);
+    const bytes = this.#bytesOf(message, sending, work.publication.topic);
+    if (bytes === undefined) return;
+    if (sending.qos > 0) this.#launch(batch, work.publication, sending);
+    batch.packets.push(bytes);
+  }
+
+  #launch({ share, sent }: Batch, publication: Publication, sending: Sending): void {
+    const { packetId, retain, subscriptionIds } = sending;
+    const qos = sending.qos as 1 | 2;
+    // A session that ends with its connection leaves only what others of a group are to have.
+    const kept = share !== undefined || this.#keeps;
+    this.#flights.set(packetId, kept ? flights[qos].kept : flights[qos].passing);
+    if (kept) sent.push({ packetId, qos, publication, retain, subscriptionIds, share });
+  }
+
+  #sending(
+    publication: Publication,
+    { qos, retainAsPublished, subscriptionIds }: Wanted,
+    retained: boolean,
+  ): { -readonly [K in keyof Sending]: Sending[K] } {
+    const published = qosOf(publication);
+    return {
+      qos: qos < published ? qos : published,
+      dup: false,
+      // [MQTT-3.3.1-8], [MQTT-3.3.1-12], [MQTT-3.3.1-13]
+      retain: retained || (retainAsPublished && publication.retain === true),
+      packetId: 0,
+      expiry: expiryOf(publication, this.#o.now),
+      subscriptionIds,
+      topicAlias: 0,
+      aliasKnown: false,
+    };
+  }
+
+  /** What comes by a group says nothing of the client's own place. */
+  get #sharedEncoder(): (typeof encoders)[Encoding] {
+    const { encoding } = this.#o.terms;
+    return encoding === 'event' ? placelessEncoder : encoders[encoding];
+  }
+
+  /** The same for all who are sent the message, but for those that have it in use. */
+  #idOf(message: OutgoingPublish): number {
+    const { packetIds } = this.#shared;
+    if (message.packetId === 0) message.packetId = packetIds.next();
+    return packetIds.free(message.packetId, this.#flights);
+  }
+
   #fits(message: OutgoingPublish, sending: Sending): boolean {
-    const { packetBytes } = this.#o.terms.peer;
-    return packetBytes === undefined || message.size(sending) <= packetBytes;
+    return this.#packetBytes === Number.POSITIVE_INFINITY || message.size(sending) <= this.#packetBytes;
   }
 
-  #aliased({ message, sending }: Packet, topic: string): Packet {
-    const known = this.#aliases.known(topic);
-    if (known !== undefined) return { message, sending: { ...sending, topicAlias: known, aliasKnown: true } };
-    const { next } = this.#aliases;
+  /** The packet, its bytes shared with all to whom the same is said; undefined: the client does not take it. */
+  #bytesOf(message: OutgoingPublish, sending: Sending, topic: string): Buffer | undefined {
+    if (!this.#fits(message, sending)) return undefined;
+    if (this.#aliases !== undefined)
+      return message.packet(this.#aliased(message, sending, this.#aliases, topic));
+    return sending.subscriptionIds.length === 0 ? message.shared(sending) : message.packet(sending);
+  }
+
+  #aliased(message: OutgoingPublish, sending: Sending, aliases: OutgoingAliases, topic: string): Sending {
+    const known = aliases.known(topic);
+    if (known !== undefined) return { ...sending, topicAlias: known, aliasKnown: true };
+    const { next } = aliases;
     const told = { ...sending, topicAlias: next };
-    if (next === 0 || !this.#fits(message, told)) return { message, sending };
-    this.#aliases.assign(topic);
-    return { message, sending: told };
+    if (next === 0 || !this.#fits(message, told)) return sending;
+    aliases.assign(topic);
+    return told;
   }
 
-  #write(packets: Batch['packets'], items: Batch['items']): void {
+  #write({ packets, items }: Batch): void {
     if (packets.length === 0) return;
-    const { shared } = this.#o;
+    const shared = this.#shared;
     const written = shared.deliveries.writing(items);
-    const bytes = packets.every(isShared)
-      ? shared.runs.bytes(
-          packets.map(({ message, sending: { retain, expiry } }) => message.shared(retain, expiry)),
-        )
-      : joined(packets);
+    // Packets with aliases are the client's own, and so is what they make together.
+    const bytes = this.#aliases === undefined ? shared.runs.bytes(packets) : Buffer.concat(packets);
     this.say(bytes);
     written?.();
     shared.written.deliveries += packets.length;
@@ -337,47 +416,28 @@ export class Outbound implements SharedMember {
   }
 
   /** Sends one packet of an earlier connection again; false: there is no room for it yet. */
-  #resend(): boolean {
-    const { packetId, sent } = this.#again[0] as Unfinished;
+  #resend(again: Unfinished[]): boolean {
+    const { packetId, sent } = again[0] as Unfinished;
     const flight = this.#flights.get(packetId);
     const waits = flight?.waiting === true;
-    if (waits && this.unacknowledged >= this.#o.terms.sendMaximum) return false;
-    this.#again.shift();
+    if (waits && this.unacknowledged >= this.#sendMaximum) return false;
+    again.shift();
+    if (again.length === 0) this.#again = undefined;
     if (!waits) return true;
-    flight.waiting = false;
+    this.#flights.set(packetId, { ...flight, waiting: false });
     this.#waiting--;
     if (flight.released || sent === undefined) this.#release(packetId);
-    else this.#repeat(sent, flight);
+    else this.#repeat(sent);
     return true;
   }
 
   /** [MQTT-3.3.1-1], with the packet identifier that it had. */
-  #repeat(sent: Sent, flight: Flight): void {
-    const { publication, packetId, qos, retain, subscriptionIds } = sent;
+  #repeat({ publication, ...sent }: Sent): void {
     const message = this.#encoder({ publication });
-    const expiry = expiryOf(publication, this.#o.now());
-    const aliases = { topicAlias: 0, aliasKnown: false };
-    const sending = { qos, packetId, retain, subscriptionIds, expiry, dup: true, ...aliases };
+    const sending = { ...sent, ...noAlias, dup: true, expiry: expiryOf(publication, this.#o.now) };
     const over = publication.expiresAt !== undefined && publication.expiresAt <= this.#o.now();
-    if (over || !this.#fits(message, sending)) this.#finish(packetId, flight);
-    else this.say(joined([{ message, sending }]));
+    const flight = this.#flights.get(sent.packetId) as Flight;
+    if (over || !this.#fits(message, sending)) this.#finish(sent.packetId, flight);
+    else this.say(message.packet(sending));
   }
-}
-
-const highest = (held: readonly Held[]): Qos =>
-  held.some(({ qos }) => qos === 2) ? 2 : held.some(({ qos }) => qos === 1) ? 1 : 0;
-
-const lower = (one: Qos, other: Qos): Qos => (one < other ? one : other);
-
-/** All who get it so get the same bytes. */
-const isShared = ({ sending: { qos, topicAlias, subscriptionIds } }: Packet): boolean =>
-  qos === 0 && topicAlias === 0 && subscriptionIds.length === 0;
-
-function joined(packets: readonly Packet[]): Buffer {
-  let size = 0;
-  for (const { message, sending } of packets) size += message.size(sending);
-  const bytes = Buffer.allocUnsafe(size);
-  let at = 0;
-  for (const { message, sending } of packets) at = message.write(sending, bytes, at);
-  return bytes;
 }

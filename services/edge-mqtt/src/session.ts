@@ -1,19 +1,20 @@
-import { PushfleetError, parseTopic, type Topic } from '@pushfleet/core';
+import { type Attributes, PushfleetError, parseTopic, type Topic } from '@pushfleet/core';
 import {
   type CloseCode,
   type Connection,
-  type OutflowShared,
+  closeDetail,
   type Parting,
   type Presence,
   retryMs,
   type Wire,
 } from '@pushfleet/edge';
-import type { CloseReason, Hub } from '@pushfleet/hub';
+import type { CloseReason, Feed, Hub } from '@pushfleet/hub';
 import { type Publishing, requirePublish } from '@pushfleet/intake';
 import type { Grant, Quotas, TimerWheel } from '@pushfleet/runtime';
 import { Renewal, type SessionAuth } from './auth/renewal.ts';
-import { disconnectReason } from './close-code.ts';
+import { disconnectReason, toldOf, type Why } from './close-code.ts';
 import {
+  type Ack,
   type ClientPacket,
   type Connect,
   type Disconnect,
@@ -25,18 +26,19 @@ import {
   type Subscribe,
   type Unsubscribe,
   type Violation,
+  type Will,
 } from './codec.ts';
 import { Inbound } from './inbound.ts';
 import type { Peer } from './link.ts';
-import { Outbound } from './outbound.ts';
-import type { Work } from './shared-group.ts';
+import { Outbound, type OutboundOwner, type OutboundShared } from './outbound.ts';
+import type { SharedMember, Work } from './shared-group.ts';
 import type { SharedGroups } from './shared-groups.ts';
 import type { HeldSession } from './store.ts';
-import { Subscriptions } from './subscriptions.ts';
+import { cursorProperty, type Outcome, Subscriptions } from './subscriptions.ts';
 import { type ServerTerms, type Terms, told } from './terms.ts';
 
 /** What the sessions of one edge share. */
-export interface SessionShared extends OutflowShared {
+export interface SessionShared extends OutboundShared {
   readonly wheel: Pick<TimerWheel, 'after'>;
   /** Unix time in milliseconds. */
   readonly now: () => number;
@@ -69,8 +71,8 @@ export interface SessionOptions {
   /** Undefined: not by an authentication method. */
   readonly auth: SessionAuth | undefined;
   readonly connection: string;
-  readonly connect: Connect;
   readonly clientId: string;
+  readonly will: Pick<Will, 'topic' | 'properties'> | undefined;
   /** It is present on them. */
   readonly topics: readonly Topic[];
   readonly terms: Terms;
@@ -85,6 +87,7 @@ export interface SessionOptions {
 const holds = { subscribing: 1, publishing: 2, answers: 4, finishing: 8 } as const;
 // How long publications that are under way may hold up an end that can wait.
 const finishMs = 5_000;
+const takenOver = 'Another connection of this client took the session over.';
 const nothing: Buffer = Buffer.alloc(0);
 
 /**
@@ -93,14 +96,15 @@ const nothing: Buffer = Buffer.alloc(0);
  *
  * open → finishing → ended: while it finishes, what is under way is acknowledged and nothing more is read.
  */
-export class Session implements Connection, Peer {
+export class Session implements Connection, Peer, OutboundOwner {
   grant: Grant;
   connection: string;
   readonly #shared: SessionShared;
   readonly #o: SessionOptions;
   readonly #outbound: Outbound;
   readonly #subscriptions: Subscriptions;
-  readonly #inbound: Inbound;
+  /** Undefined until something is published: most clients only listen. */
+  #inbound: Inbound | undefined;
   /** Made when the first AUTH comes, which few send. */
   #renewal: Renewal | undefined;
   #expiry: number;
@@ -119,7 +123,6 @@ export class Session implements Connection, Peer {
     this.#o = o;
     this.#expiry = o.terms.expiry;
     this.#heard = shared.now();
-    this.#inbound = this.#makeInbound();
     let subscriptions: Subscriptions | undefined;
     this.#outbound = this.#makeOutbound((made) => {
       subscriptions = made;
@@ -134,8 +137,8 @@ export class Session implements Connection, Peer {
   }
 
   /** Says CONNACK, and after it whatever is resumed. */
-  begin(): void {
-    const { connect, clientId, terms, session, auth } = this.#o;
+  begin(connect: Connect): void {
+    const { clientId, terms, session, auth } = this.#o;
     const connack = encode(
       {
         type: 'connack',
@@ -169,7 +172,7 @@ export class Session implements Connection, Peer {
     this.#heard = this.#shared.now();
     switch (packet.type) {
       case 'publish':
-        this.#inbound.publish(packet);
+        this.#publishing.publish(packet);
         break;
       case 'puback':
       case 'pubrec':
@@ -177,7 +180,7 @@ export class Session implements Connection, Peer {
         this.#outbound[packet.type](packet);
         break;
       case 'pubrel':
-        this.#inbound.pubrel(packet);
+        this.#publishing.pubrel(packet);
         break;
       case 'subscribe':
         this.#request(packet, 'suback', this.#subscriptions.add(packet));
@@ -222,13 +225,13 @@ export class Session implements Connection, Peer {
     // Where the client that is back enters again, it was never away.
     this.#part('lost');
     this.#shared.onEnd('conflict');
-    this.#o.wire.end(this.#farewell(reasons.sessionTakenOver));
+    this.#o.wire.end(this.#farewell(reasons.sessionTakenOver, toldOf('conflict', takenOver)));
   }
 
   end(code: CloseCode): void {
     if (this.#ended || this.#finishing !== undefined) return;
     const patient = code === 'draining' || code === 'connection_age';
-    if (!patient || this.#inbound.pending === 0) {
+    if (!patient || !this.#inbound?.pending) {
       this.#finish(code);
       return;
     }
@@ -241,6 +244,33 @@ export class Session implements Connection, Peer {
   cut(): void {
     this.#leave('lost');
     this.#o.wire.destroy();
+  }
+
+  /** For what goes out. */
+  onClose(reason: CloseReason): void {
+    if (reason.kind === 'failed') this.#failed(reason.error);
+    else this.end(reason.kind);
+  }
+
+  onFailed(error: unknown): void {
+    this.#failed(error);
+  }
+
+  say(ack: Ack): void {
+    this.#say(ack);
+  }
+
+  onDisorder(): void {
+    this.#fault(reasons.protocolError, 'The acknowledgement is not that of the publication. Section 4.3');
+  }
+
+  onReturned(share: string, work: readonly Work[]): void {
+    this.#shared.groups.giveBack(this.grant.namespace, share, work);
+  }
+
+  get #publishing(): Inbound {
+    this.#inbound ??= this.#makeInbound();
+    return this.#inbound;
   }
 
   #makeInbound(): Inbound {
@@ -263,28 +293,20 @@ export class Session implements Connection, Peer {
   }
 
   #makeOutbound(onMade: (subscriptions: Subscriptions) => void): Outbound {
-    const { session, terms, origin, hub, wire } = this.#o;
-    const current = () => this.grant;
-    const { quotas, groups, filters: most, now } = this.#shared;
-    const options = {
-      ...{ session, terms, origin, hub, wire, now, shared: this.#shared },
-      onClose: (reason: CloseReason) => this.#closed(reason),
-      onFailed: (error: unknown) => this.#failed(error),
-      say: (ack: ServerPacket) => this.#say(ack),
-      onDisorder: () =>
-        this.#fault(reasons.protocolError, 'The acknowledgement is not that of the publication. Section 4.3'),
-      onReturned: (share: string, work: readonly Work[]) => groups.giveBack(current().namespace, share, work),
-    };
+    const { session, terms, hub, wire } = this.#o;
+    const shared = this.#shared;
+    const options = { session, terms, hub, wire, now: shared.now, shared, owner: this };
     return new Outbound(options, (feed, member) => {
-      const subscriptions = new Subscriptions({
-        ...{ feed, groups, member, session, quotas, most },
-        get grant() {
-          return current();
-        },
-      });
+      const subscriptions = this.#makeSubscriptions(feed, member);
       onMade(subscriptions);
       return subscriptions;
     });
+  }
+
+  #makeSubscriptions(feed: Feed, member: SharedMember): Subscriptions {
+    const { session, origin } = this.#o;
+    const { quotas, groups, filters: most } = this.#shared;
+    return new Subscriptions({ feed, groups, member, session, origin, quotas, most, owner: this });
   }
 
   #makeRenewal(): Renewal {
@@ -316,7 +338,7 @@ export class Session implements Connection, Peer {
       );
     }
     this.#subscriptions.require(grant);
-    const { will } = this.#o.connect;
+    const { will } = this.#o;
     if (will !== undefined) requirePublish(grant, parseTopic(will.topic));
     for (const topic of this.#o.topics) grant.require('presence', topic);
     this.grant = grant;
@@ -327,19 +349,23 @@ export class Session implements Connection, Peer {
   }
 
   /** Answers when it is done, and reads nothing meanwhile: what is asked next is asked of its outcome. */
-  #request(
-    { packetId }: Subscribe | Unsubscribe,
-    type: Suback['type'],
-    work: Promise<readonly Reason[]>,
-  ): void {
+  #request({ packetId }: Subscribe | Unsubscribe, type: Suback['type'], work: Promise<Outcome>): void {
     this.#hold(holds.subscribing);
     work.then(
-      (given) => {
-        this.#say({ type, packetId, reasons: given, properties: {} });
+      ({ reasons: given, why }) => {
+        this.#say({ type, packetId, reasons: given, properties: { ...why, ...this.#place(why) } });
         this.#release(holds.subscribing);
       },
       (error) => this.#failed(error),
     );
+  }
+
+  /** Where the client is from here on, for one that is told its place with each publication. */
+  #place(why: Why | undefined): { readonly userProperties?: Attributes } {
+    if (this.#o.terms.encoding !== 'event') return {};
+    return {
+      userProperties: [...(why?.userProperties ?? []), [cursorProperty, this.#outbound.feed.cursor]],
+    };
   }
 
   #disconnect({ reason, properties }: Disconnect): void {
@@ -367,11 +393,6 @@ export class Session implements Connection, Peer {
     return true;
   }
 
-  #closed(reason: CloseReason): void {
-    if (reason.kind === 'failed') this.#failed(reason.error);
-    else this.end(reason.kind);
-  }
-
   #failed(thrown: unknown): void {
     if (this.#ended) return;
     const error = PushfleetError.from(thrown);
@@ -384,25 +405,25 @@ export class Session implements Connection, Peer {
     if (this.#ended) return;
     this.#leave(reason === reasons.keepAliveTimeout ? 'lost' : 'left');
     this.#shared.onEnd('request_invalid');
-    this.#o.wire.end(this.#farewell(reason, says));
+    this.#o.wire.end(this.#farewell(reason, { reasonString: says }));
   }
 
   #finish(code: CloseCode, says?: string): void {
     if (this.#ended) return;
     this.#leave(retryMs(code) === undefined ? 'left' : 'lost');
     this.#shared.onEnd(code);
-    this.#o.wire.end(this.#farewell(disconnectReason(code), says));
+    this.#o.wire.end(this.#farewell(disconnectReason(code), toldOf(code, says ?? closeDetail(code))));
   }
 
   /** The last packet; no bytes for who knows no DISCONNECT of a server. */
-  #farewell(reason: Reason, reasonString?: string): Buffer {
+  #farewell(reason: Reason, why: Why): Buffer {
     const { serverReference } = this.#shared;
     const elsewhere = reason === reasons.serverShuttingDown && serverReference !== undefined;
     const packet: ServerPacket = {
       type: 'disconnect',
       reason: elsewhere ? reasons.useAnotherServer : reason,
       properties: {
-        ...(reasonString !== undefined && { reasonString }),
+        ...why,
         ...(elsewhere && { serverReference }),
       },
     };
@@ -414,7 +435,7 @@ export class Session implements Connection, Peer {
     if (this.#ended) return;
     const { cursor } = this.#outbound.feed;
     this.#letGo();
-    const { will } = this.#o.connect;
+    const { will } = this.#o;
     // Both say that the client is gone: its members leave when its will is due.
     const delay = Math.min(will?.properties.willDelayInterval ?? 0, this.#expiry);
     this.#part(will === undefined || withoutWill ? how : { lingerMs: delay * 1_000 });

@@ -23,7 +23,8 @@ export interface Held {
   readonly qos: Qos;
   readonly noLocal: boolean;
   readonly retainAsPublished: boolean;
-  readonly subscriptionId: number | undefined;
+  /** That of its SUBSCRIBE, or none. */
+  readonly subscriptionIds: readonly number[];
 }
 
 /** A PUBLISH of QoS 1 or 2 as it is sent, but for what the connection adds to it. */

@@ -1,7 +1,14 @@
-import { matches, PushfleetError, parseTopicFilter, type TopicFilter } from '@pushfleet/core';
+import {
+  type Cursor,
+  matches,
+  PushfleetError,
+  parseTopicFilter,
+  type Topic,
+  type TopicFilter,
+} from '@pushfleet/core';
 import type { Delivery, Feed } from '@pushfleet/hub';
 import type { Grant, Quotas } from '@pushfleet/runtime';
-import { subscribeReason } from './close-code.ts';
+import { subscribeReason, type Why, whyOf } from './close-code.ts';
 import {
   type Qos,
   type Reason,
@@ -10,6 +17,7 @@ import {
   type Subscription,
   type Unsubscribe,
 } from './codec.ts';
+import { gapTopic } from './gap.ts';
 import type { SharedGroup, SharedMember } from './shared-group.ts';
 import { isShared, type Shared, type SharedGroups, subscriptionName } from './shared-groups.ts';
 import type { Held, HeldSession, Kept } from './store.ts';
@@ -20,15 +28,20 @@ export interface SubscriptionsOptions {
   /** This connection, for the groups. */
   readonly member: SharedMember;
   readonly session: Pick<HeldSession, 'subscribed'>;
-  /** The one in force, which may change. */
-  readonly grant: Grant;
+  /** What this client's own publications have as theirs. */
+  readonly origin: string;
+  /** Who has the grant in force, which may change. */
+  readonly owner: { readonly grant: Grant };
   readonly quotas: Pick<Quotas, 'subscribe' | 'unsubscribe'>;
   /** Filters of one session. */
   readonly most: number;
 }
 
+/** How a publication is to be sent, as far as subscriptions say. */
+export type Wanted = Pick<Held, 'qos' | 'retainAsPublished' | 'subscriptionIds'>;
+
 /** One filter of a SUBSCRIBE on its way: what is held of it, or why it is not. */
-type Asked = Taken | Reason;
+type Asked = Taken | PushfleetError | Reason;
 
 interface Taken {
   readonly held: Held;
@@ -36,7 +49,18 @@ interface Taken {
   readonly retained: boolean;
 }
 
-const isTaken = (one: Asked): one is Taken => typeof one !== 'number';
+const isTaken = (one: Asked): one is Taken => typeof one === 'object' && 'held' in one;
+
+/** What a SUBACK or UNSUBACK says. */
+export interface Outcome {
+  /** In the order of the filters ([MQTT-3.9.3-1], [MQTT-3.11.3-1]). */
+  readonly reasons: readonly Reason[];
+  /** Of the first filter that failed. */
+  readonly why: Why | undefined;
+}
+
+/** Where a client goes on from, which MQTT has no property for. */
+export const cursorProperty = 'pushfleetcursor';
 
 /** The subscriptions of one connection's session. One SUBSCRIBE or UNSUBSCRIBE is dealt with at a time. */
 export class Subscriptions {
@@ -44,7 +68,7 @@ export class Subscriptions {
   /** By `subscriptionName`. */
   readonly #held = new Map<string, Held>();
   /** Groups that this connection is given work by. */
-  readonly #groups = new Map<string, SharedGroup>();
+  #groups: Map<string, SharedGroup> | undefined;
   /**
    * Deliveries name all filters that match. While one has yet to catch up with the others, what one gives the others do
    * not, and the delivery tells of that one alone.
@@ -52,11 +76,18 @@ export class Subscriptions {
   #whole = true;
   /** Undefined: it is to be looked for. */
   #highest: Qos | undefined;
+  /** The filters that were asked about last, and what was answered: a publication after the other has the same. */
+  #asked: readonly TopicFilter[] | undefined;
+  #wanted: Wanted | undefined;
   #counted = 0;
   #closed = false;
 
   constructor(options: SubscriptionsOptions) {
     this.#o = options;
+  }
+
+  get #grant(): Grant {
+    return this.#o.owner.grant;
   }
 
   /** The highest QoS that anything can be delivered with. */
@@ -70,15 +101,37 @@ export class Subscriptions {
     return this.#held.get(name);
   }
 
-  /** The subscriptions by which the feed's delivery comes, none of them shared. */
-  of({ filters, retained, publication }: Pick<Delivery, 'filters' | 'retained' | 'publication'>): Held[] {
+  /**
+   * What is asked for of a delivery of the feed by all filters that match ([MQTT-3.3.4-2], [MQTT-3.3.4-4]); undefined:
+   * nothing.
+   */
+  wanted({
+    filters,
+    retained,
+    publication,
+  }: Pick<Delivery, 'filters' | 'retained' | 'publication'>): Wanted | undefined {
     // A retained publication comes by the filters that ask for it alone.
-    if (this.#whole || retained) return filters.flatMap((filter) => this.#held.get(filter) ?? []);
+    const named = this.#whole || retained;
+    if (named && filters === this.#asked) return this.#wanted;
+    const held = named
+      ? filters.flatMap((filter) => this.#held.get(filter) ?? [])
+      : this.#matching(publication.topic);
+    const own = held.some(({ noLocal }) => noLocal);
+    // [MQTT-3.8.3-3]
+    if (own && publication.origin === this.#o.origin) return together(held.filter(({ noLocal }) => !noLocal));
+    const wanted = together(held);
+    if (named && !own) {
+      this.#asked = filters;
+      this.#wanted = wanted;
+    }
+    return wanted;
+  }
+
+  /** The subscriptions by which a publication comes, none of them shared. */
+  #matching(topic: Topic): Held[] {
     return [...this.#held.values()].filter(
       (held) =>
-        held.share === undefined &&
-        matches(held.filter, publication.topic) &&
-        this.#o.grant.maySubscribe(held.filter),
+        held.share === undefined && matches(held.filter, topic) && this.#grant.maySubscribe(held.filter),
     );
   }
 
@@ -96,7 +149,7 @@ export class Subscriptions {
   /** Has the feed go on where the session's last one ended. @throws PushfleetError as the feed does */
   async resume({ cursor }: Kept): Promise<void> {
     // What the token no longer grants is held, and given again should another one grant it.
-    const granted = [...this.#held.values()].filter(({ filter }) => this.#o.grant.maySubscribe(filter));
+    const granted = [...this.#held.values()].filter(({ filter }) => this.#grant.maySubscribe(filter));
     const filters = granted.filter((held) => !isShared(held)).map(({ filter }) => filter);
     const own = filters.length === 0 ? undefined : this.#resume(filters, cursor);
     await Promise.all([own, ...granted.filter(isShared).map((held) => this.#rejoin(held))]);
@@ -105,30 +158,36 @@ export class Subscriptions {
   /**
    * Section 3.8.4.
    *
-   * @returns the reasons of its SUBACK, in the order of the filters ([MQTT-3.9.3-1])
    * @throws PushfleetError where the session is lost
    */
-  async add({ subscriptions, properties }: Subscribe): Promise<readonly Reason[]> {
+  async add({ subscriptions, properties }: Subscribe): Promise<Outcome> {
     const asked = subscriptions.map((one) => this.#ask(one, properties.subscriptionIdentifier));
     const taken = asked.filter(isTaken);
-    const failed = new Map<string, Reason>();
+    const after = properties.userProperties?.find(([name]) => name === cursorProperty)?.[1];
+    const failed = new Map<string, PushfleetError>();
     const joined: Shared[] = [];
     await Promise.all([
       this.#add(
         taken.filter(({ held }) => !isShared(held)),
+        after as Cursor | undefined,
         failed,
       ),
       ...taken.map((one) => this.#join(one, failed, joined)),
     ]);
     if (taken.length > 0) await this.#record(joined);
     this.#attach();
-    return asked.map((one) =>
+    const outcomes = asked.map((one) =>
       isTaken(one) ? (failed.get(subscriptionName(one.held)) ?? one.held.qos) : one,
     );
+    const error = outcomes.find((one) => one instanceof PushfleetError);
+    return {
+      reasons: outcomes.map((one) => (one instanceof PushfleetError ? subscribeReason(one.code) : one)),
+      why: error && whyOf(error),
+    };
   }
 
-  /** Section 3.10.4. @returns the reasons of its UNSUBACK. @throws PushfleetError where the session is lost */
-  async remove({ filters }: Unsubscribe): Promise<readonly Reason[]> {
+  /** Section 3.10.4. @throws PushfleetError where the session is lost */
+  async remove({ filters }: Unsubscribe): Promise<Outcome> {
     const left: Shared[] = [];
     const answers = filters.map((one) => {
       const held = this.#held.get(subscriptionName(one));
@@ -138,16 +197,17 @@ export class Subscriptions {
       else this.#o.feed.remove(held.filter);
       return reasons.success;
     });
-    const { session, feed, groups, grant } = this.#o;
+    const { session, feed, groups } = this.#o;
+    const grant = this.#grant;
     await session.subscribed([...this.#held.values()], feed.cursor);
     for (const one of left) groups.leave(grant.namespace, one);
     this.offer();
-    return answers;
+    return { reasons: answers, why: undefined };
   }
 
   /** @throws PushfleetError `forbidden` where a grant does not allow what the one in force does */
   require(grant: Grant): void {
-    const before = this.#o.grant;
+    const before = this.#grant;
     for (const { filter } of this.#held.values()) {
       if (before.maySubscribe(filter)) grant.require('subscribe', filter);
     }
@@ -155,19 +215,19 @@ export class Subscriptions {
 
   /** Whether groups give this connection work. */
   get sharing(): boolean {
-    return this.#groups.size > 0;
+    return this.#groups !== undefined;
   }
 
   /** The client may take more: its groups have something for it, perhaps. */
   offer(): void {
-    for (const group of this.#groups.values()) group.offer(this.#o.member);
+    for (const group of this.#groups?.values() ?? []) group.offer(this.#o.member);
   }
 
   /** Gives back what they took of the quota; the feed is closed by its owner. */
   close(): void {
     this.#closed = true;
-    for (const group of this.#groups.values()) group.detach(this.#o.member);
-    this.#groups.clear();
+    for (const group of this.#groups?.values() ?? []) group.detach(this.#o.member);
+    this.#groups = undefined;
     this.#count(-this.#counted);
   }
 
@@ -177,8 +237,7 @@ export class Subscriptions {
 
   /** A group is there for as long as a session is subscribed. */
   async #rejoin(held: Shared): Promise<void> {
-    const { groups, grant } = this.#o;
-    await groups.of(grant.namespace, held)?.open();
+    await this.#o.groups.of(this.#grant.namespace, held)?.open();
     this.#attach();
   }
 
@@ -187,15 +246,18 @@ export class Subscriptions {
     const { share, qos, noLocal, retainAsPublished, retainHandling } = subscription;
     try {
       const filter = parseTopicFilter(subscription.filter);
-      this.#o.grant.require('subscribe', filter);
-      const held = { share, filter, qos, noLocal, retainAsPublished, subscriptionId };
+      // What concerns this connection alone is everybody's to hear, once.
+      const gaps = share === undefined && filter === gapTopic;
+      if (!gaps) this.#grant.require('subscribe', filter);
+      const subscriptionIds = subscriptionId === undefined ? [] : [subscriptionId];
+      const held = { share, filter, noLocal, retainAsPublished, subscriptionIds, qos: gaps ? 0 : qos };
       const fresh = !this.#held.has(subscriptionName(held));
       if (fresh) this.#require();
       this.#hold(held);
       // [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]
       return { held, fresh, retained: retainHandling === 0 || (retainHandling === 1 && fresh) };
     } catch (error) {
-      return subscribeReason(PushfleetError.from(error).code);
+      return PushfleetError.from(error);
     }
   }
 
@@ -208,12 +270,17 @@ export class Subscriptions {
     this.#count(1);
   }
 
-  async #add(taken: readonly Taken[], failed: Map<string, Reason>): Promise<void> {
+  async #add(
+    all: readonly Taken[],
+    after: Cursor | undefined,
+    failed: Map<string, PushfleetError>,
+  ): Promise<void> {
+    const taken = all.filter(({ held }) => held.filter !== gapTopic);
     if (taken.length === 0) return;
     const filters = taken.map(({ held }) => held.filter);
     const retained = taken.filter((one) => one.retained).map(({ held }) => held.filter);
     try {
-      await this.#o.feed.add(filters, { retained });
+      await this.#o.feed.add(filters, { retained, ...(after !== undefined && { after }) });
       this.#whole = false;
     } catch (error) {
       for (const one of taken) this.#failed(one, error, failed);
@@ -221,39 +288,46 @@ export class Subscriptions {
   }
 
   /** Retained publications are not sent for a shared subscription (section 4.8.2). */
-  async #join(one: Taken, failed: Map<string, Reason>, joined: Shared[]): Promise<void> {
+  async #join(one: Taken, failed: Map<string, PushfleetError>, joined: Shared[]): Promise<void> {
     const { held, fresh } = one;
     if (!isShared(held) || !fresh) return;
     try {
-      await this.#o.groups.join(this.#o.grant.namespace, held);
+      await this.#o.groups.join(this.#grant.namespace, held);
       joined.push(held);
     } catch (error) {
       this.#failed(one, error, failed);
     }
   }
 
-  #failed({ held, fresh }: Taken, error: unknown, failed: Map<string, Reason>): void {
-    failed.set(subscriptionName(held), subscribeReason(PushfleetError.from(error).code));
+  #failed({ held, fresh }: Taken, error: unknown, failed: Map<string, PushfleetError>): void {
+    failed.set(subscriptionName(held), PushfleetError.from(error));
     if (fresh) this.#forget(held);
   }
 
   #hold(held: Held): void {
     this.#held.set(subscriptionName(held), held);
-    this.#highest = undefined;
+    this.#changed();
   }
 
   #forget(held: Held): void {
     const name = subscriptionName(held);
     if (!this.#held.delete(name)) return;
-    this.#highest = undefined;
-    this.#groups.get(name)?.detach(this.#o.member);
-    this.#groups.delete(name);
+    this.#changed();
+    this.#groups?.get(name)?.detach(this.#o.member);
+    this.#groups?.delete(name);
+    if (this.#groups?.size === 0) this.#groups = undefined;
     this.#count(-1);
+  }
+
+  #changed(): void {
+    this.#highest = undefined;
+    this.#asked = undefined;
   }
 
   /** What the session does not know of is not left again when it ends. */
   async #record(joined: readonly Shared[]): Promise<void> {
-    const { session, feed, groups, grant } = this.#o;
+    const { session, feed, groups } = this.#o;
+    const grant = this.#grant;
     try {
       await session.subscribed([...this.#held.values()], feed.cursor);
     } catch (error) {
@@ -265,22 +339,40 @@ export class Subscriptions {
   /** Has the groups that are held give this connection its part. */
   #attach(): void {
     if (this.#closed) return;
-    const { groups, grant, member } = this.#o;
+    const { groups, member } = this.#o;
+    const grant = this.#grant;
     for (const [name, held] of this.#held) {
-      if (!isShared(held) || this.#groups.has(name) || !grant.maySubscribe(held.filter)) continue;
+      if (!isShared(held) || this.#groups?.has(name) || !grant.maySubscribe(held.filter)) continue;
       const group = groups.of(grant.namespace, held);
       if (group === undefined) continue;
+      this.#groups ??= new Map();
       this.#groups.set(name, group);
       group.attach(member);
     }
   }
 
   #count(more: number): void {
-    const { quotas, grant } = this.#o;
-    if (more > 0) quotas.subscribe(grant.namespace, more);
-    else if (more < 0) quotas.unsubscribe(grant.namespace, -more);
+    const { quotas } = this.#o;
+    const { namespace } = this.#grant;
+    if (more > 0) quotas.subscribe(namespace, more);
+    else if (more < 0) quotas.unsubscribe(namespace, -more);
     this.#counted += more;
   }
+}
+
+const wantedOf = (qos: Qos, retainAsPublished: boolean): Wanted => ({
+  ...{ qos, retainAsPublished, subscriptionIds: [] },
+});
+/** What is wanted without identifiers, by QoS: one object of each for all connections, which is at hand in the cache. */
+const plain = ([0, 1, 2] as const).map((qos) => [wantedOf(qos, false), wantedOf(qos, true)] as const);
+
+function together(held: readonly Held[]): Wanted | undefined {
+  if (held.length === 0) return undefined;
+  const qos = highestOf(held);
+  const retainAsPublished = held.some((one) => one.retainAsPublished);
+  const subscriptionIds = held.flatMap((one) => one.subscriptionIds);
+  if (subscriptionIds.length > 0) return { qos, retainAsPublished, subscriptionIds };
+  return plain[qos]?.[retainAsPublished ? 1 : 0];
 }
 
 function highestOf(held: Iterable<Held>): Qos {

@@ -20,6 +20,7 @@ import { encodeFromClient, type Received, readFromServer } from './codec/testing
 import type { ClientPacket, Connect, Publish, Qos, Subscribe, Version } from './codec.ts';
 import { Decoder } from './codec.ts';
 import { MemoryStore } from './memory-store.ts';
+import { PacketIds } from './packet-ids.ts';
 import { readPresent } from './presence.ts';
 import { Session, type SessionOptions, type SessionShared, type SessionWire } from './session.ts';
 import { SharedGroups } from './shared-groups.ts';
@@ -199,8 +200,8 @@ export class Stage {
       ...{ now, groups: this.groups },
       ...{ server: this.server, filters: o.filters ?? 100, serverReference: o.serverReference },
       quotas: { subscribe: () => {}, unsubscribe: () => {} },
-      publishing: { publish: (grant, submitted) => this.#publish(grant, submitted as Submitted[]) },
-      ...{ runs: new Runs(), deliveries: { writing: () => undefined } },
+      publishing: { publish: (grant, submitted) => this.#publish(grant, submitted) },
+      ...{ runs: new Runs(), packetIds: new PacketIds(), deliveries: { writing: () => undefined } },
       ...{ outbox, written: { deliveries: 0, bytes: 0 } },
       presence: { leaveAll: (_, how) => this.partings.push(how) },
       nameOf: (grant) => grant.tokenDigest,
@@ -228,8 +229,8 @@ export class Stage {
       ...{ cleanStart, expiry: terms.expiry, onTaken: () => session.taken() },
       will: will && { will, grant, origin: clientId },
     });
-    const session = this.#session({ wire, connect, session: held, grant, auth });
-    session.begin();
+    const session = this.#session(connect, { wire, session: held, grant, auth });
+    session.begin(connect);
     await this.settle();
     wire.read(connect);
     const send = (...packets: ClientPacket[]) => {
@@ -239,11 +240,11 @@ export class Stage {
   }
 
   #session(
-    given: { wire: TestWire; session: HeldSession } & Pick<SessionOptions, 'connect' | 'grant' | 'auth'>,
+    connect: Connect,
+    given: { wire: TestWire; session: HeldSession } & Pick<SessionOptions, 'grant' | 'auth'>,
   ): Session {
-    const { connect } = given;
     return new Session(this.#shared, {
-      ...{ ...given, clientId: connect.clientId, connection: 'x' },
+      ...{ ...given, will: connect.will, clientId: connect.clientId, connection: 'x' },
       topics: readPresent(connect, 10).topics,
       hub: this.hubs.of(defaultNamespace),
       terms: agree(connect, this.server),
@@ -264,9 +265,13 @@ export class Stage {
     return stored;
   }
 
-  async #publish(grant: Grant, all: readonly Submitted[]): Promise<(Stored | PushfleetError)[]> {
+  async #publish(
+    grant: Grant,
+    all: readonly (Submitted | PushfleetError)[],
+  ): Promise<(Stored | PushfleetError)[]> {
     return Promise.all(
       all.map(async (submitted) => {
+        if (submitted instanceof PushfleetError) return submitted;
         this.published.push({ grant, submitted });
         const { topic } = submitted.submission;
         // As the log: one after the other on a topic.
@@ -279,10 +284,12 @@ export class Stage {
   }
 
   async #store({ submission }: Submitted): Promise<Stored> {
-    const { topic, payload, id, contentType, attributes, retain, origin, ttlMs } = submission;
+    const { topic, payload, id, contentType, attributes, retain, origin, ttlMs, source, type } = submission;
     return this.publish(topic, id ?? `p${this.#made++}`, {
       ...{ payload, contentType: contentType ?? 'application/octet-stream' },
       ...(attributes !== undefined && { attributes }),
+      ...(source !== undefined && { source }),
+      ...(type !== undefined && { type }),
       ...(retain === true && { retain }),
       ...(origin !== undefined && { origin }),
       ...(ttlMs !== undefined && { expiresAt: this.clock.now() + ttlMs }),

@@ -1,5 +1,5 @@
 import { readConnect } from './connect.ts';
-import { type Frame, Framer } from './framer.ts';
+import { type Admission, type Frame, Framer } from './framer.ts';
 import type { Ack, AckType, Auth, ClientPacket, Disconnect, Publish, Qos } from './packet.ts';
 import { noProperties, readProperties } from './properties.ts';
 import { type DecoderLimits, Reader } from './reader.ts';
@@ -31,18 +31,14 @@ const flagged: readonly number[] = [type.pubrel, type.subscribe, type.unsubscrib
  *
  * Payloads and other binary data are views of the chunk that they came in: who keeps them for longer keeps all of it.
  */
-export class Decoder {
+export class Decoder implements Admission {
   readonly #limits: DecoderLimits;
   readonly #reader = new Reader();
-  readonly #framer: Framer;
+  readonly #framer = new Framer(this);
   #connected = false;
 
   constructor(limits: DecoderLimits) {
     this.#limits = limits;
-    this.#framer = new Framer({
-      first: (first) => this.#admitFirst(first),
-      size: (bytes, padded) => this.#admitSize(bytes, padded),
-    });
   }
 
   /** In which version's words the client can be told anything; undefined: in none, it has not said. */
@@ -80,7 +76,8 @@ export class Decoder {
     return packet;
   }
 
-  #admitFirst(first: number): void {
+  /** For the framer. */
+  first(first: number): void {
     const reader = this.#reader;
     const kind = first >> 4;
     if (kind === 0 || (kind === type.auth && this.#connected && reader.version !== 5)) {
@@ -106,7 +103,8 @@ export class Decoder {
     return flags === (flagged.includes(kind) ? 0x02 : 0x00) ? undefined : 'flags';
   }
 
-  #admitSize(bytes: number | undefined, padded: boolean): void {
+  /** For the framer. */
+  size(bytes: number | undefined, padded: boolean): void {
     const reader = this.#reader;
     if (bytes === undefined) reader.refuse('integer_long');
     else if (bytes > this.#limits.packetBytes) reader.refuse('packet_large');

@@ -81,6 +81,7 @@ export class Framer {
   #exhausted(): undefined {
     this.#chunk = nothing;
     this.#at = 0;
+    this.#frame.bytes = nothing;
   }
 
   #found(bytes: Buffer, start: number, end: number): Frame {

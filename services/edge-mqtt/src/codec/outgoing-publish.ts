@@ -33,6 +33,14 @@ export interface Sending {
   readonly aliasKnown: boolean;
 }
 
+/** A packet, and what it was asked for with. */
+interface Shared {
+  readonly packetId: number;
+  readonly retain: boolean;
+  readonly expiry: number | undefined;
+  readonly bytes: Buffer;
+}
+
 const id = { expiry: 0x02, subscription: 0x0b, alias: 0x23 } as const;
 
 // One for all messages: writing one is never interrupted by another.
@@ -49,10 +57,10 @@ export class OutgoingPublish {
   readonly #topic: Buffer;
   /** The properties that all packets have, without their length. */
   readonly #properties: Buffer;
-  /** The packet of QoS 0 that was asked for last. */
-  #shared:
-    | { readonly retain: boolean; readonly expiry: number | undefined; readonly bytes: Buffer }
-    | undefined;
+  /** The packet that was asked for last, of each QoS. */
+  readonly #shared: (Shared | undefined)[] = [undefined, undefined, undefined];
+  /** The packet identifier that it should have for all who get it with QoS 1 or 2; 0: none was chosen yet. */
+  packetId = 0;
 
   /** @throws RangeError where the topic, a property or the whole is longer than MQTT can say */
   constructor(version: Version, { topic, payload, properties }: Message) {
@@ -105,14 +113,25 @@ export class OutgoingPublish {
     return this.#version === 5 ? this.#writeProperties(sending, propertyBytes, target, end) : end;
   }
 
-  /** The packet that all receivers of QoS 0 get who have no alias and no subscription identifier, in shared memory. */
-  shared(retain: boolean, expiry: number | undefined): Buffer {
-    const last = this.#shared;
-    if (last !== undefined && last.retain === retain && last.expiry === expiry) return last.bytes;
-    const sending = { ...plain, retain, expiry };
+  /** The whole packet in memory of its own. */
+  packet(sending: Sending): Buffer {
     const bytes = Buffer.allocUnsafe(this.size(sending));
     this.write(sending, bytes, 0);
-    this.#shared = { retain, expiry, bytes };
+    return bytes;
+  }
+
+  /**
+   * The whole packet, in memory that all share who ask for the same QoS, packet identifier, retain flag and expiry.
+   *
+   * @param sending a first sending, without alias and subscription identifiers
+   */
+  shared(sending: Sending): Buffer {
+    const { qos, packetId, retain, expiry } = sending;
+    const last = this.#shared[qos];
+    const same = last !== undefined && last.packetId === packetId && last.retain === retain;
+    if (same && last.expiry === expiry) return last.bytes;
+    const bytes = this.packet(sending);
+    this.#shared[qos] = { packetId, retain, expiry, bytes };
     return bytes;
   }
 
@@ -164,10 +183,5 @@ export class OutgoingPublish {
   }
 }
 
-/** A PUBLISH of QoS 0 with nothing of its own. */
-const plain: Sending = {
-  ...{ qos: 0, dup: false, retain: false, packetId: 0, expiry: undefined },
-  ...{ subscriptionIds: [], topicAlias: 0, aliasKnown: false },
-};
 // Packet identifier, lengths, expiry, alias, and as many subscription identifiers as a session can sensibly have.
 const roomForOwn = 65_536;

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { encode } from './encode.ts';
 import { OutgoingPublish } from './outgoing-publish.ts';
+import type { Qos } from './packet.ts';
 import { reasons } from './reason.ts';
 import { bytes, decode } from './testing.ts';
 import { conversation, fromServer, message, sending, version } from './testing-arbitraries.ts';
@@ -258,17 +259,30 @@ describe('a PUBLISH to many', () => {
   });
 
   test('is one piece of memory for all whose bytes are the same', () => {
+    const own = { dup: false, subscriptionIds: [], topicAlias: 0, aliasKnown: false } as const;
+    const sending = (qos: Qos, packetId: number, retain: boolean, expiry: number | undefined) => ({
+      ...{ ...own, qos, packetId, retain, expiry },
+    });
     const outgoing = new OutgoingPublish(5, { topic: 'a', payload: Buffer.from('x'), properties: {} });
-    assert.equal(outgoing.shared(false, 60), outgoing.shared(false, 60));
-    assert.deepEqual(outgoing.shared(false, 60), bytes("30 0a 00 01 'a' 05 02 0000003c 'x'"));
-    assert.deepEqual(outgoing.shared(false, undefined), bytes("30 05 00 01 'a' 00 'x'"));
-    assert.deepEqual(outgoing.shared(true, undefined), bytes("31 05 00 01 'a' 00 'x'"));
+    const shared = (...[qos, packetId, retain, expiry]: Parameters<typeof sending>) =>
+      outgoing.shared(sending(qos, packetId, retain, expiry));
+    const first = [shared(0, 0, false, 60), shared(1, 7, false, 60), shared(2, 7, false, 60)];
+    assert.deepEqual(first, [
+      bytes("30 0a 00 01 'a' 05 02 0000003c 'x'"),
+      bytes("32 0c 00 01 'a' 0007 05 02 0000003c 'x'"),
+      bytes("34 0c 00 01 'a' 0007 05 02 0000003c 'x'"),
+    ]);
+    for (const [qos, made] of first.entries())
+      assert.equal(shared(qos as Qos, qos === 0 ? 0 : 7, false, 60), made);
+    assert.deepEqual(shared(1, 8, false, 60), bytes("32 0c 00 01 'a' 0008 05 02 0000003c 'x'"));
+    assert.deepEqual(shared(0, 0, false, undefined), bytes("30 05 00 01 'a' 00 'x'"));
+    assert.deepEqual(shared(0, 0, true, undefined), bytes("31 05 00 01 'a' 00 'x'"));
     const before5 = new OutgoingPublish(4, {
       topic: 'a',
       payload: Buffer.from('x'),
       properties: { contentType: 't' },
     });
-    assert.deepEqual(before5.shared(false, 60), bytes("30 04 00 01 'a' 'x'"));
+    assert.deepEqual(before5.shared(sending(0, 0, false, 60)), bytes("30 04 00 01 'a' 'x'"));
   });
 
   test('allocates nothing for a receiver', () => {
