@@ -192,8 +192,6 @@ if (file === undefined) fail('Name a script: node bootstrap.mjs <script> [argume
 if (findNode() === undefined || !packagesFit()) await exclusively(prepare);
 const node = findNode();
 usePathOf(node);
-// Every process of a fleet, and every file of tests, loads the same modules: half of its start is compiling them.
-process.env.NODE_COMPILE_CACHE ??= join(state, 'compile-cache');
 const script = resolve(root, file);
 if (node === process.execPath) {
   process.argv.splice(1, 2, script);

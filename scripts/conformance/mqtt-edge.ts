@@ -43,7 +43,8 @@ export interface SuiteEdge {
 
 /** An MQTT edge on a free port of this machine, whose log is in memory. */
 export async function startMqttEdge(env: Readonly<Record<string, string>> = {}): Promise<SuiteEdge> {
-  const config = readConfig(fields, testEnv('MQTT', { ...env }));
+  const listen = { PUSHFLEET_EDGE_MQTT_WEBSOCKET_LISTEN: '127.0.0.1:0' };
+  const config = readConfig(fields, testEnv('MQTT', { ...listen, ...env }));
   const ends: (() => unknown)[] = [];
   const footing = await testFooting({ after: (end: () => unknown) => ends.push(end) }, config, 'mqtt');
   const { backbone, quotas, log } = footing;

@@ -72,6 +72,8 @@ export class Follower implements Following {
   #newest = 0;
   /** How many shards heal. */
   #healing = 0;
+  /** Of whom it knew when it was whole. Stays while a shard heals. */
+  #leaders: string | undefined;
   #auditTime = 0;
   #cancelAudit: () => void = () => {};
 
@@ -101,11 +103,13 @@ export class Follower implements Following {
         if (concerned) this.#heal(shard, suspicion.kind);
       }
     });
+    this.#leaders = source.leaders.name;
     this.#scheduleAudit();
   }
 
   get place(): Place {
-    return { generation: this.#source.generation, positions: this.#positions, time: this.#time };
+    const { generation } = this.#source;
+    return { generation, positions: this.#positions, time: this.#time, leaders: this.#leaders };
   }
 
   async add(filter: TopicFilter): Promise<Place> {
@@ -256,7 +260,10 @@ export class Follower implements Following {
     this.#options.onHealed?.({ shard: shard.index, reason, found });
     const held = shard.held ?? [];
     shard.held = undefined;
-    if (--this.#healing === 0) this.#time = Math.max(this.#time, this.#newest);
+    if (--this.#healing === 0) {
+      this.#time = Math.max(this.#time, this.#newest);
+      this.#leaders = this.#source.leaders.name;
+    }
     for (const { interest, message } of held) this.#receive(interest, message);
   }
 

@@ -7,6 +7,7 @@ import {
   type Publication,
   type TopicFilter,
 } from '@pushfleet/core';
+import { mistrustMs } from './leaders.ts';
 import type { Range } from './source.ts';
 
 /**
@@ -31,18 +32,6 @@ export interface Shelf {
  */
 export function mayHaveAged(since: number, { horizon }: Shelf): boolean {
   return since - toleranceMs <= horizon;
-}
-
-/**
- * A live reader's position may lie behind what was lost on the way to it around a change of leader. Within this of
- * the change, in milliseconds, it is not trusted, and reading goes back so far. One that was read from the log is:
- * who pages through it would otherwise never get on.
- */
-export const mistrustMs = 10_000;
-
-/** @param leaderSince when the shard's leader took over, Unix milliseconds; undefined where it always was */
-export function isTrusted({ time, read = false }: Place, leaderSince: number | undefined): boolean {
-  return read || leaderSince === undefined || time > leaderSince + mistrustMs;
 }
 
 /** The beginning of a replay, as far as a log could make it out of a cursor. */

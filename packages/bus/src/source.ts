@@ -1,4 +1,5 @@
 import type { Item, Namespace, Publication, TopicFilter } from '@pushfleet/core';
+import type { Leaders } from './leaders.ts';
 
 /** A republished message as it came off the wire, decoded only as far as healing needs. */
 export interface LiveMessage {
@@ -35,6 +36,8 @@ export type Suspicion =
 export interface Source {
   readonly generation: string;
   readonly shards: number;
+  /** As this process has heard of them; every change is a suspicion, raised at once. */
+  readonly leaders: Pick<Leaders, 'name'>;
   /** Registers live interest; messages may come before the next `heads` answers. */
   attach(namespace: Namespace, filter: TopicFilter, on: (message: LiveMessage) => void): { detach(): void };
   /**

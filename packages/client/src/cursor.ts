@@ -18,5 +18,5 @@ export function reaches(a: string, b: string): boolean | undefined {
   );
 }
 
-// Generation, time, and a position for each shard; "_" where there is none (packages/core/src/cursor.ts).
-const shape = /^([0-9a-z]+)-[0-9a-z]+-([0-9a-z_.]+)~?$/;
+// Generation, time, a position for each shard, "_" where there is none, and a name (packages/core/src/cursor.ts).
+const shape = /^([0-9a-z]+)-[0-9a-z]+-([0-9a-z_.]+)(?:~[0-9a-z]*)?$/;

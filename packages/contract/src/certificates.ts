@@ -76,6 +76,29 @@ export class Authority {
     return { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') };
   }
 
+  /** A list of those of its certificates that are revoked. */
+  revocations(...revoked: readonly TestCertificate[]): string {
+    const base = join(this.#folder, `crl-${++this.#issued}`);
+    const [config, index, crl, cert] = ['cnf', 'txt', 'crl', 'crt'].map((end) => `${base}.${end}`) as [
+      string,
+      string,
+      string,
+      string,
+    ];
+    writeFileSync(index, '');
+    writeFileSync(
+      config,
+      `[ca]\ndefault_ca=d\n[d]\ndatabase=${index}\ndefault_md=sha256\ndefault_crl_days=2\n`,
+    );
+    const ca = ['ca', '-config', config, '-keyfile', this.#key, '-cert', this.#cert];
+    for (const one of revoked) {
+      writeFileSync(cert, one.cert);
+      this.#run(...ca, '-revoke', cert);
+    }
+    this.#run(...ca, '-gencrl', '-out', crl);
+    return readFileSync(crl, 'utf8');
+  }
+
   close(): void {
     rmSync(this.#folder, { recursive: true, force: true });
   }

@@ -67,6 +67,12 @@ export interface Bus {
   /** Settles once every draft is stored or refused; answers stand in the order of the drafts. Never rejects. */
   publish(drafts: readonly Draft[]): Promise<readonly (Stored | PushfleetError)[]>;
 
+  /**
+   * Whether a place may be taken at its word: what was live may lie behind what was lost on the way to its giver around
+   * a change of leader that it had not heard of. `replay` goes back behind one that is not trusted.
+   */
+  trusts(place: Place): boolean;
+
   /** Opens a live supply without filters. `on` must not throw and is not called after `stop`. */
   follow(on: (item: Item<Publication>) => void): Following;
 

@@ -23,30 +23,36 @@ export interface Place {
    * so around a change of leader the log goes back behind them; behind these it never has to.
    */
   readonly read?: boolean;
+  /**
+   * Names the leaders of the log of whom the giver of this place knew when all behind it had been handed over; absent
+   * where it does not say. Lower-case letters and digits.
+   */
+  readonly leaders?: string | undefined;
 }
 
 const radix = 36;
-const shape = /^([0-9a-z]{1,16})-([0-9a-z]{1,11})-([0-9a-z_.]{1,900})(~?)$/;
+const shape = /^([0-9a-z]{1,16})-([0-9a-z]{1,11})-([0-9a-z_.]{1,900})(?:(~)([0-9a-z]{1,8})?)?$/;
 
 /**
- * Text of a place: generation, time and one position per shard, in base 36; `_` stands for an absent shard, `~` at
- * the end for `read`.
+ * Text of a place: generation, time and one position per shard, in base 36, `_` for an absent shard. Behind a `~` stand
+ * the leaders, or nothing for `read`: a proxy that lengthens an ETag by a `-` and a word makes no other place of it.
  */
 export function formatCursor(place: Place): Cursor {
   const positions = place.positions.map((position) => position?.toString(radix) ?? '_').join('.');
-  return `${place.generation}-${place.time.toString(radix)}-${positions}${place.read ? '~' : ''}` as Cursor;
+  const word = place.read ? '~' : place.leaders === undefined ? '' : `~${place.leaders}`;
+  return `${place.generation}-${place.time.toString(radix)}-${positions}${word}` as Cursor;
 }
 
 /** @throws PushfleetError `cursor_invalid` where the text is not of `formatCursor`'s making. */
 export function parseCursor(text: string): Place {
   const parts = text.length > limits.cursorLength ? null : shape.exec(text);
   if (parts === null) throw invalid(text);
-  const [, generation, time, positions, read] = parts as unknown as [string, string, string, string, string];
+  const [, generation = '', time = '', positions = '', word, leaders] = parts;
   const place = {
     generation,
     time: parseNumber(time, text),
     positions: positions.split('.').map((part) => (part === '_' ? undefined : parseNumber(part, text))),
-    ...(read === '~' && { read: true }),
+    ...(word !== undefined && (leaders === undefined ? { read: true } : { leaders })),
   };
   if (place.positions.length > limits.shards) throw invalid(text);
   return place;

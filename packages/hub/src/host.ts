@@ -32,6 +32,8 @@ export interface Host<F> {
    * the reader's own affair: nobody vouches for it.
    */
   raise(place: Place): void;
+  /** Whether something that the reader of this place is owed may lie behind it: it is asked of the log. */
+  isDoubtful(place: Mark): boolean;
   /** The newest place of the log. */
   head(): Promise<Mark>;
   /** Ticks the feed again when the log may be back. */

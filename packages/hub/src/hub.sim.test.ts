@@ -163,14 +163,16 @@ class Client {
     const { publication, cursor, filters: matched } = item.value;
     this.#note('see', name(publication), matched.join(), cursor);
     assert.ok(matched.length > 0 && matched.every((filter) => matches(filter, publication.topic)));
-    const { log, orderly, silent } = this.#world;
-    // A filter that comes later goes back for what came late, and brings again what others brought of that time.
-    if (!silent || (this.#ordered && this.#calls === 1))
+    const { log, orderly, silent, unheard } = this.#world;
+    // A filter that comes later goes back for what came late, and brings again what others brought of that time. So does
+    // the log around a change of leader, where it came while the log was asked.
+    const mayRepeat = unheard || (silent && log.leaderSince !== undefined);
+    if (!mayRepeat && (!silent || (this.#ordered && this.#calls === 1)))
       assert.ok(!this.#given.has(publication.id), `${name(publication)} came twice${this.story}`);
     const newest = this.#newest.get(publication.topic) ?? 0;
     // Around a change of leader a filter that is read from the log goes back behind one that is given from memory, and
     // what nobody knew to be lost when its bearer came back is found later.
-    const mayGoBack = (this.#calls > 1 && log.leaderSince !== undefined) || (orderly && silent);
+    const mayGoBack = (this.#calls > 1 && log.leaderSince !== undefined) || (orderly && silent) || unheard;
     if (this.#ordered && !mayGoBack)
       assert.ok(publication.sequence > newest, `${name(publication)} came late${this.story}`);
     this.#given.add(publication.id);
@@ -224,6 +226,8 @@ class World {
   readonly orderly: boolean;
   /** What is lost does not announce itself; then there is one edge, for no other would know. */
   readonly silent: boolean;
+  /** An edge heard late of a change of leader. */
+  unheard = false;
   #settling = false;
   #ids = 0;
 
@@ -324,6 +328,25 @@ class World {
     if (this.orderly && this.random.chance(0.5)) this.log.leaderSince = this.clock.now();
   }
 
+  /** What an edge was not given when the log's leader died, it misses without knowing until it hears of the new one. */
+  async changeOfLeader(): Promise<void> {
+    const edge = this.random.pick(this.edges);
+    this.unheard = true;
+    edge.away = true;
+    for (let i = this.random.below(3); i > 0; i--) await this.publish();
+    this.log.leaderSince = this.clock.now();
+    for (const other of this.edges) if (other !== edge) other.backbone.source.hearOfLeaders();
+    for (let i = this.random.below(3); i > 0; i--) await this.publish();
+    edge.away = false;
+    this.clock.after(this.random.below(1_000), () => edge.backbone.source.hearOfLeaders());
+    for (let i = this.random.below(8); i > 0; i--) {
+      await this.publish();
+      await this.clock.advance(this.random.below(20));
+      if (this.random.chance(0.5)) this.#someoneTakes();
+      else await this.#someoneMoves();
+    }
+  }
+
   async step(): Promise<void> {
     const { random } = this;
     const dice = random.next();
@@ -331,6 +354,7 @@ class World {
     else if (dice < 0.75) this.#someoneTakes();
     else if (dice < 0.88) await this.#someoneMoves();
     else if (dice < 0.9) await this.outage();
+    else if (dice < 0.92 && this.orderly && !this.silent) await this.changeOfLeader();
     else await this.clock.advance(random.below(100));
     if (random.chance(0.5)) await this.clock.advance(random.below(10));
   }

@@ -172,10 +172,12 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
 
   mark(): Mark {
     if (this.#offering !== undefined) return this.#offering;
-    const { generation, positions } = this.#following.place;
+    const { generation, positions, leaders } = this.#following.place;
     const known = this.#mark;
     const moved =
-      generation !== known.generation || positions.some((position, i) => position !== known.positions[i]);
+      generation !== known.generation ||
+      leaders !== known.leaders ||
+      positions.some((position, i) => position !== known.positions[i]);
     if (moved) this.#look();
     return this.#mark;
   }
@@ -185,13 +187,18 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
   }
 
   settled(): Mark {
-    return new Mark(this.#following.place.generation, this.#settled.slice(), this.#settledTime);
+    const { generation, leaders } = this.#following.place;
+    return new Mark(generation, this.#settled.slice(), this.#settledTime, undefined, false, leaders);
   }
 
   raise(place: Place): void {
     for (let shard = 0; shard < place.positions.length; shard++) {
       this.#settled[shard] = Math.max(this.#settled[shard] ?? 0, place.positions[shard] ?? 0);
     }
+  }
+
+  isDoubtful(place: Mark): boolean {
+    return this.ring.isDoubtful(place) || !this.#bus.trusts(place);
   }
 
   async head(): Promise<Mark> {
@@ -223,15 +230,17 @@ export class NamespaceHub implements Hub, Host<HubFeed> {
 
   /** Copies the place the bus has reached. */
   #look(late = false): void {
-    const { generation, positions, time } = this.#following.place;
+    const { generation, positions, time, leaders } = this.#following.place;
     let behind = late;
     for (let shard = 0; shard < positions.length && !behind; shard++) {
       behind = (this.#handed[shard] ?? 0) > (positions[shard] ?? 0);
     }
     const passed = behind
-      ? new Mark(generation, this.#handed.slice(), time).later(Mark.of(this.#following.place))
+      ? new Mark(generation, this.#handed.slice(), time, undefined, false, leaders).later(
+          Mark.of(this.#following.place),
+        )
       : undefined;
-    this.#mark = new Mark(generation, positions.slice(), time, passed);
+    this.#mark = new Mark(generation, positions.slice(), time, passed, false, leaders);
   }
 
   #publish(publication: Publication, before: Mark): void {

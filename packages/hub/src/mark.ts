@@ -10,6 +10,7 @@ export class Mark implements Place {
   readonly time: number;
   /** As a cursor says it. A place that is made of several is read only where all of them are. */
   readonly read: boolean;
+  readonly leaders: string | undefined;
   #cursor: Cursor | undefined;
   /** Its text names what the log does not have. */
   #lost = false;
@@ -22,12 +23,14 @@ export class Mark implements Place {
     time: number,
     passed?: Mark | undefined,
     read = false,
+    leaders?: string | undefined,
   ) {
     this.generation = generation;
     this.positions = positions;
     this.time = time;
     this.#passed = passed;
     this.read = read;
+    this.leaders = read ? undefined : leaders;
   }
 
   /**
@@ -40,7 +43,8 @@ export class Mark implements Place {
 
   /** A copy of a place whose array may be reused by its owner. */
   static of(place: Place): Mark {
-    return new Mark(place.generation, place.positions.slice(), place.time, undefined, place.read);
+    const { generation, positions, time, read, leaders } = place;
+    return new Mark(generation, positions.slice(), time, undefined, read, leaders);
   }
 
   /** @throws PushfleetError `cursor_invalid` */
@@ -50,7 +54,8 @@ export class Mark implements Place {
 
   /** This place as a client is told it, for a reader that has got to `passed`. */
   told(passed: Mark): Mark {
-    return this === passed ? this : new Mark(this.generation, this.positions, this.time, passed);
+    if (this === passed) return this;
+    return new Mark(this.generation, this.positions, this.time, passed, false, this.leaders);
   }
 
   get cursor(): Cursor {
@@ -130,13 +135,14 @@ export class Mark implements Place {
   /** This place, at which nothing more lay at that time, Unix milliseconds. */
   aged(time: number): Mark {
     if (time <= this.time) return this;
-    return new Mark(this.generation, this.positions, time, this.#passed, this.read);
+    return new Mark(this.generation, this.positions, time, this.#passed, this.read, this.leaders);
   }
 
   /** This place, with the log read on from it up to `end`. */
   readTo(end: Mark): Mark {
     const reached = this.later(end);
-    return new Mark(reached.generation, reached.positions, reached.time, undefined, this.read);
+    const { generation, positions, time, leaders } = reached;
+    return new Mark(generation, positions, time, undefined, this.read, leaders);
   }
 
   /** This place with a gap behind the reader; a shard that `to` does not name stays where it is. */
@@ -192,7 +198,7 @@ export class Mark implements Place {
   /** The time stays as long as a shard has no position: that shard resumes by it. */
   #onward(positions: readonly (number | undefined)[], time: number): Mark {
     const newest = this.complete ? Math.max(this.time, time) : this.time;
-    return new Mark(this.generation, positions, newest, undefined, this.read);
+    return new Mark(this.generation, positions, newest, undefined, this.read, this.leaders);
   }
 
   /** This place as a live reader is told it, which says nothing of what was lost on the way. */
@@ -203,7 +209,8 @@ export class Mark implements Place {
   #combine(other: Mark, choose: (a: number, b: number) => number, time: number, passed?: Mark): Mark {
     const shards = Math.max(this.positions.length, other.positions.length);
     const positions = Array.from({ length: shards }, (_, shard) => choose(this.at(shard), other.at(shard)));
-    return new Mark(this.generation, positions, time, passed, this.read && other.read);
+    const leaders = this.leaders === other.leaders ? this.leaders : undefined;
+    return new Mark(this.generation, positions, time, passed, this.read && other.read, leaders);
   }
 }
 

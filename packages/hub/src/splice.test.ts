@@ -149,6 +149,45 @@ suite('resuming', () => {
     for (const client of [one, other]) assert.deepEqual(client.ids(), ['lost on the way to one', 'later']);
   });
 
+  test('who comes from an instance that had not heard of a change of leader is given what was lost there', async () => {
+    let lose = false;
+    const away = new Stage({ memory: { network: () => (lose ? [] : [1]) } });
+    const { clock } = away;
+    const { log } = away.backbone;
+    const aware = new Stage({ clock, memory: { log } });
+    log.leaderSince = clock.now() - 60_000;
+    for (const { backbone } of [away, aware]) backbone.source.hearOfLeaders();
+    const [client, stays] = [await away.subscribe('#'), await aware.subscribe('#')];
+    await away.publish('a', 'before');
+    await away.settle();
+    assert.deepEqual([client.ids(), stays.ids()], [['before'], ['before']]);
+    const { cursor: old } = client.feed;
+    await clock.advance(5_000);
+    lose = true;
+    log.leaderSince = clock.now();
+    aware.backbone.source.hearOfLeaders();
+    await away.publish('a', 'lost');
+    lose = false;
+    await away.publish('b', 'not lost');
+    await away.settle();
+    assert.deepEqual([client.ids(), stays.ids()], [['not lost'], ['lost', 'not lost']]);
+    const moved = await aware.subscribe('#', { after: client.feed.cursor });
+    assert.deepEqual(moved.ids(), ['before', 'lost', 'not lost']);
+    const again = await aware.subscribe('#', { after: moved.feed.cursor });
+    const knew = await aware.subscribe('#', { after: stays.feed.cursor });
+    assert.deepEqual(
+      [again.ids(), knew.ids()],
+      [[], []],
+      'whose place is from the log, or knew, is given nothing twice',
+    );
+    const late = await aware.subscribe('#', { after: old });
+    assert.deepEqual(
+      late.ids(),
+      ['lost', 'not lost'],
+      'what was given before the change is taken at its word',
+    );
+  });
+
   test('who left before an audit found what it had not been given has it when it comes back', async () => {
     let lose = false;
     const network = () => (lose ? [] : [1]);

@@ -91,7 +91,7 @@ export class Splice<R extends Receiver = Receiver> {
     this.#at = at;
     this.#reading = at;
     this.#progress = at;
-    this.#doubtful = resumed && o.host.ring.isDoubtful(at);
+    this.#doubtful = resumed && o.host.isDoubtful(at);
     this.#claimed = o.host.handed();
     this.#known = o.host.settled();
     this.#resumed = resumed;
@@ -211,7 +211,7 @@ export class Splice<R extends Receiver = Receiver> {
    */
   get #readsOn(): boolean {
     const at = this.#at;
-    return at.read && !at.reaches(this.#known) && this.#host.ring.isDoubtful(at.plain);
+    return at.read && !at.reaches(this.#known) && this.#host.isDoubtful(at.plain);
   }
 
   #enterRing(): void {

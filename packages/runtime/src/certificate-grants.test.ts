@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { after, describe, it } from 'node:test';
 import type { DetailedPeerCertificate } from 'node:tls';
 import { Authority, withoutOpenssl } from '@pushfleet/contract';
@@ -138,6 +139,11 @@ describe('certificates that openssl made', { skip: withoutOpenssl }, () => {
     assert.equal(subjectOf('URI', one), 'urn:x');
     assert.equal(subjectOf('CN', real('DNS:a', '/CN=a/CN=b')), undefined);
   });
+});
+
+it('the example of deploy/ is one', () => {
+  const file = new URL('../../../deploy/certificates.example.json', import.meta.url);
+  assert.equal(parseCertificateRules(readFileSync(file, 'utf8')).length, 2);
 });
 
 describe('rules that mean nothing are refused', () => {

@@ -2,7 +2,7 @@ export { type CertificateRule, certificateGrant, parseCertificateRules } from '.
 export { type Config, ConfigError, type Fields, readConfig, unknownVariables } from './config.ts';
 export { connectionId, digestOfConnection } from './connection.ts';
 export { Deliveries, type DeliveriesOptions } from './deliveries.ts';
-export { type Address, type Field, field } from './field.ts';
+export { type Address, type Field, field, type Source } from './field.ts';
 export {
   createFleet,
   declareFleetMetrics,
@@ -45,4 +45,5 @@ export { createTraces, noTraces, type SpanOptions, type TraceSpan, type Traces }
 export { refuseUnread } from './unread.ts';
 export { watchStream } from './watch-stream.ts';
 export { FileError, WatchedFile } from './watched-file.ts';
+export { WatchedTls } from './watched-tls.ts';
 export * from './wheel.ts';

@@ -25,12 +25,16 @@ describe('what cannot be used is refused when it is read', { skip: withoutOpenss
   it('not what belongs together', () => {
     assert.deepEqual(tlsPair('A_TLS', { ...one, clientCa: undefined }), one);
     assert.deepEqual(tlsPair('A_TLS', { ...one, clientCa }), { ...one, clientCa });
+    const clientCrl = authority.revocations(other);
+    assert.deepEqual(tlsPair('A_TLS', { ...one, clientCa, clientCrl }), { ...one, clientCa, clientCrl });
   });
 
   for (const [what, given, named] of [
     ['a text', { ...one, cert: 'x' }, /A_TLS_CERT and A_TLS_KEY are not usable/],
     ['the key of another', { ...one, key: other.key }, /A_TLS_CERT and A_TLS_KEY are not usable/],
     ['no authority', { ...one, clientCa: 'x' }, /A_TLS_CLIENT_CA is not usable/],
+    ['no list', { ...one, clientCa, clientCrl: 'x' }, /A_TLS_CLIENT_CRL is not usable/],
+    ['a list of nobody', { ...one, clientCrl: 'x' }, /A_TLS_CLIENT_CRL needs A_TLS_CLIENT_CA/],
   ] as const) {
     it(what, () =>
       assert.throws(

@@ -8,18 +8,25 @@ export interface TlsPair {
   readonly key: string;
   /** Absent: clients are not asked for a certificate. */
   readonly clientCa?: string;
+  /** Which of theirs are revoked, by a list of each authority; absent: none. */
+  readonly clientCrl?: string;
 }
 
 /**
- * What was configured as `<prefix>_CERT`, `<prefix>_KEY` and `<prefix>_CLIENT_CA`; undefined where nothing was.
+ * What was configured as `<prefix>_CERT`, `_KEY`, `_CLIENT_CA` and `_CLIENT_CRL`; undefined where nothing was.
  *
  * @throws ConfigError where it is one half, or cannot be used
  */
 export function tlsPair(
   prefix: string,
-  given: { readonly [K in keyof TlsPair]-?: string | undefined },
+  given: { readonly [K in keyof TlsPair]?: string | undefined },
 ): TlsPair | undefined {
-  const { cert, key, clientCa } = given;
+  const { cert, key, clientCa, clientCrl } = given;
+  if (clientCrl !== undefined && clientCa === undefined) {
+    throw new ConfigError([
+      `${prefix}_CLIENT_CRL needs ${prefix}_CLIENT_CA, whose list it is. Set what is missing.`,
+    ]);
+  }
   if (cert === undefined && key === undefined && clientCa === undefined) return undefined;
   if (cert === undefined || key === undefined) {
     throw new ConfigError([
@@ -31,7 +38,9 @@ export function tlsPair(
   // What holds no certificate at all is taken for an empty list, and nobody would be let in.
   const isPem = clientCa.includes('-----BEGIN CERTIFICATE-----');
   requireUsable(`${prefix}_CLIENT_CA is`, isPem ? { ca: clientCa } : { cert: clientCa });
-  return { cert, key, clientCa };
+  if (clientCrl === undefined) return { cert, key, clientCa };
+  requireUsable(`${prefix}_CLIENT_CRL is`, { ca: clientCa, crl: clientCrl });
+  return { cert, key, clientCa, clientCrl };
 }
 
 function requireUsable(what: string, options: Parameters<typeof createSecureContext>[0]): void {

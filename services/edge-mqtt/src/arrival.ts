@@ -1,6 +1,6 @@
 import { PushfleetError } from '@pushfleet/core';
 import type { CloseCode } from '@pushfleet/edge';
-import { connackReason } from './close-code.ts';
+import { connackReason, whyOf } from './close-code.ts';
 import {
   type ClientPacket,
   type Connack,
@@ -158,13 +158,13 @@ export class Arrival implements Peer {
   }
 
   #answerTo(error: PushfleetError | Unwelcome, connect?: Connect): [Reason, Connack['properties']] {
-    const reasonString = error.message;
+    const why = error instanceof PushfleetError ? whyOf(error) : { reasonString: error.message };
     const { serverReference } = this.#o;
     const leads =
       error instanceof PushfleetError && error.code === 'draining' && serverReference !== undefined;
-    if (!leads) return [reasonOf(error, connect), { reasonString }];
+    if (!leads) return [reasonOf(error, connect), why];
     // Section 4.13.1: as the DISCONNECT of those that are connected.
-    return [reasons.useAnotherServer, { reasonString, serverReference }];
+    return [reasons.useAnotherServer, { ...why, serverReference }];
   }
 
   /** [MQTT-3.2.0-1], [MQTT-3.2.2-7]: CONNACK with the reason, where the version has a word for it, and the end. */

@@ -1,8 +1,22 @@
-import type { ErrorCode } from '@pushfleet/core';
+import type { Attributes, ErrorCode, PushfleetError } from '@pushfleet/core';
 import type { CloseCode } from '@pushfleet/edge';
 import { type Reason, reasons } from './codec.ts';
 
 // What the fleet's codes are in MQTT 5, packet by packet: each has a list of its own of the reasons that it may give.
+
+/** The properties that tell a failure to a person, and by the fleet's code to a program: a reason stands for several. */
+export interface Why {
+  readonly reasonString: string;
+  readonly userProperties?: Attributes;
+}
+
+export const toldOf = (code: ErrorCode | CloseCode, reasonString: string): Why => ({
+  reasonString,
+  userProperties: [['pushfleetcode', code]],
+});
+
+export const whyOf = ({ code, message }: Pick<PushfleetError, 'code' | 'message'>): Why =>
+  toldOf(code, message);
 
 const busy = reasons.serverBusy;
 const quota = reasons.quotaExceeded;
@@ -13,6 +27,8 @@ const connacks: Partial<Record<ErrorCode, Reason>> = {
   token_revoked: reasons.banned,
   forbidden: reasons.notAuthorized,
   topic_invalid: reasons.topicNameInvalid,
+  id_invalid: reasons.implementationSpecificError,
+  attribute_invalid: reasons.implementationSpecificError,
   request_invalid: reasons.implementationSpecificError,
   payload_too_large: reasons.packetTooLarge,
   storage_full: quota,
@@ -57,6 +73,7 @@ const publishes: Partial<Record<ErrorCode, Reason>> = {
   storage_full: quota,
   quota_publish_rate: quota,
   quota_stored_bytes: quota,
+  id_invalid: reasons.implementationSpecificError,
   attribute_invalid: reasons.implementationSpecificError,
 };
 
@@ -70,6 +87,7 @@ export function publishReason(code: ErrorCode): Reason | undefined {
 }
 
 const subscribes: Partial<Record<ErrorCode, Reason>> = {
+  cursor_invalid: reasons.implementationSpecificError,
   forbidden: reasons.notAuthorized,
   filter_invalid: reasons.topicFilterInvalid,
   too_many_filters: quota,

@@ -20,24 +20,26 @@ const transports = {
     doc: 'Where clients connect with TLS. Nothing listens there without a certificate.',
     fallback: '127.0.0.1:8883',
   }),
-  tlsCert: field.text({
+  tlsCert: field.pem({
     env: 'PUSHFLEET_EDGE_MQTT_TLS_CERT',
-    doc: 'The certificate chain (PEM) that clients are shown.',
+    doc: 'The certificate chain that clients are shown. Where this, its key, or the authority or the revocation list of clients is a file, it is read again when it changes.',
     optional: true,
-    file: true,
-    example: 'PUSHFLEET_EDGE_MQTT_TLS_CERT_FILE=/run/secrets/tls.crt',
   }),
-  tlsKey: field.secret({
+  tlsKey: field.pem({
     env: 'PUSHFLEET_EDGE_MQTT_TLS_KEY',
-    doc: 'The private key (PEM) of PUSHFLEET_EDGE_MQTT_TLS_CERT.',
+    doc: 'The private key of PUSHFLEET_EDGE_MQTT_TLS_CERT.',
+    optional: true,
+    secret: true,
+  }),
+  tlsClientCa: field.pem({
+    env: 'PUSHFLEET_EDGE_MQTT_TLS_CLIENT_CA',
+    doc: 'The certificates that sign those of clients. With them clients are asked for a certificate.',
     optional: true,
   }),
-  tlsClientCa: field.text({
-    env: 'PUSHFLEET_EDGE_MQTT_TLS_CLIENT_CA',
-    doc: 'The certificates (PEM) that sign those of clients. With them clients are asked for a certificate.',
+  tlsClientCrl: field.pem({
+    env: 'PUSHFLEET_EDGE_MQTT_TLS_CLIENT_CRL',
+    doc: 'Which certificates of clients are revoked: a list (CRL) of each authority in their chains. One that has run out lets no certificate pass.',
     optional: true,
-    file: true,
-    example: 'PUSHFLEET_EDGE_MQTT_TLS_CLIENT_CA_FILE=/run/secrets/clients.pem',
   }),
   tlsClientCert: field.choice({
     env: 'PUSHFLEET_EDGE_MQTT_TLS_CLIENT_CERT',

@@ -225,11 +225,36 @@ suite('how it ends', () => {
     watcher.socket.destroy();
   });
 
-  test('a revoked token ends its connections', async () => {
-    const client = await RawMqtt.open(edge, {}, { sub: 'eve' });
+  test('a revoked token ends its connections, and what it left behind is not published', async () => {
+    const watcher = await RawMqtt.open(edge, { clientId: 'watcher of wills' });
+    watcher.send(subscribeOf(1, ['wills/#']));
+    await watcher.has('suback');
+    const willOf = (topic: string) => {
+      return { topic, payload: Buffer.from('gone'), qos: 0, retain: false, properties: {} } as const;
+    };
+    const eve = await RawMqtt.open(edge, { will: willOf('wills/eve') }, { sub: 'eve' });
+    const bob = await RawMqtt.open(edge, { will: willOf('wills/bob') }, { sub: 'bob' });
     edge.registry.revoke('eve');
-    await client.end();
-    assert.equal(client.of('disconnect')[0]?.reason, reasons.notAuthorized);
+    await eve.end();
+    const [last] = eve.of('disconnect');
+    assert.equal(last?.reason, reasons.notAuthorized);
+    assert.deepEqual(last.properties.userProperties, [['pushfleetcode', 'token_revoked']]);
+    bob.socket.destroy();
+    await watcher.has('publish');
+    assert.deepEqual(
+      watcher.of('publish').map(({ topic }) => topic),
+      ['wills/bob'],
+    );
+    watcher.socket.destroy();
+  });
+
+  test('who asks for events in a mode that is not there is told so, and whose will is a wrong one', async () => {
+    const userProperties = [['cloudevents', 'structured']] as const;
+    const given = { password: password(), properties: { userProperties } };
+    assert.equal(await answer(given), reasons.implementationSpecificError);
+    const properties = { userProperties: [['specversion', '1.0']] as const };
+    const will = { topic: 'w', payload: Buffer.alloc(0), qos: 0, retain: false, properties } as const;
+    assert.equal(await answer({ password: password(), will }), reasons.implementationSpecificError);
   });
 
   test('a drain asks everyone to go, and lets nobody in', async () => {

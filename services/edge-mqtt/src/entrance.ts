@@ -5,11 +5,12 @@ import {
   ConfigError,
   isLoopback,
   type Log,
+  type Metrics,
   type RegistryClient,
   type TimerWheel,
   type TlsPair,
   type TokenCheck,
-  tlsPair,
+  WatchedTls,
 } from '@pushfleet/runtime';
 import type { Caller, Newcomer, Transport } from './caller.ts';
 import type { EdgeConfig } from './config.ts';
@@ -25,6 +26,7 @@ export interface EntranceOptions {
   readonly doorstep: Doorstep;
   readonly wheel: TimerWheel;
   readonly log: Log;
+  readonly metrics: Pick<Metrics, 'counter'>;
   onArrival(newcomer: Newcomer): void;
   onRefused(error: PushfleetError): void;
 }
@@ -34,6 +36,7 @@ export class Entrance {
   readonly #o: EntranceOptions;
   readonly #tcp: TcpListener;
   readonly #tls: TcpListener | undefined;
+  readonly #certificates: WatchedTls;
   readonly #webSocket: WebSocketListener;
   /** Room for those who are only to be told to come back. */
   readonly #sockets: number;
@@ -47,9 +50,14 @@ export class Entrance {
     this.#tcp = this.#listener('mqtt', config.listen, (socket, guest) =>
       this.#arrive(socket, guest, { transport: 'tcp' }),
     );
-    const pair = tlsPair('PUSHFLEET_EDGE_MQTT_TLS', {
-      ...{ cert: config.tlsCert, key: config.tlsKey, clientCa: config.tlsClientCa },
+    this.#certificates = new WatchedTls({
+      ...{ prefix: 'PUSHFLEET_EDGE_MQTT_TLS', log: options.log, metrics: options.metrics },
+      sources: {
+        ...{ cert: config.tlsCert, key: config.tlsKey },
+        ...{ clientCa: config.tlsClientCa, clientCrl: config.tlsClientCrl },
+      },
     });
+    const { pair } = this.#certificates;
     requireClientCa(config, pair);
     this.#tls = pair === undefined ? undefined : this.#secure(pair);
     const { webSocketBytes: messageBytes, packetRate: frameRate } = config;
@@ -71,10 +79,12 @@ export class Entrance {
 
   async start(): Promise<void> {
     await Promise.all([this.#tcp.start(), this.#tls?.start(), this.#webSocket.start()]);
+    this.#certificates.start();
   }
 
   /** Takes nobody in any more; resolves when the last socket is gone. Those that came in are their owners' to close. */
   async close(): Promise<void> {
+    this.#certificates.close();
     await Promise.all([this.#tcp.close(), this.#tls?.close(), this.#webSocket.close()]);
   }
 
@@ -94,6 +104,7 @@ export class Entrance {
       onSecure: (socket, guest, certificate) =>
         this.#arrive(socket, guest, { transport: 'tls', certificate }),
     });
+    this.#certificates.onChanged = (changed) => door.replace(changed);
     return this.#listener('mqtts', config.tlsListen, (socket, guest) => door.take(socket, guest));
   }
 

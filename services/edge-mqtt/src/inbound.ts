@@ -1,9 +1,9 @@
-import { PushfleetError, type Stored } from '@pushfleet/core';
+import { isReserved, PushfleetError, type Stored, type Topic } from '@pushfleet/core';
 import type { Publishing } from '@pushfleet/intake';
 import type { Grant } from '@pushfleet/runtime';
 import { IncomingAliases } from './aliases.ts';
 import { Answers } from './answers.ts';
-import { publishReason } from './close-code.ts';
+import { publishReason, whyOf } from './close-code.ts';
 import { type Ack, type Publish, type Reason, reasons } from './codec.ts';
 import { submissionOf } from './message.ts';
 import type { HeldSession } from './store.ts';
@@ -110,7 +110,7 @@ export class Inbound {
     // It was sent twice; one answer is on its way ([MQTT-4.3.3-10]).
     if (this.#storing.has(packetId)) return;
     const { id, stored } = this.#o.session.incoming(packetId);
-    if (stored) this.#answers.place()(ackOf(packet, reasons.success));
+    if (stored) this.#answers.place()(ackOf(packet, accepted));
     else {
       this.#storing.add(packetId);
       void this.#store(packet, topic, id);
@@ -123,7 +123,7 @@ export class Inbound {
     try {
       const { grant, origin, publishing } = this.#o;
       const [stored] = await publishing.publish(grant, [submissionOf({ ...packet, topic }, origin, id)]);
-      answer(await this.#settled(packet, stored));
+      answer(await this.#settled(packet, topic, stored));
     } catch (error) {
       answer(undefined);
       if (packet.qos > 0) this.#o.onFailed(error);
@@ -133,27 +133,33 @@ export class Inbound {
   }
 
   /** What is said of a publication that the log answered. @throws what ends the connection */
-  async #settled(packet: Publish, answer: Stored | PushfleetError | undefined): Promise<Ack | undefined> {
+  async #settled(
+    packet: Publish,
+    topic: string,
+    answer: Stored | PushfleetError | undefined,
+  ): Promise<Ack | undefined> {
     if (packet.qos === 0) return undefined;
     const { packetId } = packet;
     const failed = answer instanceof PushfleetError;
-    const reason = failed ? this.#reasonOf(answer) : reasons.success;
+    const outcome = failed ? this.#refusal(answer, topic) : accepted;
     if (packet.qos === 2) {
       if (failed) await this.#o.session.released(packetId);
       else await this.#o.session.stored(packetId);
       this.#storing.delete(packetId);
     }
     if (failed || packet.qos === 1) this.#unacknowledged.delete(packetId);
-    return ackOf(packet, reason);
+    return ackOf(packet, outcome);
   }
 
   /** @throws the error, where the client had better come again than hear of it */
-  #reasonOf(error: PushfleetError): Reason {
+  #refusal(error: PushfleetError, topic: string): Outcome {
+    // No token opens it, so there is no grant to name; and paho's interoperability client reads no words in a PUBACK.
+    if (error.code === 'forbidden' && isReserved(topic as Topic)) return closed;
     const reason = publishReason(error.code);
     // Before MQTT 5 every acknowledgement is a success ([MQTT-3.3.5-2]), and what had no room would be lost.
     const unsaid = this.#o.terms.peer.version !== 5 && reason === reasons.quotaExceeded;
     if (reason === undefined || unsaid) throw error;
-    return reason;
+    return { reason, properties: whyOf(error) };
   }
 
   #begin(): void {
@@ -168,9 +174,14 @@ export class Inbound {
 
 const nobodyWaits = (): void => {};
 
-const ackOf = ({ packetId, qos }: Publish, reason: Reason): Ack => ({
+type Outcome = Pick<Ack, 'reason' | 'properties'>;
+
+const accepted: Outcome = { reason: reasons.success, properties: {} };
+const closed: Outcome = { reason: reasons.notAuthorized, properties: {} };
+
+const ackOf = ({ packetId, qos }: Publish, { reason, properties }: Outcome): Ack => ({
   type: qos === 1 ? 'puback' : 'pubrec',
   packetId: packetId as number,
   reason,
-  properties: {},
+  properties,
 });

@@ -3,8 +3,9 @@ import type { OutflowShared, Wire } from '@pushfleet/edge';
 import type { CloseReason, Delivery, Feed, FeedOptions, Hub } from '@pushfleet/hub';
 import { OutgoingAliases } from './aliases.ts';
 import { type Ack, isFailure, type OutgoingPublish, reasons, type Sending } from './codec.ts';
+import { gapOf, gapTopic } from './gap.ts';
 import { LazyMap } from './lazy-map.ts';
-import { encoders, expiryOf, qosOf } from './message.ts';
+import { type Encoding, encoders, expiryOf, placelessEncoder, qosOf } from './message.ts';
 import type { PacketIds } from './packet-ids.ts';
 import type { SharedMember, Work } from './shared-group.ts';
 import type { HeldSession, Kept, Sent, Unfinished } from './store.ts';
@@ -21,7 +22,7 @@ export interface OutboundOptions {
   readonly hub: Pick<Hub, 'open'>;
   readonly wire: Pick<Wire, 'write'>;
   readonly session: Pick<HeldSession, 'sending' | 'received' | 'finished'>;
-  readonly terms: Pick<Terms, 'peer' | 'expiry' | 'sendMaximum' | 'sendAliases'>;
+  readonly terms: Pick<Terms, 'peer' | 'encoding' | 'expiry' | 'sendMaximum' | 'sendAliases'>;
   /** Unix time in milliseconds. */
   readonly now: () => number;
   readonly owner: OutboundOwner;
@@ -92,7 +93,7 @@ export class Outbound implements SharedMember, FeedOptions {
   readonly #keeps: boolean;
   /** Undefined: the client takes none. */
   readonly #aliases: OutgoingAliases | undefined;
-  readonly #encoder: (typeof encoders)[4 | 5];
+  readonly #encoder: (typeof encoders)[Encoding];
   readonly #flights = new LazyMap<number, Flight>();
   /** Of an earlier connection, to be sent again before anything else. */
   #again: Unfinished[] | undefined;
@@ -114,7 +115,7 @@ export class Outbound implements SharedMember, FeedOptions {
     this.#sendMaximum = terms.sendMaximum;
     this.#keeps = terms.expiry > 0;
     this.#aliases = terms.sendAliases === 0 ? undefined : new OutgoingAliases(terms.sendAliases);
-    this.#encoder = encoders[terms.peer.version === 5 ? 5 : 4];
+    this.#encoder = encoders[terms.encoding];
     this.feed = hub.open(this);
     this.#subscriptions = subscriptions(this.feed, this);
   }
@@ -153,7 +154,7 @@ export class Outbound implements SharedMember, FeedOptions {
   fits(share: string, work: Work): boolean {
     const held = this.#subscriptions.get(share);
     if (held === undefined || this.#packetBytes === Number.POSITIVE_INFINITY) return true;
-    return this.#fits(work.encoded(this.#encoder), this.#sending(work.publication, held, false));
+    return this.#fits(work.encoded(this.#sharedEncoder), this.#sending(work.publication, held, false));
   }
 
   give(share: string, work: readonly Work[]): void {
@@ -291,7 +292,10 @@ export class Outbound implements SharedMember, FeedOptions {
   #send(items: readonly Item<Delivery>[]): void {
     const batch = { items, share: undefined, packets: [], sent: [] };
     for (const item of items) {
-      if (item.kind === 'gap') continue;
+      if (item.kind === 'gap') {
+        this.#tell(batch, item);
+        continue;
+      }
       const wanted = this.#subscriptions.wanted(item.value);
       if (wanted !== undefined) this.#add(batch, item.value, wanted, item.value.retained);
     }
@@ -315,9 +319,19 @@ export class Outbound implements SharedMember, FeedOptions {
     this.#after(wait, go, onRefused);
   }
 
+  /** For who asked to be told of gaps. */
+  #tell({ packets }: Batch, { from, to }: Item<Delivery> & { readonly kind: 'gap' }): void {
+    const held = this.#subscriptions.get(gapTopic);
+    if (held === undefined) return;
+    const publication = gapOf(from, to, this.#o.now());
+    const message = this.#encoder({ publication, cursor: to });
+    const sending = this.#sending(publication, held, false);
+    if (this.#fits(message, sending)) packets.push(message.packet(sending));
+  }
+
   /** [MQTT-3.1.2-24], [MQTT-3.1.2-25]: what is larger than the client takes counts as delivered. */
   #add(batch: Batch, work: Work, wanted: Wanted, retained: boolean): void {
-    const message = work.encoded(this.#encoder);
+    const message = work.encoded(batch.share === undefined ? this.#encoder : this.#sharedEncoder);
     const sending = this.#sending(work.publication, wanted, retained);
     if (sending.qos > 0) sending.packetId = this.#idOf(message);
     const bytes = this.#bytesOf(message, sending, work.publication.topic);
@@ -352,6 +366,12 @@ export class Outbound implements SharedMember, FeedOptions {
       topicAlias: 0,
       aliasKnown: false,
     };
+  }
+
+  /** What comes by a group says nothing of the client's own place. */
+  get #sharedEncoder(): (typeof encoders)[Encoding] {
+    const { encoding } = this.#o.terms;
+    return encoding === 'event' ? placelessEncoder : encoders[encoding];
   }
 
   /** The same for all who are sent the message, but for those that have it in use. */

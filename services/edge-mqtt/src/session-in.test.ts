@@ -142,6 +142,26 @@ suite('what a client publishes', () => {
     }
   });
 
+  test('of topics that begin with "$" a client is told in three bytes that they are closed', async () => {
+    const stage = new Stage({ refuse: refusal('forbidden') });
+    const client = await stage.connect();
+    for (const [at, topic] of ['$SYS/x', 'a'].entries())
+      client.send(publishOf(topic, 'x', { qos: 1, packetId: at + 1 }));
+    await stage.settle();
+    const [closed, refused] = client.of('puback');
+    assert.deepEqual(closed, {
+      type: 'puback',
+      packetId: 1,
+      reason: reasons.notAuthorized,
+      properties: {},
+    });
+    assert.equal(refused?.reason, reasons.notAuthorized);
+    assert.deepEqual(refused.properties, {
+      reasonString: 'No.',
+      userProperties: [['pushfleetcode', 'forbidden']],
+    });
+  });
+
   test('what had no room is not acknowledged before MQTT 5: it would be lost', async () => {
     const stage = new Stage({ refuse: refusal('storage_full') });
     const five = await stage.connect({ clientId: 'five' });

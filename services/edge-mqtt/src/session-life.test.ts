@@ -340,11 +340,13 @@ suite('how a connection ends', () => {
       assert.equal(client.ended, false);
       resolve();
       await stage.settle();
-      const expected = { type: 'disconnect', reason, properties: serverReference ? { serverReference } : {} };
-      assert.deepEqual(client.received.slice(1), [
-        { type: 'puback', packetId: 1, reason: 0, properties: {} },
-        expected,
-      ]);
+      const [puback, disconnect] = client.received.slice(1);
+      assert.deepEqual(puback, { type: 'puback', packetId: 1, reason: 0, properties: {} });
+      assert.equal(disconnect?.type === 'disconnect' && disconnect.reason, reason);
+      const told = client.of('disconnect')[0]?.properties;
+      assert.equal(told?.serverReference, serverReference);
+      assert.match(told?.reasonString ?? '', /^This instance is shutting down/);
+      assert.deepEqual(told?.userProperties, [['pushfleetcode', 'draining']]);
     }
   });
 

@@ -1,7 +1,8 @@
-import { PushfleetError, parseTopic, type Topic } from '@pushfleet/core';
+import { type Attributes, PushfleetError, parseTopic, type Topic } from '@pushfleet/core';
 import {
   type CloseCode,
   type Connection,
+  closeDetail,
   type Parting,
   type Presence,
   retryMs,
@@ -11,7 +12,7 @@ import type { CloseReason, Feed, Hub } from '@pushfleet/hub';
 import { type Publishing, requirePublish } from '@pushfleet/intake';
 import type { Grant, Quotas, TimerWheel } from '@pushfleet/runtime';
 import { Renewal, type SessionAuth } from './auth/renewal.ts';
-import { disconnectReason } from './close-code.ts';
+import { disconnectReason, toldOf, type Why } from './close-code.ts';
 import {
   type Ack,
   type ClientPacket,
@@ -33,7 +34,7 @@ import { Outbound, type OutboundOwner, type OutboundShared } from './outbound.ts
 import type { SharedMember, Work } from './shared-group.ts';
 import type { SharedGroups } from './shared-groups.ts';
 import type { HeldSession } from './store.ts';
-import { Subscriptions } from './subscriptions.ts';
+import { cursorProperty, type Outcome, Subscriptions } from './subscriptions.ts';
 import { type ServerTerms, type Terms, told } from './terms.ts';
 
 /** What the sessions of one edge share. */
@@ -86,6 +87,7 @@ export interface SessionOptions {
 const holds = { subscribing: 1, publishing: 2, answers: 4, finishing: 8 } as const;
 // How long publications that are under way may hold up an end that can wait.
 const finishMs = 5_000;
+const takenOver = 'Another connection of this client took the session over.';
 const nothing: Buffer = Buffer.alloc(0);
 
 /**
@@ -227,7 +229,7 @@ export class Session implements Connection, Peer, OutboundOwner {
     // Where the client that is back enters again, it was never away.
     this.#part('lost');
     this.#shared.onEnd('conflict');
-    this.#o.wire.end(this.#farewell(reasons.sessionTakenOver));
+    this.#o.wire.end(this.#farewell(reasons.sessionTakenOver, toldOf('conflict', takenOver)));
   }
 
   end(code: CloseCode): void {
@@ -351,19 +353,23 @@ export class Session implements Connection, Peer, OutboundOwner {
   }
 
   /** Answers when it is done, and reads nothing meanwhile: what is asked next is asked of its outcome. */
-  #request(
-    { packetId }: Subscribe | Unsubscribe,
-    type: Suback['type'],
-    work: Promise<readonly Reason[]>,
-  ): void {
+  #request({ packetId }: Subscribe | Unsubscribe, type: Suback['type'], work: Promise<Outcome>): void {
     this.#hold(holds.subscribing);
     work.then(
-      (given) => {
-        this.#say({ type, packetId, reasons: given, properties: {} });
+      ({ reasons: given, why }) => {
+        this.#say({ type, packetId, reasons: given, properties: { ...why, ...this.#place(why) } });
         this.#release(holds.subscribing);
       },
       (error) => this.#failed(error),
     );
+  }
+
+  /** Where the client is from here on, for one that is told its place with each publication. */
+  #place(why: Why | undefined): { readonly userProperties?: Attributes } {
+    if (this.#o.terms.encoding !== 'event') return {};
+    return {
+      userProperties: [...(why?.userProperties ?? []), [cursorProperty, this.#outbound.feed.cursor]],
+    };
   }
 
   #disconnect({ reason, properties }: Disconnect): void {
@@ -403,25 +409,25 @@ export class Session implements Connection, Peer, OutboundOwner {
     if (this.#ended) return;
     this.#leave(reason === reasons.keepAliveTimeout ? 'lost' : 'left');
     this.#shared.onEnd('request_invalid');
-    this.#o.wire.end(this.#farewell(reason, says));
+    this.#o.wire.end(this.#farewell(reason, { reasonString: says }));
   }
 
   #finish(code: CloseCode, says?: string): void {
     if (this.#ended) return;
     this.#leave(retryMs(code) === undefined ? 'left' : 'lost');
     this.#shared.onEnd(code);
-    this.#o.wire.end(this.#farewell(disconnectReason(code), says));
+    this.#o.wire.end(this.#farewell(disconnectReason(code), toldOf(code, says ?? closeDetail(code))));
   }
 
   /** The last packet; no bytes for who knows no DISCONNECT of a server. */
-  #farewell(reason: Reason, reasonString?: string): Buffer {
+  #farewell(reason: Reason, why: Why): Buffer {
     const { serverReference } = this.#shared;
     const elsewhere = reason === reasons.serverShuttingDown && serverReference !== undefined;
     const packet: ServerPacket = {
       type: 'disconnect',
       reason: elsewhere ? reasons.useAnotherServer : reason,
       properties: {
-        ...(reasonString !== undefined && { reasonString }),
+        ...why,
         ...(elsewhere && { serverReference }),
       },
     };

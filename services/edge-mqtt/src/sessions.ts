@@ -32,7 +32,7 @@ import { type Present, readPresent } from './presence.ts';
 import { Session, type SessionShared } from './session.ts';
 import { SharedGroups } from './shared-groups.ts';
 import type { HeldSession, OwedWill, SessionKey } from './store.ts';
-import { agree, type ServerTerms, type Terms } from './terms.ts';
+import { agree, eventMode, eventModeOf, type ServerTerms, type Terms } from './terms.ts';
 
 export interface SessionsOptions {
   readonly config: EdgeConfig;
@@ -175,8 +175,14 @@ export class Sessions {
   }
 
   /** @throws Unwelcome */
-  #check({ clientId }: Connect): void {
-    this.#clientIds.check(clientId);
+  #check(connect: Connect): void {
+    this.#clientIds.check(connect.clientId);
+    const mode = eventModeOf(connect);
+    if (mode === undefined || mode === eventMode.value) return;
+    throw new Unwelcome(
+      reasons.implementationSpecificError,
+      'CloudEvents are given in binary mode: the user property "cloudevents" is "binary".',
+    );
   }
 
   /** By the authentication method that the client names, else by what it shows. */
@@ -208,13 +214,16 @@ export class Sessions {
     return { grant, auth: { method, data, begin: () => begin() as Exchange } };
   }
 
-  /** @throws PushfleetError where the client may not publish it */
+  /** @throws PushfleetError where the client may not publish it, or it says that it is an event and is none */
   #willOf({ will }: Connect, grant: Grant, clientId: string): OwedWill | undefined {
     if (will === undefined) return undefined;
     requirePublish(grant, parseTopic(will.topic));
     // The payload is a view of the chunk that it came in, and is kept for as long as the connection lives.
     const payload = Buffer.from(will.payload);
-    return { will: { ...will, payload }, grant, origin: originOf(keyOf(grant, clientId)) };
+    const origin = originOf(keyOf(grant, clientId));
+    const submission = submissionOf(will, origin);
+    if (submission instanceof PushfleetError) throw submission;
+    return { will: { ...will, payload }, grant, origin };
   }
 
   async #take(o: Taking): Promise<Session | undefined> {
@@ -274,7 +283,9 @@ export class Sessions {
     };
   }
 
+  /** A token that has expired since is as good as it was when the will was accepted; one that was revoked is not. */
   #publishWill({ will, grant, origin }: OwedWill): void {
+    if (this.#o.registry.revocations.revoked(grant)) return;
     const published = this.#publishing.publish(grant, [submissionOf(will, origin)]);
     this.#wills.add(published);
     void published.finally(() => this.#wills.delete(published));

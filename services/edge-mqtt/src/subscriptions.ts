@@ -1,7 +1,14 @@
-import { matches, PushfleetError, parseTopicFilter, type Topic, type TopicFilter } from '@pushfleet/core';
+import {
+  type Cursor,
+  matches,
+  PushfleetError,
+  parseTopicFilter,
+  type Topic,
+  type TopicFilter,
+} from '@pushfleet/core';
 import type { Delivery, Feed } from '@pushfleet/hub';
 import type { Grant, Quotas } from '@pushfleet/runtime';
-import { subscribeReason } from './close-code.ts';
+import { subscribeReason, type Why, whyOf } from './close-code.ts';
 import {
   type Qos,
   type Reason,
@@ -10,6 +17,7 @@ import {
   type Subscription,
   type Unsubscribe,
 } from './codec.ts';
+import { gapTopic } from './gap.ts';
 import type { SharedGroup, SharedMember } from './shared-group.ts';
 import { isShared, type Shared, type SharedGroups, subscriptionName } from './shared-groups.ts';
 import type { Held, HeldSession, Kept } from './store.ts';
@@ -33,7 +41,7 @@ export interface SubscriptionsOptions {
 export type Wanted = Pick<Held, 'qos' | 'retainAsPublished' | 'subscriptionIds'>;
 
 /** One filter of a SUBSCRIBE on its way: what is held of it, or why it is not. */
-type Asked = Taken | Reason;
+type Asked = Taken | PushfleetError | Reason;
 
 interface Taken {
   readonly held: Held;
@@ -41,7 +49,18 @@ interface Taken {
   readonly retained: boolean;
 }
 
-const isTaken = (one: Asked): one is Taken => typeof one !== 'number';
+const isTaken = (one: Asked): one is Taken => typeof one === 'object' && 'held' in one;
+
+/** What a SUBACK or UNSUBACK says. */
+export interface Outcome {
+  /** In the order of the filters ([MQTT-3.9.3-1], [MQTT-3.11.3-1]). */
+  readonly reasons: readonly Reason[];
+  /** Of the first filter that failed. */
+  readonly why: Why | undefined;
+}
+
+/** Where a client goes on from, which MQTT has no property for. */
+export const cursorProperty = 'pushfleetcursor';
 
 /** The subscriptions of one connection's session. One SUBSCRIBE or UNSUBSCRIBE is dealt with at a time. */
 export class Subscriptions {
@@ -139,30 +158,36 @@ export class Subscriptions {
   /**
    * Section 3.8.4.
    *
-   * @returns the reasons of its SUBACK, in the order of the filters ([MQTT-3.9.3-1])
    * @throws PushfleetError where the session is lost
    */
-  async add({ subscriptions, properties }: Subscribe): Promise<readonly Reason[]> {
+  async add({ subscriptions, properties }: Subscribe): Promise<Outcome> {
     const asked = subscriptions.map((one) => this.#ask(one, properties.subscriptionIdentifier));
     const taken = asked.filter(isTaken);
-    const failed = new Map<string, Reason>();
+    const after = properties.userProperties?.find(([name]) => name === cursorProperty)?.[1];
+    const failed = new Map<string, PushfleetError>();
     const joined: Shared[] = [];
     await Promise.all([
       this.#add(
         taken.filter(({ held }) => !isShared(held)),
+        after as Cursor | undefined,
         failed,
       ),
       ...taken.map((one) => this.#join(one, failed, joined)),
     ]);
     if (taken.length > 0) await this.#record(joined);
     this.#attach();
-    return asked.map((one) =>
+    const outcomes = asked.map((one) =>
       isTaken(one) ? (failed.get(subscriptionName(one.held)) ?? one.held.qos) : one,
     );
+    const error = outcomes.find((one) => one instanceof PushfleetError);
+    return {
+      reasons: outcomes.map((one) => (one instanceof PushfleetError ? subscribeReason(one.code) : one)),
+      why: error && whyOf(error),
+    };
   }
 
-  /** Section 3.10.4. @returns the reasons of its UNSUBACK. @throws PushfleetError where the session is lost */
-  async remove({ filters }: Unsubscribe): Promise<readonly Reason[]> {
+  /** Section 3.10.4. @throws PushfleetError where the session is lost */
+  async remove({ filters }: Unsubscribe): Promise<Outcome> {
     const left: Shared[] = [];
     const answers = filters.map((one) => {
       const held = this.#held.get(subscriptionName(one));
@@ -177,7 +202,7 @@ export class Subscriptions {
     await session.subscribed([...this.#held.values()], feed.cursor);
     for (const one of left) groups.leave(grant.namespace, one);
     this.offer();
-    return answers;
+    return { reasons: answers, why: undefined };
   }
 
   /** @throws PushfleetError `forbidden` where a grant does not allow what the one in force does */
@@ -221,16 +246,18 @@ export class Subscriptions {
     const { share, qos, noLocal, retainAsPublished, retainHandling } = subscription;
     try {
       const filter = parseTopicFilter(subscription.filter);
-      this.#grant.require('subscribe', filter);
+      // What concerns this connection alone is everybody's to hear, once.
+      const gaps = share === undefined && filter === gapTopic;
+      if (!gaps) this.#grant.require('subscribe', filter);
       const subscriptionIds = subscriptionId === undefined ? [] : [subscriptionId];
-      const held = { share, filter, qos, noLocal, retainAsPublished, subscriptionIds };
+      const held = { share, filter, noLocal, retainAsPublished, subscriptionIds, qos: gaps ? 0 : qos };
       const fresh = !this.#held.has(subscriptionName(held));
       if (fresh) this.#require();
       this.#hold(held);
       // [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]
       return { held, fresh, retained: retainHandling === 0 || (retainHandling === 1 && fresh) };
     } catch (error) {
-      return subscribeReason(PushfleetError.from(error).code);
+      return PushfleetError.from(error);
     }
   }
 
@@ -243,12 +270,17 @@ export class Subscriptions {
     this.#count(1);
   }
 
-  async #add(taken: readonly Taken[], failed: Map<string, Reason>): Promise<void> {
+  async #add(
+    all: readonly Taken[],
+    after: Cursor | undefined,
+    failed: Map<string, PushfleetError>,
+  ): Promise<void> {
+    const taken = all.filter(({ held }) => held.filter !== gapTopic);
     if (taken.length === 0) return;
     const filters = taken.map(({ held }) => held.filter);
     const retained = taken.filter((one) => one.retained).map(({ held }) => held.filter);
     try {
-      await this.#o.feed.add(filters, { retained });
+      await this.#o.feed.add(filters, { retained, ...(after !== undefined && { after }) });
       this.#whole = false;
     } catch (error) {
       for (const one of taken) this.#failed(one, error, failed);
@@ -256,7 +288,7 @@ export class Subscriptions {
   }
 
   /** Retained publications are not sent for a shared subscription (section 4.8.2). */
-  async #join(one: Taken, failed: Map<string, Reason>, joined: Shared[]): Promise<void> {
+  async #join(one: Taken, failed: Map<string, PushfleetError>, joined: Shared[]): Promise<void> {
     const { held, fresh } = one;
     if (!isShared(held) || !fresh) return;
     try {
@@ -267,8 +299,8 @@ export class Subscriptions {
     }
   }
 
-  #failed({ held, fresh }: Taken, error: unknown, failed: Map<string, Reason>): void {
-    failed.set(subscriptionName(held), subscribeReason(PushfleetError.from(error).code));
+  #failed({ held, fresh }: Taken, error: unknown, failed: Map<string, PushfleetError>): void {
+    failed.set(subscriptionName(held), PushfleetError.from(error));
     if (fresh) this.#forget(held);
   }
 

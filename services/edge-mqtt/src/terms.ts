@@ -1,4 +1,5 @@
 import type { Connack, Connect, Peer } from './codec.ts';
+import type { Encoding } from './message.ts';
 
 /** What this server takes of each client; see `config.ts` for the units. */
 export interface ServerTerms {
@@ -19,6 +20,7 @@ export interface ServerTerms {
 /** What both sides agreed on for one connection. */
 export interface Terms {
   readonly peer: Peer;
+  readonly encoding: Encoding;
   /** In seconds; 0: none. */
   readonly keepAlive: number;
   /** Session Expiry Interval in seconds. */
@@ -41,6 +43,7 @@ export function agree(connect: Connect, server: ServerTerms): Terms {
       packetBytes: properties.maximumPacketSize,
       problemInformation: properties.requestProblemInformation,
     },
+    encoding: v5 ? (eventModeOf(connect) === undefined ? 5 : 'event') : 4,
     keepAlive: v5 ? keepAliveOf(keepAlive, server.keepAlive) : keepAlive,
     expiry: Math.min(expiryOf(connect), server.expiryMost),
     sendMaximum: Math.min(properties.receiveMaximum ?? 65_535, server.inflight),
@@ -50,6 +53,13 @@ export function agree(connect: Connect, server: ServerTerms): Terms {
     receiveAliases: v5 ? server.topicAliases : 0,
   };
 }
+
+/** The user property of CONNECT by which a client asks for publications as CloudEvents, and of CONNACK that says yes. */
+export const eventMode = { property: 'cloudevents', value: 'binary' } as const;
+
+/** What it has in a CONNECT. */
+export const eventModeOf = ({ properties: { userProperties = [] } }: Connect): string | undefined =>
+  userProperties.find(([name]) => name === eventMode.property)?.[1];
 
 // [MQTT-3.2.2-21]: the client uses what the server says. Before MQTT 5 it is not told, and its own word holds.
 const keepAliveOf = (asked: number, most: number): number => (asked === 0 ? most : Math.min(asked, most));
@@ -75,5 +85,6 @@ export function told(
     receiveMaximum: terms.receiveMaximum,
     maximumPacketSize: server.packetBytes,
     ...(terms.receiveAliases > 0 && { topicAliasMaximum: terms.receiveAliases }),
+    ...(terms.encoding === 'event' && { userProperties: [[eventMode.property, eventMode.value]] }),
   };
 }

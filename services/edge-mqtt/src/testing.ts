@@ -200,7 +200,7 @@ export class Stage {
       ...{ now, groups: this.groups },
       ...{ server: this.server, filters: o.filters ?? 100, serverReference: o.serverReference },
       quotas: { subscribe: () => {}, unsubscribe: () => {} },
-      publishing: { publish: (grant, submitted) => this.#publish(grant, submitted as Submitted[]) },
+      publishing: { publish: (grant, submitted) => this.#publish(grant, submitted) },
       ...{ runs: new Runs(), packetIds: new PacketIds(), deliveries: { writing: () => undefined } },
       ...{ outbox, written: { deliveries: 0, bytes: 0 } },
       presence: { leaveAll: (_, how) => this.partings.push(how) },
@@ -265,9 +265,13 @@ export class Stage {
     return stored;
   }
 
-  async #publish(grant: Grant, all: readonly Submitted[]): Promise<(Stored | PushfleetError)[]> {
+  async #publish(
+    grant: Grant,
+    all: readonly (Submitted | PushfleetError)[],
+  ): Promise<(Stored | PushfleetError)[]> {
     return Promise.all(
       all.map(async (submitted) => {
+        if (submitted instanceof PushfleetError) return submitted;
         this.published.push({ grant, submitted });
         const { topic } = submitted.submission;
         // As the log: one after the other on a topic.
@@ -280,10 +284,12 @@ export class Stage {
   }
 
   async #store({ submission }: Submitted): Promise<Stored> {
-    const { topic, payload, id, contentType, attributes, retain, origin, ttlMs } = submission;
+    const { topic, payload, id, contentType, attributes, retain, origin, ttlMs, source, type } = submission;
     return this.publish(topic, id ?? `p${this.#made++}`, {
       ...{ payload, contentType: contentType ?? 'application/octet-stream' },
       ...(attributes !== undefined && { attributes }),
+      ...(source !== undefined && { source }),
+      ...(type !== undefined && { type }),
       ...(retain === true && { retain }),
       ...(origin !== undefined && { origin }),
       ...(ttlMs !== undefined && { expiresAt: this.clock.now() + ttlMs }),

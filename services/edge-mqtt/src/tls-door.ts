@@ -1,6 +1,6 @@
 import { constants } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { createServer, type Server, type TLSSocket } from 'node:tls';
+import { createServer, type SecureContextOptions, type Server, type TLSSocket } from 'node:tls';
 import { PushfleetError } from '@pushfleet/core';
 import { type CertificateRule, certificateGrant, type Grant, type TlsPair } from '@pushfleet/runtime';
 import type { Guest } from './doorstep.ts';
@@ -28,21 +28,24 @@ export class TlsDoor {
 
   constructor(options: TlsDoorOptions) {
     const { pair, required, ms } = options;
-    const { cert, key, clientCa: ca } = pair;
     this.#o = options;
-    const asks = ca !== undefined;
+    const asks = pair.clientCa !== undefined;
     this.#server = createServer({
-      ...{ cert, key, minVersion: 'TLSv1.2', handshakeTimeout: ms },
+      ...contextOf(pair),
+      handshakeTimeout: ms,
       // What speaks another protocol on the same certificate cannot be led here.
       ALPNProtocols: ['mqtt'],
-      ...(asks && { ca, requestCert: true, rejectUnauthorized: required }),
-      // A session that is resumed keeps what was verified when it began, and has no chain.
-      ...(asks && { secureOptions: constants.SSL_OP_NO_TICKET }),
+      ...(asks && { requestCert: true, rejectUnauthorized: required }),
     });
     this.#server.on('secureConnection', (socket) => this.#secured(socket));
     this.#server.on('tlsClientError', () =>
       options.onRefused(new PushfleetError('request_invalid', 'The TLS handshake failed.')),
     );
+  }
+
+  /** Handshakes to come are held with this one; connections that stand are left alone. */
+  replace(pair: TlsPair): void {
+    this.#server.setSecureContext(contextOf(pair));
   }
 
   take(socket: Socket, guest: Guest): void {
@@ -76,6 +79,13 @@ export class TlsDoor {
 }
 
 const ignore = (): void => {};
+
+const contextOf = ({ cert, key, clientCa: ca, clientCrl: crl }: TlsPair): SecureContextOptions => ({
+  ...{ cert, key, minVersion: 'TLSv1.2' },
+  // A session that is resumed keeps what was verified when it began, and has no chain.
+  ...(ca !== undefined && { ca, secureOptions: constants.SSL_OP_NO_TICKET }),
+  ...(crl !== undefined && { crl }),
+});
 
 /** Names a connection among those of this process; undefined where it is gone. */
 function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string | undefined {

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import type { X509Certificate } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
+import { join } from 'node:path';
 import { after, suite, test } from 'node:test';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
-import { Authority, type TestCertificate, withoutOpenssl } from '@pushfleet/contract';
+import { Authority, type TestCertificate, temporaryFolder, withoutOpenssl } from '@pushfleet/contract';
 import { until } from '@pushfleet/edge/testing';
 import { readConfig } from '@pushfleet/runtime';
 import { type Connect, reasons } from './codec.ts';
@@ -118,6 +121,35 @@ suite('TLS', { skip: withoutOpenssl }, async () => {
       await until(() => edge.edge.guests === 0, 'nobody is left');
     });
 
+    test('a new certificate is shown to who comes, and who is there stays', async () => {
+      const folder = temporaryFolder('mqtt-tls');
+      const [certFile, keyFile] = [join(folder, 'crt'), join(folder, 'key')];
+      const write = ({ cert, key }: TestCertificate): void => {
+        writeFileSync(certFile, cert);
+        writeFileSync(keyFile, key);
+      };
+      write(server);
+      const edge = await startEdge(scope, {
+        PUSHFLEET_EDGE_MQTT_TLS_CERT_FILE: certFile,
+        PUSHFLEET_EDGE_MQTT_TLS_KEY_FILE: keyFile,
+      });
+      const shown = async (): Promise<string> => {
+        const socket = (await secure(edge)) as TLSSocket;
+        const { fingerprint256 } = socket.getPeerX509Certificate() as X509Certificate;
+        socket.destroy();
+        return fingerprint256;
+      };
+      const client = new RawMqtt(edge, 5, (await secure(edge)) as TLSSocket);
+      client.send(connectOf({ password: password() }));
+      await client.has('connack');
+      const before = await shown();
+      write(authority.issue('IP:127.0.0.1'));
+      for (const end = Date.now() + 20_000; (await shown()) === before; ) assert.ok(Date.now() < end);
+      client.send({ type: 'pingreq' });
+      await client.has('pingresp');
+      client.socket.destroy();
+    });
+
     test('closes while handshakes go on', async () => {
       const edge = await startEdge(scope, pair);
       const silent = connectTcp(edge.edge.addresses.tls?.port as number, '127.0.0.1');
@@ -218,6 +250,20 @@ suite('TLS', { skip: withoutOpenssl }, async () => {
       await client.end();
       assert.equal(client.of('disconnect')[0]?.reason, reasons.notAuthorized);
       assert.equal(await answer(doomed, device, {}), reasons.banned);
+    });
+
+    test('that its authority revoked opens none, from a few seconds after the list says so', async () => {
+      const crl = join(temporaryFolder('mqtt-crl'), 'crl');
+      const doomed = authority.issue('DNS:x', { subject: '/OU=plant/CN=sensor-9' });
+      writeFileSync(crl, authority.revocations());
+      const edge = await startEdge(scope, { ...withClients, PUSHFLEET_EDGE_MQTT_TLS_CLIENT_CRL_FILE: crl });
+      assert.equal(await answer(edge, doomed, {}), reasons.success);
+      writeFileSync(crl, authority.revocations(doomed));
+      for (const end = Date.now() + 20_000; (await answer(edge, doomed, {})) === reasons.success; ) {
+        assert.ok(Date.now() < end, 'the list is read');
+      }
+      assert.equal(await answer(edge, doomed, { password: password() }), reasons.badUserNameOrPassword);
+      assert.equal(await answer(edge, device, {}), reasons.success);
     });
 
     test('can be asked of everybody', async () => {

@@ -69,7 +69,7 @@ suite('every way into the process, by clients that others wrote', { skip: withou
     const proxied = { PUSHFLEET_EDGE_MQTT_PROXY_PROTOCOL_FROM: '127.0.0.0/8' };
     [service, behindProxy] = await Promise.all([
       startService('edge-mqtt', env),
-      startService('edge-mqtt', { ...env, ...proxied }),
+      startService('edge-mqtt', { ...env, ...proxied, PUSHFLEET_LOG_LEVEL: 'debug' }),
     ]);
   });
   after(async () => {
@@ -200,6 +200,8 @@ suite('every way into the process, by clients that others wrote', { skip: withou
         '1',
       ]);
       assert.equal(await published.ended, 0, published.text);
+      // The client's, as the header says it.
+      await until(() => /"transport":"tls","address":"192.0.2.7"/.test(behindProxy.logs()), 'the log has it');
     });
   }
 

@@ -1,6 +1,7 @@
 import type { StreamInfo } from '@nats-io/jetstream';
 import { PushfleetError } from '@pushfleet/core';
 import type { Shelf } from '../gap.ts';
+import type { Term } from '../leaders.ts';
 import { type Link, unavailable } from './link.ts';
 
 /** Error codes of the JetStream API that the bus acts on (nats-server, server/errors.json). */
@@ -29,9 +30,7 @@ export interface StreamView extends Shelf {
   readonly lastSequence: number;
   /** Unix time in milliseconds. */
   readonly answeredAt: number;
-  /** Names this term of office: it changes with the leader. */
-  readonly leader: string;
-  readonly leaderSince: number | undefined;
+  readonly leader: Term;
   readonly replicas: number;
   readonly duplicateWindowMs: number;
   /** Infinity where nothing ages out. */
@@ -82,8 +81,10 @@ export async function streamInfo(link: Link, stream: string): Promise<StreamView
     firstSequence: state.messages === 0 ? state.last_seq + 1 : state.first_seq,
     lastSequence: state.last_seq,
     answeredAt,
-    leader: `${cluster?.leader ?? ''} ${cluster?.leader_since ?? ''}`,
-    leaderSince: cluster?.leader_since === undefined ? undefined : parseTime(cluster.leader_since),
+    leader: {
+      name: `${cluster?.leader ?? ''} ${cluster?.leader_since ?? ''}`,
+      since: cluster?.leader_since === undefined ? undefined : parseTime(cluster.leader_since),
+    },
     replicas: config.num_replicas,
     duplicateWindowMs: config.duplicate_window / 1_000_000,
     maxAgeMs: maxAgeOf(config),

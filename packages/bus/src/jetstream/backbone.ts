@@ -8,6 +8,7 @@ import {
   formatCursor,
   type Item,
   type Namespace,
+  type Place,
   type Publication,
   type PushfleetError,
   type Stored,
@@ -226,8 +227,13 @@ class JetStreamBus implements Bus {
   }
 
   async head(): Promise<Cursor> {
-    const { sequences, time } = await this.#broker.heads();
-    return formatCursor({ generation: this.#broker.layout.generation, positions: sequences, time });
+    const { sequences: positions, time } = await this.#broker.heads();
+    const { layout, leaders } = this.#broker;
+    return formatCursor({ generation: layout.generation, positions, time, leaders: leaders.name });
+  }
+
+  trusts(place: Place): boolean {
+    return this.#broker.leaders.trusts(place);
   }
 
   retained(filter: TopicFilter, signal: AbortSignal): AsyncIterable<readonly Publication[]> {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Coalesced, type Place } from '@pushfleet/core';
+import { Leaders } from '../leaders.ts';
 import type { Suspicion } from '../source.ts';
 import { type StreamView, streamInfo } from './api.ts';
 import { Gate } from './gate.ts';
@@ -38,6 +39,7 @@ export class Broker {
   readonly live: Link;
   readonly bulk: Link;
   readonly gate = new Gate(openQuestions);
+  readonly leaders = new Leaders((shard) => this.#suspect({ kind: 'leader_changed', shard }));
   readonly #log: Log;
   readonly #suspicious = new Set<(suspicion: Suspicion) => void>();
   readonly #heads = new Coalesced(() => patiently(() => this.#askHeads()));
@@ -159,6 +161,9 @@ export class Broker {
     if (this.closing.aborted) return;
     this.#layout = layout;
     this.#known = layout.views.map((view) => ({ view, at: Date.now() }));
+    layout.views.forEach(({ leader }, shard) => {
+      this.leaders.hear(shard, leader);
+    });
     this.live.connection.subscribe(`${elected}>`, {
       callback: (error, { subject }) => {
         const shard = error === null ? shardOfStream(subject.slice(elected.length), layout) : undefined;
@@ -194,11 +199,11 @@ export class Broker {
   async #askShard(link: Link, shard: number): Promise<StreamView> {
     const view = await streamInfo(link, this.stream(shard));
     const before = this.#known[shard]?.view;
-    if (before === undefined || view.answeredAt >= before.answeredAt || view.leader !== before.leader) {
+    const isNews = view.leader.name !== before?.leader.name;
+    if (before === undefined || view.answeredAt >= before.answeredAt || isNews) {
       this.#known[shard] = { view, at: Date.now() };
+      this.leaders.hear(shard, view.leader);
     }
-    if (before !== undefined && view.leader !== before.leader)
-      this.#suspect({ kind: 'leader_changed', shard });
     return view;
   }
 

@@ -1,5 +1,6 @@
 import { type Cursor, type Place, parseCursor } from '@pushfleet/core';
-import { isTrusted, mistrustMs, type Start } from '../gap.ts';
+import type { Start } from '../gap.ts';
+import { isTrusted, mistrustMs } from '../leaders.ts';
 import { leaderMessage, type StreamView } from './api.ts';
 import type { Broker } from './broker.ts';
 import { patiently } from './retry.ts';
@@ -19,13 +20,14 @@ export async function startOf(broker: Broker, cursor: Cursor | undefined): Promi
   const views = await broker.views();
   const foreign = place.generation !== generation;
   const beyond = views.some(({ lastSequence }, shard) => (place.positions[shard] ?? 0) > lastSequence);
+  const whole = broker.leaders.trusts(place);
   const positions = await Promise.all(
     views.map((view, shard) =>
-      positionIn(broker, shard, view, foreign ? undefined : place.positions[shard], place),
+      positionIn(broker, shard, view, foreign ? undefined : place.positions[shard], place, whole),
     ),
   );
   const now = Math.min(...views.map(({ answeredAt }) => answeredAt));
-  const trusted = views.every(({ leaderSince }) => isTrusted(place, leaderSince));
+  const trusted = whole || views.every(({ leader }) => isTrusted(place, leader.since));
   return { cursor, place, positions, trusted, lost: foreign || beyond, shelves: views, now };
 }
 
@@ -45,10 +47,11 @@ async function positionIn(
   view: StreamView,
   position: number | undefined,
   place: Place,
+  whole: boolean,
 ): Promise<number> {
   const { time } = place;
   if (position === undefined || position > view.lastSequence) return positionAt(broker, shard, view, time);
-  if (position === 0 || isTrusted(place, view.leaderSince)) return position;
+  if (position === 0 || whole || isTrusted(place, view.leader.since)) return position;
   return Math.min(position, await positionAt(broker, shard, view, time - mistrustMs));
 }
 

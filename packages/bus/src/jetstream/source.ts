@@ -1,5 +1,6 @@
 import type { Msg } from '@nats-io/transport-node';
 import type { Item, Namespace, Publication, Topic, TopicFilter } from '@pushfleet/core';
+import type { Leaders } from '../leaders.ts';
 import type { LiveMessage, Range, Source, Suspicion } from '../source.ts';
 import { filterOf, liveScope, topicOf } from '../subject.ts';
 import { parseTime } from './api.ts';
@@ -23,6 +24,10 @@ export class JetStreamSource implements Source {
 
   get shards(): number {
     return this.#broker.layout.shards;
+  }
+
+  get leaders(): Leaders {
+    return this.#broker.leaders;
   }
 
   attach(namespace: Namespace, filter: TopicFilter, on: (message: LiveMessage) => void): { detach(): void } {

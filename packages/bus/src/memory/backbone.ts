@@ -21,15 +21,8 @@ import {
 } from '@pushfleet/core';
 import { type Clock, systemClock } from '../clock.ts';
 import { Follower, type FollowerOptions, followerDefaults } from '../follower.ts';
-import {
-  isTrusted,
-  mistrustMs,
-  opening,
-  type RetentionMs,
-  type Start,
-  shortestRetentionMs,
-  startCursor,
-} from '../gap.ts';
+import { opening, type RetentionMs, type Start, shortestRetentionMs, startCursor } from '../gap.ts';
+import { mistrustMs } from '../leaders.ts';
 import type { Ledger } from '../ledger.ts';
 import type { Queue } from '../queue.ts';
 import { checkName, type QueueTerms } from '../queue-rules.ts';
@@ -232,6 +225,7 @@ class MemoryBus implements Bus {
   }
 
   #startOf(cursor: Cursor | undefined): Start {
+    this.#source.hearOfLeaders();
     const { generation, shards } = this.#log;
     const place = cursor === undefined ? { generation, positions: [], time: 0 } : parseCursor(cursor);
     const { sequences, time } = this.#log.heads();
@@ -241,7 +235,7 @@ class MemoryBus implements Bus {
       this.#position(shard, foreign ? { ...place, positions: [] } : place, head),
     );
     const shelves = shards.map((_, shard) => this.#log.shelf(shard));
-    const trusted = isTrusted(place, this.#log.leaderSince);
+    const trusted = this.trusts(place);
     return { cursor, place, positions, trusted, lost: foreign || beyond, shelves, now: time };
   }
 
@@ -249,7 +243,7 @@ class MemoryBus implements Bus {
   #position(shard: number, place: Place, head: number): number {
     const position = place.positions[shard];
     if (position === undefined || position > head) return this.#positionAt(shard, place.time, head);
-    if (isTrusted(place, this.#log.leaderSince)) return position;
+    if (this.trusts(place)) return position;
     return Math.min(position, this.#positionAt(shard, place.time - mistrustMs, head));
   }
 
@@ -260,7 +254,12 @@ class MemoryBus implements Bus {
 
   async head(): Promise<Cursor> {
     const { sequences, time } = await this.#source.heads();
-    return formatCursor({ generation: this.#log.generation, positions: sequences, time });
+    const { name: leaders } = this.#source.leaders;
+    return formatCursor({ generation: this.#log.generation, positions: sequences, time, leaders });
+  }
+
+  trusts(place: Place): boolean {
+    return this.#source.leaders.trusts(place);
   }
 
   async *retained(filter: TopicFilter): AsyncIterable<readonly Publication[]> {

@@ -9,6 +9,7 @@ import {
 } from '@pushfleet/core';
 import type { Clock } from '../clock.ts';
 import { mayHaveAged } from '../gap.ts';
+import { Leaders } from '../leaders.ts';
 import type { LiveMessage, Range, Source, Suspicion } from '../source.ts';
 import type { Entry, MemoryLog } from './log.ts';
 
@@ -37,6 +38,7 @@ export class MemorySource implements Source {
   readonly #latency: Latency;
   readonly #attached = new Set<Attached>();
   readonly #suspicious = new Set<(suspicion: Suspicion) => void>();
+  readonly leaders = new Leaders((shard) => this.suspect({ kind: 'leader_changed', shard }));
   readonly #stopListening: () => void;
   readonly #onReturn = new Set<() => void>();
   #outages = 0;
@@ -48,6 +50,7 @@ export class MemorySource implements Source {
     this.#network = network;
     this.#latency = latency;
     this.#stopListening = log.listen((entry) => this.#send(entry));
+    this.hearOfLeaders();
   }
 
   get generation(): string {
@@ -77,7 +80,15 @@ export class MemorySource implements Source {
   async heads(): Promise<{ sequences: readonly number[]; time: number }> {
     const heads = this.#log.heads(); // already old when the answer arrives, as over a network
     await this.turn();
+    this.hearOfLeaders();
     return heads;
+  }
+
+  /** The news of the shards' leaders, which every answer of the log brings along. */
+  hearOfLeaders(): void {
+    const since = this.#log.leaderSince;
+    for (let shard = 0; shard < this.shards; shard++)
+      this.leaders.hear(shard, { name: String(since), since });
   }
 
   async *read(

@@ -6,6 +6,7 @@ import { root, sealingKeyFile, secretFile } from '../local/state.ts';
 import {
   findNatsServer,
   findRedisServer,
+  isFree,
   runNats,
   runRedis,
   runService,
@@ -96,7 +97,16 @@ async function startServices(o: StartOptions, env: Readonly<Record<string, strin
   if (others.length < o.services.length) await start('registry');
   const registry = o.roster.addressOf('registry', 'grpc');
   const more = registry === undefined ? {} : { PUSHFLEET_REGISTRY_URL: `http://${registry}` };
-  await Promise.all(others.map((name) => start(name, more)));
+  const mqtt = await mqttListener(o);
+  await Promise.all(others.map((name) => start(name, name === 'edge-mqtt' ? { ...more, ...mqtt } : more)));
+}
+
+/** Clients look for MQTT at its usual port. It stands behind no front, so it gets that one wherever nobody else has it. */
+async function mqttListener({ port }: StartOptions): Promise<Record<string, string>> {
+  const given = process.env.PUSHFLEET_EDGE_MQTT_LISTEN;
+  // Who wants the front at any port wants no certain one.
+  const usual = !given && port !== 0 && (await isFree(1883));
+  return given || usual ? { PUSHFLEET_EDGE_MQTT_LISTEN: given || '127.0.0.1:1883' } : {};
 }
 
 // What is generated travels as files, out of every process list.

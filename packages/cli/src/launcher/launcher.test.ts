@@ -10,17 +10,20 @@ import { after, before, test } from 'node:test';
 import { poll } from '../local/poll.ts';
 import { isRunning } from '../local/process-identity.ts';
 import { type FleetRecord, readRecord } from '../local/state.ts';
+import { freePort } from '../servers/mod.ts';
 import { pushfleet } from '../testing.ts';
 
 const main = join(import.meta.dirname, 'main.ts');
 // A space in the path, as in many a home.
 const state = mkdtempSync(join(tmpdir(), 'pushfleet launcher-'));
+const mqtt = `127.0.0.1:${await freePort()}`;
 let launcher: { process: ChildProcess; output(): string; ended: Promise<unknown[]> };
 
 function launch(...args: string[]): typeof launcher {
   const child = spawn(process.execPath, [main, '--state', state, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
+    env: { ...process.env, PUSHFLEET_EDGE_MQTT_LISTEN: mqtt },
   });
   let text = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (text += chunk));
@@ -98,6 +101,11 @@ test('no service is given a variable that nothing reads', () => {
     const log = readFileSync(join(state, 'logs', `${name}.log`), 'utf8');
     assert.ok(!log.includes('nothing in the fleet reads it'), log);
   }
+});
+
+test('MQTT is where it was told to be', () => {
+  const { processes } = readRecord(state) as FleetRecord;
+  assert.equal(processes.find(({ name }) => name === 'edge-mqtt')?.addresses.mqtt, mqtt);
 });
 
 test('status shows every part as ready', async () => {

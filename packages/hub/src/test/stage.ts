@@ -34,11 +34,12 @@ export interface Client {
 
 /** A hub on a log in memory whose time the test moves. */
 export class Stage {
-  readonly clock = new SimulatedClock();
+  readonly clock: SimulatedClock;
   readonly backbone: MemoryBackbone;
   readonly hubs: Hubs;
 
-  constructor(o: { hub?: Partial<HubOptions>; memory?: MemoryOptions } = {}) {
+  constructor(o: { clock?: SimulatedClock; hub?: Partial<HubOptions>; memory?: MemoryOptions } = {}) {
+    this.clock = o.clock ?? new SimulatedClock();
     this.backbone = createMemoryBackbone({ clock: this.clock, ...o.memory });
     this.hubs = createHubs(this.backbone, { clock: this.clock, ...o.hub });
   }

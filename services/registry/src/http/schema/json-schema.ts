@@ -29,4 +29,4 @@ export const answer = (properties: Readonly<Record<string, Schema>>, ...required
 });
 
 /** How a cursor looks to who does not know what it means. */
-export const cursorForm = '[0-9a-z]{1,16}-[0-9a-z]{1,11}-[0-9a-z_.]{1,900}~?';
+export const cursorForm = '[0-9a-z]{1,16}-[0-9a-z]{1,11}-[0-9a-z_.]{1,900}(~[0-9a-z]{0,8})?';
