@@ -78,7 +78,7 @@ const topics = (quick: boolean): MqttFlow[] =>
   ways
     .filter(({ version }) => version === 4)
     .map((way) => ({
-      ...{ ...flow(quick), ...way, topics: 500, clientsPerTopic: 5, rate: 2000 },
+      ...{ ...flow(quick), ...way, topics: 500, clientsPerTopic: 5, rate: 2000, repetitions: quick ? 1 : 2 },
       name: 'mqttTopics',
       title: `${nameOf[way.version]}, QoS ${way.qos}: 500 topics to 5 clients each, 2,000 messages a second`,
     }));

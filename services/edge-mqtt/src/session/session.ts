@@ -175,9 +175,13 @@ export class Session implements Connection, Peer, OutboundOwner {
         this.#publishing.publish(packet);
         break;
       case 'puback':
+        this.#outbound.puback(packet);
+        break;
       case 'pubrec':
+        this.#outbound.pubrec(packet);
+        break;
       case 'pubcomp':
-        this.#outbound[packet.type](packet);
+        this.#outbound.pubcomp(packet);
         break;
       case 'pubrel':
         this.#publishing.pubrel(packet);
