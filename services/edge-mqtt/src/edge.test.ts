@@ -95,6 +95,26 @@ suite('who is let in', () => {
     }
   });
 
+  test('or is told why in a packet of a size that it takes [MQTT-3.1.2-24] [MQTT-3.2.2-19]', async () => {
+    for (const [maximumPacketSize, whole] of [
+      [1_000, true],
+      [60, false],
+      [5, false],
+      [4, undefined],
+    ] as const) {
+      const client = new RawMqtt(edge);
+      let bytes = 0;
+      client.socket.on('data', (chunk: Buffer) => {
+        bytes += chunk.length;
+      });
+      client.send(connectOf({ password: Buffer.from('wrong'), properties: { maximumPacketSize } }));
+      await client.end();
+      assert.ok(bytes <= maximumPacketSize);
+      const [connack] = client.of('connack');
+      assert.equal(connack && connack.properties.reasonString !== undefined, whole);
+    }
+  });
+
   test('within the time for a CONNECT', async () => {
     const hurried = await startEdge(scope, { PUSHFLEET_EDGE_MQTT_CONNECT_SECONDS: '0.5' });
     const client = new RawMqtt(hurried);

@@ -196,6 +196,35 @@ suite('enhanced authentication', () => {
     for (const { socket } of [two, three]) socket.destroy();
   });
 
+  test('the will of a user who is declared no more is not published', async () => {
+    const path = declare('leaving.json', meter, other);
+    const leaving = await startEdge(scope, { PUSHFLEET_EDGE_MQTT_SCRAM_USERS_FILE: path });
+    const watcher = await RawMqtt.open(leaving, { clientId: 'watcher' });
+    watcher.send(subscribeOf(1, ['#:1']));
+    await watcher.has('suback');
+    const wills = ['meter', 'other'].map(async (user) => {
+      const topic = user === 'meter' ? 'meters/meter' : 'others';
+      const said = { payload: Buffer.from('gone'), qos: 1, retain: false, properties: {} } as const;
+      const { client, proof } = await challenged(leaving, user, 'pencil', {
+        clientId: user,
+        will: { topic, ...said },
+      });
+      client.send(auth(proof));
+      await client.has('connack');
+      return client;
+    });
+    const [one, two] = (await Promise.all(wills)) as [RawMqtt, RawMqtt];
+    declare('leaving.json', other);
+    await one.end();
+    two.socket.destroy();
+    await watcher.has('publish');
+    assert.deepEqual(
+      watcher.of('publish').map(({ topic }) => topic),
+      ['others'],
+    );
+    watcher.socket.destroy();
+  });
+
   test('a wrong file of users keeps the edge from starting, with its name and no secret', async () => {
     const path = declare('wrong.json', { user: 'u', verifier: 'pencil', grants: {} });
     await assert.rejects(startEdge(scope, { PUSHFLEET_EDGE_MQTT_SCRAM_USERS_FILE: path }), (error: Error) => {

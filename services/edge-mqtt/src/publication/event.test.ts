@@ -378,6 +378,19 @@ suite("user properties that are named like MQTT's own attributes", () => {
     assert.deepEqual(got.at(-1)?.properties.responseTopic, 'r');
   });
 
+  test('a publisher of another protocol that says it came as an event has each field given once', () => {
+    const attributes = [['mqttevent', Array.from({ length: 2_000 }, () => 'id').join(' ')]] as const;
+    const publication = {
+      ...{ id: 'i'.repeat(256), source: 's', topic: 'a', contentType: 'text/plain', attributes },
+      ...{ payload: Buffer.alloc(0), time: 0, shard: 0, sequence: 1 },
+    } as unknown as Parameters<(typeof encoders)[5]>[0]['publication'];
+    const size = encoders[5]({ publication }).size({
+      ...{ qos: 0, dup: false, retain: false, packetId: 0, expiry: undefined },
+      ...{ subscriptionIds: [], topicAlias: 0, aliasKnown: false },
+    });
+    assert.ok(size < 400, `${size} bytes`);
+  });
+
   test('a response topic of another protocol that is no topic is not sent: clients would break the connection', () => {
     const publication = {
       ...{ id: '1', source: 's', topic: 'a', contentType: 'text/plain', payload: Buffer.alloc(0) },

@@ -96,6 +96,8 @@ export function restored(publication: Publication, plain: Attributes, layout: st
   const all = places.flatMap((place): Attributes => {
     if (place === stayed) return plain.slice(at, ++at);
     const value = fields.get(place);
+    // No event has one twice; another protocol's publisher may have given the attribute any value.
+    fields.delete(place);
     return value === undefined ? [] : [[place, value]];
   });
   return [...all, ...plain.slice(at)];

@@ -104,6 +104,22 @@ suite('re-authentication', () => {
     );
   });
 
+  test('the will is published by the grant in force, also where another connection takes the session over', async () => {
+    for (const end of ['gone', 'taken'] as const) {
+      const will: Will = { topic: 'w', payload: Buffer.alloc(0), qos: 0, retain: false, properties: {} };
+      const next = grantOf();
+      const { stage, client } = await open({ turns: [known(next)], over: { will } });
+      client.send(again());
+      await stage.settle();
+      if (end === 'gone') client.session.gone();
+      else await stage.connect();
+      assert.deepEqual(
+        stage.wills.map(({ grant }) => grant === next),
+        [true],
+      );
+    }
+  });
+
   test('a connection outlives the token that it was opened with, and ends with the new one', async () => {
     const start = new Stage().clock.now();
     const { stage, client } = await open({

@@ -347,6 +347,9 @@ export class Session implements Connection, Peer, OutboundOwner {
     for (const topic of this.#o.topics) grant.require('presence', topic);
     this.grant = grant;
     this.connection = this.#shared.nameOf(grant);
+    if (will !== undefined) {
+      this.#o.session.renewed(grant)?.catch((error: unknown) => this.#failed(error));
+    }
     if (this.#finishing !== undefined) return;
     this.#cancelTimer();
     this.#arm();

@@ -108,6 +108,8 @@ export interface HeldSession {
   stored(packetId: number): Promise<void> | undefined;
   /** PUBREL came, or the log refused it: the packet identifier is free; before PUBCOMP. */
   released(packetId: number): Promise<void> | undefined;
+  /** Another grant of the client is in force: its will is published by that one. */
+  renewed(grant: Grant): Promise<void> | undefined;
   /** The connection is gone. Nothing may be told afterwards. */
   leave(leaving: Leaving): Promise<void> | undefined;
 }

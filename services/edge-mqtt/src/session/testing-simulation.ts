@@ -41,6 +41,7 @@ export class SlowStore implements SessionStore {
       received: (packetId) => slow(() => held.received(packetId)),
       stored: (packetId) => slow(() => held.stored(packetId)),
       released: (packetId) => slow(() => held.released(packetId)),
+      renewed: (grant) => slow(() => held.renewed(grant)),
       leave: (leaving) =>
         slow(() => held.leave(leaving)).catch((error: unknown) => {
           // Somebody else has it by now.
