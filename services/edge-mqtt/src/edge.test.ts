@@ -188,6 +188,28 @@ suite('packets on a socket', () => {
     assert.equal(client.of('disconnect')[0]?.reason, reasons.packetTooLarge);
   });
 
+  test('the largest payload and the publications at once: below, at and above', async () => {
+    for (const [limits, texts, expected] of [
+      [{ PAYLOAD_BYTES: '100' }, [99, 100, 101], 'payload_too_large'],
+      [{ RATE: '1', BURST: '2' }, [1, 1, 1], 'rate_limited'],
+    ] as const) {
+      const variables = Object.entries(limits).map(([name, value]) => [`PUSHFLEET_EDGE_MQTT_${name}`, value]);
+      const small = await startEdge(scope, Object.fromEntries(variables));
+      const client = await RawMqtt.open(small);
+      const packets = texts.map((length, index) =>
+        publishOf('a', 'x'.repeat(length), { qos: 1, packetId: index + 1 }),
+      );
+      client.send(...packets);
+      const answers = await client.has('puback', 3);
+      assert.deepEqual(
+        answers.map(({ reason }) => reason),
+        [0, 0, reasons.quotaExceeded],
+      );
+      assert.deepEqual(answers[2]?.properties.userProperties, [['pushfleetcode', expected]]);
+      client.socket.destroy();
+    }
+  });
+
   test('a broken rule: DISCONNECT in MQTT 5, the end before it [MQTT-4.13.1-1]', async () => {
     for (const version of [4, 5] as const) {
       const client = await RawMqtt.open(edge, { clientId: `broken${version}`, version, userName: 'u' });

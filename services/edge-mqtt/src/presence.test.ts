@@ -17,10 +17,8 @@ import { secret } from '@pushfleet/edge/testing';
 import { type Connect, type Disconnect, reasons, type Will } from './codec.ts';
 import { readPresent } from './presence.ts';
 
-
 import { type Client, connectOf, grantOf, publishOf, Stage, subscribeOf } from './session/testing.ts';
 import { RawMqtt, startEdge, type TestEdge, token } from './testing-edge.ts';
-
 
 type Pairs = readonly (readonly [string, string])[];
 
