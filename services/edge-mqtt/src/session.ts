@@ -1,4 +1,4 @@
-import { type Attributes, PushfleetError, parseTopic, type Topic } from '@pushfleet/core';
+import { type Attributes, PushfleetError, parseTopic, type Topic, type TopicFilter } from '@pushfleet/core';
 import {
   type CloseCode,
   type Connection,
@@ -280,7 +280,9 @@ export class Session implements Connection, Peer {
       say: (ack: ServerPacket) => this.#say(ack),
       onDisorder: () =>
         this.#fault(reasons.protocolError, 'The acknowledgement is not that of the publication. Section 4.3'),
-      onReturned: (share: string, work: readonly Work[]) => groups.giveBack(current().namespace, share, work),
+      maySubscribe: (topic: Topic) => current().maySubscribe(topic as Topic & TopicFilter),
+      onReturned: (share: string, work: readonly Pick<Work, 'publication'>[]) =>
+        groups.giveBack(current().namespace, share, work),
     };
     return new Outbound(options, (feed, member) => {
       const subscriptions = new Subscriptions({
