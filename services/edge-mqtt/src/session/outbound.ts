@@ -1,6 +1,7 @@
-import type { Item, Publication } from '@pushfleet/core';
+import type { Item, Publication, Topic, TopicFilter } from '@pushfleet/core';
 import type { OutflowShared, Wire } from '@pushfleet/edge';
 import type { CloseReason, Delivery, Feed, FeedOptions, Hub } from '@pushfleet/hub';
+import type { Grant } from '@pushfleet/runtime';
 import { type Ack, isFailure, type OutgoingPublish, reasons, type Sending } from '../codec.ts';
 import { gapOf, gapTopic } from '../publication/gap.ts';
 import { type Encoding, encoders, expiryOf, placelessEncoder, qosOf } from '../publication/message.ts';
@@ -32,13 +33,15 @@ export interface OutboundOptions {
 export interface OutboundOwner {
   /** The hub closed the feed. */
   onClose(reason: CloseReason): void;
+  /** The one in force. */
+  readonly grant: Pick<Grant, 'maySubscribe'>;
   /** The session could not be told something. */
   onFailed(error: unknown): void;
   say(ack: Ack): void;
   /** The client acknowledged what it cannot have got. */
   onDisorder(): void;
-  /** What a group gave was not sent. */
-  onReturned(share: string, work: readonly Work[]): void;
+  /** What a group gave was not sent, or is not sent again. */
+  onReturned(share: string, work: readonly Pick<Work, 'publication'>[]): void;
 }
 
 /** A PUBLISH of QoS 1 or 2 whose acknowledgement is not complete. */
@@ -431,13 +434,21 @@ export class Outbound implements SharedMember, FeedOptions {
     return true;
   }
 
-  /** [MQTT-3.3.1-1], with the packet identifier that it had. */
+  /** [MQTT-3.3.1-1], with the packet identifier that it had; what the client may not have any more counts as delivered. */
   #repeat({ publication, ...sent }: Sent): void {
     const message = this.#encoder({ publication });
     const sending = { ...sent, ...noAlias, dup: true, expiry: expiryOf(publication, this.#o.now) };
     const over = publication.expiresAt !== undefined && publication.expiresAt <= this.#o.now();
     const flight = this.#flights.get(sent.packetId) as Flight;
-    if (over || !this.#fits(message, sending)) this.#finish(sent.packetId, flight);
-    else this.say(message.packet(sending));
+    const granted = this.#o.owner.grant.maySubscribe(publication.topic as Topic & TopicFilter);
+    if (granted && !over && this.#fits(message, sending)) {
+      this.say(message.packet(sending));
+      return;
+    }
+    this.#finish(sent.packetId, flight);
+    // [MQTT-4.8.2-5]: of QoS 2, nobody else may have it.
+    if (!granted && sent.share !== undefined && sent.qos === 1) {
+      this.#o.owner.onReturned(sent.share, [{ publication }]);
+    }
   }
 }

@@ -1,4 +1,4 @@
-import { type Attributes, PushfleetError, parseTopic, type Topic } from '@pushfleet/core';
+import { type Attributes, PushfleetError, parseTopic, type Topic, type TopicFilter } from '@pushfleet/core';
 import {
   type CloseCode,
   type Connection,
@@ -268,7 +268,7 @@ export class Session implements Connection, Peer, OutboundOwner {
     this.#fault(reasons.protocolError, 'The acknowledgement is not that of the publication. Section 4.3');
   }
 
-  onReturned(share: string, work: readonly Work[]): void {
+  onReturned(share: string, work: readonly Pick<Work, 'publication'>[]): void {
     this.#shared.groups.giveBack(this.grant.namespace, share, work);
   }
 

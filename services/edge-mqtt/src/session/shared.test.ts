@@ -358,6 +358,29 @@ suite('the work of a shared subscription', () => {
     assert.deepEqual(payloads(two), ['long']);
   });
 
+  test('that was sent, and that the token of the next connection does not grant, is not sent again and goes to another', async () => {
+    const stage = new Stage();
+    const over = { clientId: 'less', cleanStart: false, properties: { sessionExpiryInterval: 100 } } as const;
+    const filters = ['$share/g/secret:1', '$share/g2/secret:2', 'open:1', 'secret:1'];
+    const former = await stage.connect(over);
+    former.send(subscribeOf(1, filters));
+    await stage.settle();
+    for (const topic of ['open', 'secret']) await stage.publish(topic, topic);
+    await stage.settle();
+    assert.equal(former.texts.length, 4);
+    former.session.gone();
+    const other = await stage.connect({ clientId: 'other' });
+    other.send(subscribeOf(1, filters.slice(0, 2)));
+    await stage.settle();
+    const client = await stage.connect(over, grantOf({ subscribe: [parseTopicFilter('open')] }));
+    await stage.settle();
+    assert.deepEqual([client.texts, other.texts], [['open=open 1!'], ['secret=secret 1']]);
+    client.session.gone();
+    const whole = await stage.connect(over);
+    await stage.settle();
+    assert.deepEqual(whole.texts, ['open=open 1!']);
+  });
+
   test('that is too large for one client goes to another; for all of them, to nobody [MQTT-3.1.2-24] [MQTT-3.1.2-25]', async () => {
     const stage = new Stage();
     const small = await member(stage, '1', { properties: { maximumPacketSize: 50 } });
