@@ -55,7 +55,7 @@ export function mqttPlan(quick: boolean): MqttScenario[] {
 
 const flow = (quick: boolean) => ({
   ...({ kind: 'mqttFlow', payloadBytes: 128 } as const),
-  ...{ warmUpSeconds: quick ? 1 : 2, seconds: quick ? 3 : 4, repetitions: quick ? 1 : 3 },
+  ...{ warmUpSeconds: quick ? 1 : 1.5, seconds: 3, repetitions: quick ? 1 : 3 },
 });
 
 const fanouts = (quick: boolean): MqttFlow[] =>
@@ -78,7 +78,7 @@ const topics = (quick: boolean): MqttFlow[] =>
   ways
     .filter(({ version }) => version === 4)
     .map((way) => ({
-      ...{ ...flow(quick), ...way, topics: 500, clientsPerTopic: 5, rate: 2000 },
+      ...{ ...flow(quick), ...way, topics: 500, clientsPerTopic: 5, rate: 2000, repetitions: quick ? 1 : 2 },
       name: 'mqttTopics',
       title: `${nameOf[way.version]}, QoS ${way.qos}: 500 topics to 5 clients each, 2,000 messages a second`,
     }));
@@ -91,7 +91,7 @@ const visits = (quick: boolean): MqttConnect => ({
 
 const idle = (quick: boolean): MqttIdle[] =>
   ([4, 5] as const).map((version) => ({
-    ...({ kind: 'mqttIdle', name: 'mqttIdle', version, topics: 1000, clients: 5_000 } as const),
-    title: `${nameOf[version]}: 5,000 idle connections on 1,000 topics`,
+    ...({ kind: 'mqttIdle', name: 'mqttIdle', version, topics: 1000, clients: 10_000 } as const),
+    title: `${nameOf[version]}: 10,000 idle connections on 1,000 topics`,
     ...{ settleSeconds: quick ? 2 : 4, repetitions: quick ? 1 : 2 },
   }));

@@ -7,7 +7,7 @@ import { connects } from './codec/testing.ts';
 import { type Connect, reasons } from './codec.ts';
 import { fields } from './config.ts';
 import { Edge } from './edge.ts';
-import { connectOf, publishOf, subscribeOf } from './testing.ts';
+import { connectOf, publishOf, subscribeOf } from './session/testing.ts';
 import { RawMqtt, startEdge, token } from './testing-edge.ts';
 
 const scope = { after };
@@ -92,6 +92,26 @@ suite('who is let in', () => {
       const told = all.map((client) => client.of('connack')[0]?.reason);
       assert.deepEqual(told, [0, 0, reasons.serverBusy], variable);
       for (const { socket } of all) socket.destroy();
+    }
+  });
+
+  test('or is told why in a packet of a size that it takes [MQTT-3.1.2-24] [MQTT-3.2.2-19]', async () => {
+    for (const [maximumPacketSize, whole] of [
+      [1_000, true],
+      [60, false],
+      [5, false],
+      [4, undefined],
+    ] as const) {
+      const client = new RawMqtt(edge);
+      let bytes = 0;
+      client.socket.on('data', (chunk: Buffer) => {
+        bytes += chunk.length;
+      });
+      client.send(connectOf({ password: Buffer.from('wrong'), properties: { maximumPacketSize } }));
+      await client.end();
+      assert.ok(bytes <= maximumPacketSize);
+      const [connack] = client.of('connack');
+      assert.equal(connack && connack.properties.reasonString !== undefined, whole);
     }
   });
 

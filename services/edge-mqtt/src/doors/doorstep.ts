@@ -86,7 +86,7 @@ class DoorstepGuest implements Guest {
     this.#count = o.count;
     this.#waiting = o;
     // A socket that is gone already says so, too.
-    socket.once('close', () => {
+    socket.on('close', () => {
       this.settle();
       this.move(undefined);
     });

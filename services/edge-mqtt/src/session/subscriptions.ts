@@ -8,7 +8,7 @@ import {
 } from '@pushfleet/core';
 import type { Delivery, Feed } from '@pushfleet/hub';
 import type { Grant, Quotas } from '@pushfleet/runtime';
-import { subscribeReason, type Why, whyOf } from './close-code.ts';
+import { subscribeReason, type Why, whyOf } from '../close-code.ts';
 import {
   type Qos,
   type Reason,
@@ -16,8 +16,8 @@ import {
   type Subscribe,
   type Subscription,
   type Unsubscribe,
-} from './codec.ts';
-import { gapTopic } from './gap.ts';
+} from '../codec.ts';
+import { gapTopic } from '../publication/gap.ts';
 import type { SharedGroup, SharedMember } from './shared-group.ts';
 import { isShared, type Shared, type SharedGroups, subscriptionName } from './shared-groups.ts';
 import type { Held, HeldSession, Kept } from './store.ts';
@@ -30,8 +30,8 @@ export interface SubscriptionsOptions {
   readonly session: Pick<HeldSession, 'subscribed'>;
   /** What this client's own publications have as theirs. */
   readonly origin: string;
-  /** The one in force, which may change. */
-  readonly grant: Grant;
+  /** Who has the grant in force, which may change. */
+  readonly owner: { readonly grant: Grant };
   readonly quotas: Pick<Quotas, 'subscribe' | 'unsubscribe'>;
   /** Filters of one session. */
   readonly most: number;
@@ -86,6 +86,10 @@ export class Subscriptions {
     this.#o = options;
   }
 
+  get #grant(): Grant {
+    return this.#o.owner.grant;
+  }
+
   /** The highest QoS that anything can be delivered with. */
   get highest(): Qos {
     this.#highest ??= highestOf(this.#held.values());
@@ -127,7 +131,7 @@ export class Subscriptions {
   #matching(topic: Topic): Held[] {
     return [...this.#held.values()].filter(
       (held) =>
-        held.share === undefined && matches(held.filter, topic) && this.#o.grant.maySubscribe(held.filter),
+        held.share === undefined && matches(held.filter, topic) && this.#grant.maySubscribe(held.filter),
     );
   }
 
@@ -145,7 +149,7 @@ export class Subscriptions {
   /** Has the feed go on where the session's last one ended. @throws PushfleetError as the feed does */
   async resume({ cursor }: Kept): Promise<void> {
     // What the token no longer grants is held, and given again should another one grant it.
-    const granted = [...this.#held.values()].filter(({ filter }) => this.#o.grant.maySubscribe(filter));
+    const granted = [...this.#held.values()].filter(({ filter }) => this.#grant.maySubscribe(filter));
     const filters = granted.filter((held) => !isShared(held)).map(({ filter }) => filter);
     const own = filters.length === 0 ? undefined : this.#resume(filters, cursor);
     await Promise.all([own, ...granted.filter(isShared).map((held) => this.#rejoin(held))]);
@@ -193,7 +197,8 @@ export class Subscriptions {
       else this.#o.feed.remove(held.filter);
       return reasons.success;
     });
-    const { session, feed, groups, grant } = this.#o;
+    const { session, feed, groups } = this.#o;
+    const grant = this.#grant;
     await session.subscribed([...this.#held.values()], feed.cursor);
     for (const one of left) groups.leave(grant.namespace, one);
     this.offer();
@@ -202,7 +207,7 @@ export class Subscriptions {
 
   /** @throws PushfleetError `forbidden` where a grant does not allow what the one in force does */
   require(grant: Grant): void {
-    const before = this.#o.grant;
+    const before = this.#grant;
     for (const { filter } of this.#held.values()) {
       if (before.maySubscribe(filter)) grant.require('subscribe', filter);
     }
@@ -232,8 +237,7 @@ export class Subscriptions {
 
   /** A group is there for as long as a session is subscribed. */
   async #rejoin(held: Shared): Promise<void> {
-    const { groups, grant } = this.#o;
-    await groups.of(grant.namespace, held)?.open();
+    await this.#o.groups.of(this.#grant.namespace, held)?.open();
     this.#attach();
   }
 
@@ -244,16 +248,9 @@ export class Subscriptions {
       const filter = parseTopicFilter(subscription.filter);
       // What concerns this connection alone is everybody's to hear, once.
       const gaps = share === undefined && filter === gapTopic;
-      if (!gaps) this.#o.grant.require('subscribe', filter);
+      if (!gaps) this.#grant.require('subscribe', filter);
       const subscriptionIds = subscriptionId === undefined ? [] : [subscriptionId];
-      const held = {
-        share,
-        filter,
-        qos: gaps ? 0 : qos,
-        noLocal,
-        retainAsPublished,
-        subscriptionIds,
-      } as const;
+      const held = { share, filter, noLocal, retainAsPublished, subscriptionIds, qos: gaps ? 0 : qos };
       const fresh = !this.#held.has(subscriptionName(held));
       if (fresh) this.#require();
       this.#hold(held);
@@ -295,7 +292,7 @@ export class Subscriptions {
     const { held, fresh } = one;
     if (!isShared(held) || !fresh) return;
     try {
-      await this.#o.groups.join(this.#o.grant.namespace, held);
+      await this.#o.groups.join(this.#grant.namespace, held);
       joined.push(held);
     } catch (error) {
       this.#failed(one, error, failed);
@@ -329,7 +326,8 @@ export class Subscriptions {
 
   /** What the session does not know of is not left again when it ends. */
   async #record(joined: readonly Shared[]): Promise<void> {
-    const { session, feed, groups, grant } = this.#o;
+    const { session, feed, groups } = this.#o;
+    const grant = this.#grant;
     try {
       await session.subscribed([...this.#held.values()], feed.cursor);
     } catch (error) {
@@ -341,7 +339,8 @@ export class Subscriptions {
   /** Has the groups that are held give this connection its part. */
   #attach(): void {
     if (this.#closed) return;
-    const { groups, grant, member } = this.#o;
+    const { groups, member } = this.#o;
+    const grant = this.#grant;
     for (const [name, held] of this.#held) {
       if (!isShared(held) || this.#groups?.has(name) || !grant.maySubscribe(held.filter)) continue;
       const group = groups.of(grant.namespace, held);
@@ -353,9 +352,10 @@ export class Subscriptions {
   }
 
   #count(more: number): void {
-    const { quotas, grant } = this.#o;
-    if (more > 0) quotas.subscribe(grant.namespace, more);
-    else if (more < 0) quotas.unsubscribe(grant.namespace, -more);
+    const { quotas } = this.#o;
+    const { namespace } = this.#grant;
+    if (more > 0) quotas.subscribe(namespace, more);
+    else if (more < 0) quotas.unsubscribe(namespace, -more);
     this.#counted += more;
   }
 }

@@ -8,12 +8,13 @@ import {
   retryMs,
   type Wire,
 } from '@pushfleet/edge';
-import type { CloseReason, Hub } from '@pushfleet/hub';
+import type { CloseReason, Feed, Hub } from '@pushfleet/hub';
 import { type Publishing, requirePublish } from '@pushfleet/intake';
 import type { Grant, Quotas, TimerWheel } from '@pushfleet/runtime';
-import { Renewal, type SessionAuth } from './auth/renewal.ts';
-import { disconnectReason, toldOf, type Why } from './close-code.ts';
+import { Renewal, type SessionAuth } from '../auth/renewal.ts';
+import { disconnectReason, toldOf, type Why } from '../close-code.ts';
 import {
+  type Ack,
   type ClientPacket,
   type Connect,
   type Disconnect,
@@ -26,11 +27,11 @@ import {
   type Unsubscribe,
   type Violation,
   type Will,
-} from './codec.ts';
+} from '../codec.ts';
+import type { Peer } from '../doors/link.ts';
 import { Inbound } from './inbound.ts';
-import type { Peer } from './link.ts';
-import { Outbound, type OutboundShared } from './outbound.ts';
-import type { Work } from './shared-group.ts';
+import { Outbound, type OutboundOwner, type OutboundShared } from './outbound.ts';
+import type { SharedMember, Work } from './shared-group.ts';
 import type { SharedGroups } from './shared-groups.ts';
 import type { HeldSession } from './store.ts';
 import { cursorProperty, type Outcome, Subscriptions } from './subscriptions.ts';
@@ -95,7 +96,7 @@ const nothing: Buffer = Buffer.alloc(0);
  *
  * open → finishing → ended: while it finishes, what is under way is acknowledged and nothing more is read.
  */
-export class Session implements Connection, Peer {
+export class Session implements Connection, Peer, OutboundOwner {
   grant: Grant;
   connection: string;
   readonly #shared: SessionShared;
@@ -174,9 +175,13 @@ export class Session implements Connection, Peer {
         this.#publishing.publish(packet);
         break;
       case 'puback':
+        this.#outbound.puback(packet);
+        break;
       case 'pubrec':
+        this.#outbound.pubrec(packet);
+        break;
       case 'pubcomp':
-        this.#outbound[packet.type](packet);
+        this.#outbound.pubcomp(packet);
         break;
       case 'pubrel':
         this.#publishing.pubrel(packet);
@@ -245,6 +250,28 @@ export class Session implements Connection, Peer {
     this.#o.wire.destroy();
   }
 
+  /** For what goes out. */
+  onClose(reason: CloseReason): void {
+    if (reason.kind === 'failed') this.#failed(reason.error);
+    else this.end(reason.kind);
+  }
+
+  onFailed(error: unknown): void {
+    this.#failed(error);
+  }
+
+  say(ack: Ack): void {
+    this.#say(ack);
+  }
+
+  onDisorder(): void {
+    this.#fault(reasons.protocolError, 'The acknowledgement is not that of the publication. Section 4.3');
+  }
+
+  onReturned(share: string, work: readonly Work[]): void {
+    this.#shared.groups.giveBack(this.grant.namespace, share, work);
+  }
+
   get #publishing(): Inbound {
     this.#inbound ??= this.#makeInbound();
     return this.#inbound;
@@ -270,28 +297,20 @@ export class Session implements Connection, Peer {
   }
 
   #makeOutbound(onMade: (subscriptions: Subscriptions) => void): Outbound {
-    const { session, terms, origin, hub, wire } = this.#o;
-    const current = () => this.grant;
-    const { quotas, groups, filters: most, now } = this.#shared;
-    const options = {
-      ...{ session, terms, hub, wire, now, shared: this.#shared },
-      onClose: (reason: CloseReason) => this.#closed(reason),
-      onFailed: (error: unknown) => this.#failed(error),
-      say: (ack: ServerPacket) => this.#say(ack),
-      onDisorder: () =>
-        this.#fault(reasons.protocolError, 'The acknowledgement is not that of the publication. Section 4.3'),
-      onReturned: (share: string, work: readonly Work[]) => groups.giveBack(current().namespace, share, work),
-    };
+    const { session, terms, hub, wire } = this.#o;
+    const shared = this.#shared;
+    const options = { session, terms, hub, wire, now: shared.now, shared, owner: this };
     return new Outbound(options, (feed, member) => {
-      const subscriptions = new Subscriptions({
-        ...{ feed, groups, member, session, origin, quotas, most },
-        get grant() {
-          return current();
-        },
-      });
+      const subscriptions = this.#makeSubscriptions(feed, member);
       onMade(subscriptions);
       return subscriptions;
     });
+  }
+
+  #makeSubscriptions(feed: Feed, member: SharedMember): Subscriptions {
+    const { session, origin } = this.#o;
+    const { quotas, groups, filters: most } = this.#shared;
+    return new Subscriptions({ feed, groups, member, session, origin, quotas, most, owner: this });
   }
 
   #makeRenewal(): Renewal {
@@ -328,6 +347,9 @@ export class Session implements Connection, Peer {
     for (const topic of this.#o.topics) grant.require('presence', topic);
     this.grant = grant;
     this.connection = this.#shared.nameOf(grant);
+    if (will !== undefined) {
+      this.#o.session.renewed(grant)?.catch((error: unknown) => this.#failed(error));
+    }
     if (this.#finishing !== undefined) return;
     this.#cancelTimer();
     this.#arm();
@@ -376,11 +398,6 @@ export class Session implements Connection, Peer {
     this.#outbound.say(bytes);
     if (!this.#outbound.writable) this.#hold(holds.answers);
     return true;
-  }
-
-  #closed(reason: CloseReason): void {
-    if (reason.kind === 'failed') this.#failed(reason.error);
-    else this.end(reason.kind);
   }
 
   #failed(thrown: unknown): void {

@@ -1,11 +1,11 @@
 import type { Item, Publication } from '@pushfleet/core';
 import type { OutflowShared, Wire } from '@pushfleet/edge';
 import type { CloseReason, Delivery, Feed, FeedOptions, Hub } from '@pushfleet/hub';
+import { type Ack, isFailure, type OutgoingPublish, reasons, type Sending } from '../codec.ts';
+import { gapOf, gapTopic } from '../publication/gap.ts';
+import { type Encoding, encoders, expiryOf, placelessEncoder, qosOf } from '../publication/message.ts';
 import { OutgoingAliases } from './aliases.ts';
-import { type Ack, isFailure, type OutgoingPublish, reasons, type Sending } from './codec.ts';
-import { gapOf, gapTopic } from './gap.ts';
 import { LazyMap } from './lazy-map.ts';
-import { type Encoding, encoders, expiryOf, placelessEncoder, qosOf } from './message.ts';
 import type { PacketIds } from './packet-ids.ts';
 import type { SharedMember, Work } from './shared-group.ts';
 import type { HeldSession, Kept, Sent, Unfinished } from './store.ts';
@@ -25,6 +25,11 @@ export interface OutboundOptions {
   readonly terms: Pick<Terms, 'peer' | 'encoding' | 'expiry' | 'sendMaximum' | 'sendAliases'>;
   /** Unix time in milliseconds. */
   readonly now: () => number;
+  readonly owner: OutboundOwner;
+}
+
+/** Whose client it is that is sent something. */
+export interface OutboundOwner {
   /** The hub closed the feed. */
   onClose(reason: CloseReason): void;
   /** The session could not be told something. */
@@ -129,7 +134,7 @@ export class Outbound implements SharedMember, FeedOptions {
   }
 
   onClose(reason: CloseReason): void {
-    this.#o.onClose(reason);
+    this.#o.owner.onClose(reason);
   }
 
   /** Whether the wire takes bytes at this moment. */
@@ -158,11 +163,11 @@ export class Outbound implements SharedMember, FeedOptions {
     const items = work.map((value) => ({ kind: 'publication' as const, value }));
     const batch = { items, share, packets: [], sent: [] };
     for (const one of work) this.#add(batch, one, held, false);
-    this.#deliver(batch, () => this.#o.onReturned(share, work));
+    this.#deliver(batch, () => this.#o.owner.onReturned(share, work));
   }
 
   lost(reason: CloseReason): void {
-    this.#o.onClose(reason);
+    this.#o.owner.onClose(reason);
   }
 
   /** After CONNACK: sends again what an earlier connection left open ([MQTT-4.4.0-1]), and then what is new. */
@@ -191,7 +196,7 @@ export class Outbound implements SharedMember, FeedOptions {
 
   puback({ packetId }: Ack): void {
     const flight = this.#flights.get(packetId);
-    if (flight?.qos === 2) this.#o.onDisorder();
+    if (flight?.qos === 2) this.#o.owner.onDisorder();
     else if (flight !== undefined) this.#finish(packetId, flight);
   }
 
@@ -201,7 +206,7 @@ export class Outbound implements SharedMember, FeedOptions {
     if (flight === undefined) {
       // A failure ends the exchange, there is nothing to release. What else is not known may be of an earlier time.
       if (!isFailure(reason)) this.#release(packetId);
-    } else if (flight.qos === 1) this.#o.onDisorder();
+    } else if (flight.qos === 1) this.#o.owner.onDisorder();
     else if (isFailure(reason)) this.#finish(packetId, flight);
     else if (flight.released) this.#release(packetId);
     else {
@@ -215,7 +220,7 @@ export class Outbound implements SharedMember, FeedOptions {
     const flight = this.#flights.get(packetId);
     if (flight === undefined) return;
     if (flight.released) this.#finish(packetId, flight);
-    else this.#o.onDisorder();
+    else this.#o.owner.onDisorder();
   }
 
   close(): void {
@@ -224,7 +229,7 @@ export class Outbound implements SharedMember, FeedOptions {
   }
 
   #release(packetId: number): void {
-    this.#o.say({ type: 'pubrel', packetId, reason: reasons.success, properties: {} });
+    this.#o.owner.say({ type: 'pubrel', packetId, reason: reasons.success, properties: {} });
   }
 
   #finish(packetId: number, flight: Flight): void {
@@ -244,7 +249,7 @@ export class Outbound implements SharedMember, FeedOptions {
           if (!this.#closed) go();
         },
         (error) => {
-          this.#o.onFailed(error);
+          this.#o.owner.onFailed(error);
           onRefused?.();
         },
       );
@@ -288,7 +293,7 @@ export class Outbound implements SharedMember, FeedOptions {
     const batch = { items, share: undefined, packets: [], sent: [] };
     for (const item of items) {
       if (item.kind === 'gap') {
-        this.#tellGap(batch, item);
+        this.#tell(batch, item);
         continue;
       }
       const wanted = this.#subscriptions.wanted(item.value);
@@ -314,14 +319,14 @@ export class Outbound implements SharedMember, FeedOptions {
     this.#after(wait, go, onRefused);
   }
 
-  /** For who asked to be told. */
-  #tellGap({ packets }: Batch, { from, to }: Item<Delivery> & { readonly kind: 'gap' }): void {
+  /** For who asked to be told of gaps. */
+  #tell({ packets }: Batch, { from, to }: Item<Delivery> & { readonly kind: 'gap' }): void {
     const held = this.#subscriptions.get(gapTopic);
     if (held === undefined) return;
     const publication = gapOf(from, to, this.#o.now());
     const message = this.#encoder({ publication, cursor: to });
-    const bytes = this.#bytesOf(message, this.#sending(publication, held, false), publication.topic);
-    if (bytes !== undefined) packets.push(bytes);
+    const sending = this.#sending(publication, held, false);
+    if (this.#fits(message, sending)) packets.push(message.packet(sending));
   }
 
   /** [MQTT-3.1.2-24], [MQTT-3.1.2-25]: what is larger than the client takes counts as delivered. */

@@ -14,14 +14,14 @@ import { type CloseCode, type Parting, Runs } from '@pushfleet/edge';
 import { createHubs, type HubOptions, type Hubs } from '@pushfleet/hub';
 import type { Publish as Submitted } from '@pushfleet/intake';
 import { createGrant, type Grant } from '@pushfleet/runtime';
-import type { SessionAuth } from './auth/renewal.ts';
-import { type FilterName, splitShare } from './codec/names.ts';
-import { encodeFromClient, type Received, readFromServer } from './codec/testing-client.ts';
-import type { ClientPacket, Connect, Publish, Qos, Subscribe, Version } from './codec.ts';
-import { Decoder } from './codec.ts';
+import type { SessionAuth } from '../auth/renewal.ts';
+import { type FilterName, splitShare } from '../codec/names.ts';
+import { encodeFromClient, type Received, readFromServer } from '../codec/testing-client.ts';
+import type { ClientPacket, Connect, Publish, Qos, Subscribe, Version } from '../codec.ts';
+import { Decoder } from '../codec.ts';
+import { readPresent } from '../presence.ts';
 import { MemoryStore } from './memory-store.ts';
 import { PacketIds } from './packet-ids.ts';
-import { readPresent } from './presence.ts';
 import { Session, type SessionOptions, type SessionShared, type SessionWire } from './session.ts';
 import { SharedGroups } from './shared-groups.ts';
 import type { HeldSession, OwedWill, SessionStore } from './store.ts';
@@ -200,7 +200,7 @@ export class Stage {
       ...{ now, groups: this.groups },
       ...{ server: this.server, filters: o.filters ?? 100, serverReference: o.serverReference },
       quotas: { subscribe: () => {}, unsubscribe: () => {} },
-      publishing: { publish: (grant, submitted) => this.#publish(grant, submitted as Submitted[]) },
+      publishing: { publish: (grant, submitted) => this.#publish(grant, submitted) },
       ...{ runs: new Runs(), packetIds: new PacketIds(), deliveries: { writing: () => undefined } },
       ...{ outbox, written: { deliveries: 0, bytes: 0 } },
       presence: { leaveAll: (_, how) => this.partings.push(how) },
