@@ -26,11 +26,19 @@ function grantOf(subject: string): Grant {
     { subject, namespace: defaultNamespace, expiresAt: 8.64e15, tokenDigest: 'conformance' },
     { publish: everything, subscribe: everything, presence: [], manage: [] },
   );
-  const require: Grant['require'] = (action, filter) => {
-    if (filter === closed) throw new PushfleetError('forbidden', `Nobody may subscribe to "${closed}".`);
-    grant.require(action, filter);
+  return {
+    ...{ subject, namespace: grant.namespace, expiresAt: grant.expiresAt, tokenDigest: grant.tokenDigest },
+    grants: grant.grants,
+    mayPublish: (topic) => grant.mayPublish(topic),
+    maySubscribe: (filter) => filter !== closed && grant.maySubscribe(filter),
+    mayPresence: (filter) => grant.mayPresence(filter),
+    mayManage: (filter) => grant.mayManage(filter),
+    subscribeGrants: (filter) => grant.subscribeGrants(filter),
+    require(action, filter) {
+      if (filter === closed) throw new PushfleetError('forbidden', `Nobody may subscribe to "${closed}".`);
+      grant.require(action, filter);
+    },
   };
-  return { ...grant, require };
 }
 
 /** The suites' clients have no tokens: whoever comes is let in. Nothing but this script has such a check. */

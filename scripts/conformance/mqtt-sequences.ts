@@ -122,6 +122,8 @@ class Client {
   #news: () => void = () => {};
   /** The DISCONNECT that is expected is not said; closing is as good. */
   #closedInstead = false;
+  /** The server's packet identifiers, by those of the files: which of those that are free it takes is its own affair. */
+  readonly #ids = new Map<number, number>();
 
   static async open(port: number): Promise<Client> {
     const socket = open(port, '127.0.0.1');
@@ -148,7 +150,8 @@ class Client {
   }
 
   send(bytes: Buffer): void {
-    if (!this.#ended) this.#socket.write(bytes);
+    if (this.#ended) return;
+    this.#socket.write(answers.has((bytes[0] as number) >> 4) ? this.#renamed(bytes, bodyAt(bytes)) : bytes);
   }
 
   /** @throws Different */
@@ -157,7 +160,26 @@ class Client {
     if (packet === 'closed' && wanted[0] === disconnect) this.#closedInstead = true;
     else if (packet === 'closed' || packet === 'silent')
       throw new Different(`${packet}, expected ${hex(wanted)}`);
-    else if (!isAs(wanted, packet)) throw new Different(`got ${hex(packet)}, expected ${hex(wanted)}`);
+    else if (!isAs(this.#meant(wanted, packet), packet))
+      throw new Different(`got ${hex(packet)}, expected ${hex(wanted)}`);
+  }
+
+  /** What is wanted, under the packet identifier that the server gave it, or gives it with this packet. */
+  #meant(wanted: Buffer, got: Buffer): Buffer {
+    const [at, gotAt] = [serverIdAt(wanted), serverIdAt(got)];
+    if (at === undefined) return wanted;
+    const id = wanted.readUInt16BE(at);
+    const given = gotAt === undefined ? 0 : got.readUInt16BE(gotAt);
+    if (given > 0 && !this.#ids.has(id) && isPublish(got)) this.#ids.set(id, given);
+    return this.#renamed(wanted, at);
+  }
+
+  #renamed(packet: Buffer, at: number): Buffer {
+    const id = at + 2 <= packet.length ? this.#ids.get(packet.readUInt16BE(at)) : undefined;
+    if (id === undefined) return packet;
+    const renamed = Buffer.from(packet);
+    renamed.writeUInt16BE(id, at);
+    return renamed;
   }
 
   /** A DISCONNECT before the end is not told from the end. @throws Different */
@@ -205,7 +227,17 @@ class Client {
 }
 
 // The types of packets, as the first byte of each has them in its upper half.
-const types = { connack: 2, puback: 4, pubcomp: 7, disconnect: 14 } as const;
+const types = {
+  connack: 2,
+  publish: 3,
+  puback: 4,
+  pubrec: 5,
+  pubrel: 6,
+  pubcomp: 7,
+  disconnect: 14,
+} as const;
+/** What a client says of publications that the server gave their packet identifiers. */
+const answers: ReadonlySet<number> = new Set([types.puback, types.pubrec, types.pubcomp]);
 
 /**
  * Whether a packet is as it is to be. A CONNACK is compared by its flags and its reason, an acknowledgement by its packet
@@ -222,10 +254,22 @@ function isAs(wanted: Buffer, got: Buffer): boolean {
   return type >= types.puback && type <= types.pubcomp && same(0) && same(1) && same(2);
 }
 
-function bodyOf(packet: Buffer): Buffer {
+const bodyOf = (packet: Buffer): Buffer => packet.subarray(bodyAt(packet));
+
+function bodyAt(packet: Buffer): number {
   let at = 1;
   while ((packet[at] as number) >= 0x80) at++;
-  return packet.subarray(at + 1);
+  return at + 1;
+}
+
+const isPublish = (packet: Buffer): boolean => (packet[0] as number) >> 4 === types.publish;
+
+/** Where a packet of the server has a packet identifier that the server chose; undefined: nowhere. */
+function serverIdAt(packet: Buffer): number | undefined {
+  const body = bodyAt(packet);
+  if ((packet[0] as number) >> 4 === types.pubrel) return body;
+  if (!isPublish(packet) || ((packet[0] as number) & 0x06) === 0) return undefined;
+  return body + 2 + packet.readUInt16BE(body);
 }
 
 /** The packets that stand there one after the other. @param whole leaves out what is not there to its end */

@@ -10,7 +10,7 @@ import { RawMqtt, startEdge, token } from './testing-edge.ts';
 // process, by packets on a socket alone, so that whatever listens can be held to it. aedes 1.2.0 fails the first; 2.0.0-beta.1
 // all others, CONNACK before what is resumed only with Redis. What mqtt-packet takes and must not is in
 // codec/decoder.test.ts (every rule, with packets that break it) and codec/oracle.test.ts (beside mqtt-packet). The clauses
-// around each of these are in session-*.test.ts and enhanced-auth.test.ts.
+// around each of these are in session/*.test.ts and enhanced-auth.test.ts.
 
 const edge = await startEdge({ after });
 

@@ -97,7 +97,6 @@ export class Sessions {
       ...{ outbox, most: config.sharedSubscriptions, now: Date.now },
     });
     const store = new MemoryStore({
-      expiryMost: this.#server.expiryMost,
       sessions: config.sessions,
       after: (ms, run) => wheel.after(ms, run),
       publishWill: (owed) => this.#publishWill(owed),

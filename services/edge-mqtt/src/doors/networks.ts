@@ -3,11 +3,9 @@ import { BlockList, isIP } from 'node:net';
 /** Addresses and ranges of them. */
 export class Networks {
   readonly #list = new BlockList();
-  readonly isEmpty: boolean;
 
   /** @param entries such as `10.0.0.0/8` and `::1` @throws Error that names an entry that is neither */
   constructor(entries: readonly string[]) {
-    this.isEmpty = entries.length === 0;
     for (const entry of entries) this.#add(entry);
   }
 

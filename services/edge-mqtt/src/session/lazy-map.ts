@@ -23,14 +23,6 @@ export class LazyMap<K, V> {
     return this.#map?.delete(key) ?? false;
   }
 
-  clear(): void {
-    this.#map = undefined;
-  }
-
-  values(): Iterable<V> {
-    return this.#map?.values() ?? [];
-  }
-
   [Symbol.iterator](): Iterator<[K, V]> {
     return this.#map?.entries() ?? [].values();
   }

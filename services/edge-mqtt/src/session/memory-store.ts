@@ -16,8 +16,6 @@ import type {
 } from './store.ts';
 
 export interface MemoryStoreOptions {
-  /** The longest Session Expiry Interval, in seconds. */
-  readonly expiryMost: number;
   /** Most sessions, those of connected clients included. */
   readonly sessions: number;
   /** Calls `run` once after `ms` milliseconds; returns how to cancel it. */
@@ -28,18 +26,13 @@ export interface MemoryStoreOptions {
   onEnded(key: SessionKey, had: Kept): void;
 }
 
-/** The value that says a session never expires (section 3.1.2.11.2). */
-const never = 0xffff_ffff;
-
 /** Sessions in the memory of this process: they end with it. */
 export class MemoryStore implements SessionStore {
-  readonly expiryMost: number;
   readonly #o: MemoryStoreOptions;
   readonly #sessions = new Map<string, MemorySession>();
 
   constructor(options: MemoryStoreOptions) {
     this.#o = options;
-    this.expiryMost = options.expiryMost;
   }
 
   /** Sessions, those of connected clients included. */
@@ -151,7 +144,7 @@ class MemorySession {
       this.#end();
       return;
     }
-    if (expiry !== never) this.#cancelExpiry = this.#o.after(expiry * 1_000, () => this.#end());
+    this.#cancelExpiry = this.#o.after(expiry * 1_000, () => this.#end());
     const delay = delayOf(this.#owed);
     if (delay === 0) this.#publishWill();
     else if (delay < expiry) this.#cancelWill = this.#o.after(delay * 1_000, () => this.#publishWill());

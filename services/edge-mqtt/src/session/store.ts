@@ -66,7 +66,7 @@ export interface Claim {
   readonly key: SessionKey;
   /** What was kept is dropped. */
   readonly cleanStart: boolean;
-  /** Session Expiry Interval in seconds, at most `expiryMost`. */
+  /** Session Expiry Interval in seconds, as CONNACK says it. */
   readonly expiry: number;
   readonly will: OwedWill | undefined;
   /** Another connection holds the session: nothing of this one is kept any more. Called once at most. */
@@ -115,8 +115,6 @@ export interface HeldSession {
 }
 
 export interface SessionStore {
-  /** The longest Session Expiry Interval that can be kept, in seconds. */
-  readonly expiryMost: number;
   /**
    * Makes the session this connection's, whoever had it: that one is told, and what it writes from then on is refused.
    *

@@ -9,7 +9,6 @@ import { ack, type Client, publishOf, type Stage, subscribeOf } from './testing.
 
 /** A store whose writes take their time, and are refused when the session has another holder by then. */
 export class SlowStore implements SessionStore {
-  readonly expiryMost: number;
   readonly #store: MemoryStore;
   readonly #clock: SimulatedClock;
   readonly #random: Random;
@@ -18,7 +17,6 @@ export class SlowStore implements SessionStore {
     this.#store = store;
     this.#clock = clock;
     this.#random = random;
-    this.expiryMost = store.expiryMost;
   }
 
   async take(claim: Claim): Promise<HeldSession> {

@@ -191,7 +191,8 @@ export class Stage {
       ...{ hub: (namespace) => this.hubs.of(namespace), outbox, most: o.sharedSubscriptions ?? 100, now },
     });
     this.store = new MemoryStore({
-      ...{ expiryMost: this.server.expiryMost, sessions: 1_000, after },
+      sessions: 1_000,
+      after,
       publishWill: (owed) => this.wills.push(owed),
       onEnded: ({ namespace }, had) => this.groups.ended(namespace, had),
     });
