@@ -11,8 +11,8 @@ import {
   type Version,
   type Violation,
 } from './codec.ts';
-import type { Link, Peer } from './link.ts';
-import type { Session } from './session.ts';
+import type { Link, Peer } from './doors/link.ts';
+import type { Session } from './session/session.ts';
 
 /** Why a CONNECT is not accepted, where no code of the fleet's says it. */
 export class Unwelcome extends Error {
@@ -67,6 +67,8 @@ interface Asked {
 export class Arrival implements Peer {
   readonly #o: ArrivalOptions;
   #gone = false;
+  /** What the CONNECT says of the packets that its client takes. */
+  #packetBytes: number | undefined;
   #asked: Asked | undefined;
 
   constructor(options: ArrivalOptions) {
@@ -141,6 +143,7 @@ export class Arrival implements Peer {
 
   async #admit(connect: Connect): Promise<void> {
     const link = this.#o.link();
+    this.#packetBytes = connect.properties.maximumPacketSize;
     const guest: Guest = { isGone: () => this.#gone, ask: async (data) => this.#ask(connect, data) };
     try {
       const session = await this.#o.open(connect, guest);
@@ -167,13 +170,19 @@ export class Arrival implements Peer {
     return [reasons.useAnotherServer, { ...why, serverReference }];
   }
 
-  /** [MQTT-3.2.0-1], [MQTT-3.2.2-7]: CONNACK with the reason, where the version has a word for it, and the end. */
+  /**
+   * [MQTT-3.2.0-1], [MQTT-3.2.2-7]: CONNACK with the reason, where the version has a word for it and the client takes
+   * a packet of its size ([MQTT-3.1.2-24], [MQTT-3.2.2-19]), and the end.
+   */
   #refuse(reason: Reason, properties: Connack['properties'], version: Version | undefined): void {
     if (this.#gone) return;
     this.#settle();
     const answer =
       version !== undefined && reason !== reasons.success
-        ? encode({ type: 'connack', sessionPresent: false, reason, properties }, { version })
+        ? encode(
+            { type: 'connack', sessionPresent: false, reason, properties },
+            { version, packetBytes: this.#packetBytes },
+          )
         : undefined;
     this.#o.link().end(answer ?? Buffer.alloc(0));
   }

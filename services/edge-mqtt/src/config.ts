@@ -1,7 +1,7 @@
 import { edgeFields, fleetFields, pageFields, presenceFields } from '@pushfleet/edge';
 import { intakeFields } from '@pushfleet/intake';
 import { type CertificateRule, type Config, field, parseCertificateRules } from '@pushfleet/runtime';
-import { parseNetworks } from './networks.ts';
+import { parseNetworks } from './doors/networks.ts';
 
 export const title = 'edge-mqtt';
 

@@ -7,7 +7,7 @@ import { connects } from './codec/testing.ts';
 import { type Connect, reasons } from './codec.ts';
 import { fields } from './config.ts';
 import { Edge } from './edge.ts';
-import { connectOf, publishOf, subscribeOf } from './testing.ts';
+import { connectOf, publishOf, subscribeOf } from './session/testing.ts';
 import { RawMqtt, startEdge, token } from './testing-edge.ts';
 
 const scope = { after };
@@ -95,6 +95,26 @@ suite('who is let in', () => {
     }
   });
 
+  test('or is told why in a packet of a size that it takes [MQTT-3.1.2-24] [MQTT-3.2.2-19]', async () => {
+    for (const [maximumPacketSize, whole] of [
+      [1_000, true],
+      [60, false],
+      [5, false],
+      [4, undefined],
+    ] as const) {
+      const client = new RawMqtt(edge);
+      let bytes = 0;
+      client.socket.on('data', (chunk: Buffer) => {
+        bytes += chunk.length;
+      });
+      client.send(connectOf({ password: Buffer.from('wrong'), properties: { maximumPacketSize } }));
+      await client.end();
+      assert.ok(bytes <= maximumPacketSize);
+      const [connack] = client.of('connack');
+      assert.equal(connack && connack.properties.reasonString !== undefined, whole);
+    }
+  });
+
   test('within the time for a CONNECT', async () => {
     const hurried = await startEdge(scope, { PUSHFLEET_EDGE_MQTT_CONNECT_SECONDS: '0.5' });
     const client = new RawMqtt(hurried);
@@ -166,6 +186,28 @@ suite('packets on a socket', () => {
     client.send(publishOf('a', 'x'.repeat(8_192 - 8), { qos: 1, packetId: 2 }));
     await client.end();
     assert.equal(client.of('disconnect')[0]?.reason, reasons.packetTooLarge);
+  });
+
+  test('the largest payload and the publications at once: below, at and above', async () => {
+    for (const [limits, texts, expected] of [
+      [{ PAYLOAD_BYTES: '100' }, [99, 100, 101], 'payload_too_large'],
+      [{ RATE: '1', BURST: '2' }, [1, 1, 1], 'rate_limited'],
+    ] as const) {
+      const variables = Object.entries(limits).map(([name, value]) => [`PUSHFLEET_EDGE_MQTT_${name}`, value]);
+      const small = await startEdge(scope, Object.fromEntries(variables));
+      const client = await RawMqtt.open(small);
+      const packets = texts.map((length, index) =>
+        publishOf('a', 'x'.repeat(length), { qos: 1, packetId: index + 1 }),
+      );
+      client.send(...packets);
+      const answers = await client.has('puback', 3);
+      assert.deepEqual(
+        answers.map(({ reason }) => reason),
+        [0, 0, reasons.quotaExceeded],
+      );
+      assert.deepEqual(answers[2]?.properties.userProperties, [['pushfleetcode', expected]]);
+      client.socket.destroy();
+    }
   });
 
   test('a broken rule: DISCONNECT in MQTT 5, the end before it [MQTT-4.13.1-1]', async () => {

@@ -3,12 +3,12 @@ import { PushfleetError } from '@pushfleet/core';
 import { Connections, declareWritten } from '@pushfleet/edge';
 import { declareHubMetrics, type Part, type RegistryClient, TimerWheel } from '@pushfleet/runtime';
 import { Arrival, type Unwelcome } from './arrival.ts';
-import type { Newcomer } from './caller.ts';
 import type { Violation } from './codec.ts';
-import { Doorstep } from './doorstep.ts';
-import { Entrance } from './entrance.ts';
-import { Link, type LinkOptions } from './link.ts';
-import type { Session } from './session.ts';
+import type { Newcomer } from './doors/caller.ts';
+import { Doorstep } from './doors/doorstep.ts';
+import { Entrance } from './doors/entrance.ts';
+import { Link, type LinkOptions } from './doors/link.ts';
+import type { Session } from './session/session.ts';
 import { Sessions, type SessionsOptions } from './sessions.ts';
 
 export type EdgeOptions = SessionsOptions & {

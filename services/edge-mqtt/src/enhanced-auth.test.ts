@@ -8,7 +8,7 @@ import { connect } from 'mqtt';
 import { generate } from 'mqtt-packet';
 import { ScramClient, scramUser } from './auth/testing.ts';
 import { type ClientPacket, type Connect, reasons } from './codec.ts';
-import { ack, connectOf, publishOf, subscribeOf } from './testing.ts';
+import { ack, connectOf, publishOf, subscribeOf } from './session/testing.ts';
 import { RawMqtt, startEdge, token } from './testing-edge.ts';
 
 // Section 4.12 on a socket; what follows on an open connection without one is in session-auth.test.ts.
@@ -194,6 +194,35 @@ suite('enhanced authentication', () => {
     assert.equal((await open('meter', 'pencil')).of('connack')[0]?.reason, reasons.notAuthorized);
     assert.deepEqual([two.ended, changing.edge.size], [false, 2]);
     for (const { socket } of [two, three]) socket.destroy();
+  });
+
+  test('the will of a user who is declared no more is not published', async () => {
+    const path = declare('leaving.json', meter, other);
+    const leaving = await startEdge(scope, { PUSHFLEET_EDGE_MQTT_SCRAM_USERS_FILE: path });
+    const watcher = await RawMqtt.open(leaving, { clientId: 'watcher' });
+    watcher.send(subscribeOf(1, ['#:1']));
+    await watcher.has('suback');
+    const wills = ['meter', 'other'].map(async (user) => {
+      const topic = user === 'meter' ? 'meters/meter' : 'others';
+      const said = { payload: Buffer.from('gone'), qos: 1, retain: false, properties: {} } as const;
+      const { client, proof } = await challenged(leaving, user, 'pencil', {
+        clientId: user,
+        will: { topic, ...said },
+      });
+      client.send(auth(proof));
+      await client.has('connack');
+      return client;
+    });
+    const [one, two] = (await Promise.all(wills)) as [RawMqtt, RawMqtt];
+    declare('leaving.json', other);
+    await one.end();
+    two.socket.destroy();
+    await watcher.has('publish');
+    assert.deepEqual(
+      watcher.of('publish').map(({ topic }) => topic),
+      ['others'],
+    );
+    watcher.socket.destroy();
   });
 
   test('a wrong file of users keeps the edge from starting, with its name and no secret', async () => {

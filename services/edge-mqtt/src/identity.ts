@@ -1,8 +1,8 @@
 import { PushfleetError, quote } from '@pushfleet/core';
 import type { Grant, RevocationList, TokenCheck } from '@pushfleet/runtime';
 import { Unwelcome } from './arrival.ts';
-import type { Caller } from './caller.ts';
 import { type Connect, reasons } from './codec.ts';
+import type { Caller } from './doors/caller.ts';
 
 export interface IdentityOptions {
   readonly tokens: TokenCheck;

@@ -3,7 +3,7 @@ import { after, suite, test } from 'node:test';
 import { until } from '@pushfleet/edge/testing';
 import { bytes } from './codec/testing.ts';
 import { type Connect, type Publish, reasons } from './codec.ts';
-import { ack, connectOf, publishOf, subscribeOf } from './testing.ts';
+import { ack, connectOf, publishOf, subscribeOf } from './session/testing.ts';
 import { RawMqtt, startEdge, token } from './testing-edge.ts';
 
 // Where the MQTT brokers that exist for Node fail (docs/adr/0031): one test for each failure of aedes that concerns one

@@ -16,8 +16,9 @@ import { PushfleetError } from '@pushfleet/core';
 import { secret } from '@pushfleet/edge/testing';
 import { type Connect, type Disconnect, reasons, type Will } from './codec.ts';
 import { readPresent } from './presence.ts';
-import { type Client, connectOf, grantOf, publishOf, Stage, subscribeOf } from './testing.ts';
-import { RawMqtt, startEdge, token } from './testing-edge.ts';
+
+import { type Client, connectOf, grantOf, publishOf, Stage, subscribeOf } from './session/testing.ts';
+import { RawMqtt, startEdge, type TestEdge, token } from './testing-edge.ts';
 
 type Pairs = readonly (readonly [string, string])[];
 
@@ -147,6 +148,46 @@ suite('a client is present', () => {
     await until(() => edge.presence.partings.length === 2, 'both parted');
     assert.deepEqual([edge.presence.all, edge.presence.partings], [[], ['lost', 'lost']]);
     assert.deepEqual([edge.edge.size, other.ended], [1, false]);
+  });
+
+  /** CONNECTs that wait for the registry, and how to let them go on. */
+  async function waiting(on: TestEdge, clientIds: readonly string[], claims: object) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    on.presence.stalled = promise;
+    const before = on.presence.asked;
+    const clients = clientIds.map((clientId) => {
+      const client = new RawMqtt(on);
+      client.send(connectOf({ ...asking(room), clientId, password: Buffer.from(token(claims)) }));
+      return client;
+    });
+    const goOn = async (): Promise<(number | undefined)[]> => {
+      on.presence.stalled = undefined;
+      resolve();
+      await Promise.all(clients.map((client) => client.has('connack')));
+      for (const { socket } of clients) socket.destroy();
+      return clients.map((client) => client.of('connack')[0]?.reason);
+    };
+    const entering = () => on.presence.asked - before;
+    const refused = () => clients.filter(({ ended }) => ended).length;
+    await until(() => entering() + refused() === clients.length, 'all wait, or are refused');
+    return goOn;
+  }
+
+  test('not where its token was revoked before it entered', async () => {
+    const edge = await startEdge(scope);
+    const goOn = await waiting(edge, ['mallory'], { sub: 'mallory' });
+    edge.registry.revoke('mallory');
+    assert.deepEqual(await goOn(), [reasons.banned]);
+    await until(() => edge.presence.all.length === 0, 'nobody is there');
+  });
+
+  test('those of one subject that enter at the same time are counted together', async () => {
+    const strict = await startEdge(scope, { PUSHFLEET_EDGE_MQTT_CONNECTIONS_PER_SUBJECT: '2' });
+    for (const round of ['one', 'two']) {
+      const goOn = await waiting(strict, [`${round}-a`, `${round}-b`, `${round}-c`], {});
+      assert.deepEqual((await goOn()).sort(), [0, 0, reasons.serverBusy]);
+      await until(() => strict.edge.size === 0, 'all are gone');
+    }
   });
 
   test('in step with its will: left or lost without one, else until the will is due', async () => {

@@ -19,20 +19,20 @@ import { type Guest, Unwelcome } from './arrival.ts';
 import type { Exchange, Turn } from './auth/exchange.ts';
 import { Methods } from './auth/methods.ts';
 import type { SessionAuth } from './auth/renewal.ts';
-import type { Caller } from './caller.ts';
 import { ClientIds } from './client-id.ts';
 import { type Connect, reasons } from './codec.ts';
 import type { EdgeConfig } from './config.ts';
+import type { Caller } from './doors/caller.ts';
+import type { Link } from './doors/link.ts';
 import { Identity } from './identity.ts';
-import type { Link } from './link.ts';
-import { MemoryStore } from './memory-store.ts';
-import { submissionOf } from './message.ts';
-import { PacketIds } from './packet-ids.ts';
 import { type Present, readPresent } from './presence.ts';
-import { Session, type SessionShared } from './session.ts';
-import { SharedGroups } from './shared-groups.ts';
-import type { HeldSession, OwedWill, SessionKey } from './store.ts';
-import { agree, eventMode, eventModeOf, type ServerTerms, type Terms } from './terms.ts';
+import { submissionOf } from './publication/message.ts';
+import { MemoryStore } from './session/memory-store.ts';
+import { PacketIds } from './session/packet-ids.ts';
+import { Session, type SessionShared } from './session/session.ts';
+import { SharedGroups } from './session/shared-groups.ts';
+import type { HeldSession, OwedWill, SessionKey } from './session/store.ts';
+import { agree, eventMode, eventModeOf, type ServerTerms, type Terms } from './session/terms.ts';
 
 export interface SessionsOptions {
   readonly config: EdgeConfig;
@@ -249,6 +249,7 @@ export class Sessions {
       const by = { id: clientId, connection };
       await Promise.all(topics.map((topic) => presence.enter(grant, topic, by, entry)));
       if (taken) throw new PushfleetError('conflict', 'Another connection took the session over meanwhile.');
+      this.#requireStanding(grant);
       if (!guest.isGone()) {
         session = this.#make(o, { terms, held, connection, origin: originOf(key) });
         return session;
@@ -262,6 +263,16 @@ export class Sessions {
     presence.leaveAll(connection, 'lost');
     await leave(false);
     return undefined;
+  }
+
+  /** Those that are kept are asked when something is revoked; this one was not among them yet. @throws PushfleetError */
+  #requireStanding(grant: Grant): void {
+    if (!this.#revoked(grant)) return;
+    throw new PushfleetError('token_revoked', 'What was shown was revoked meanwhile.');
+  }
+
+  #revoked(grant: Grant): boolean {
+    return this.#o.registry.revocations.revoked(grant) || this.#methods.outdated(grant);
   }
 
   #make({ link, clientId, known, will, present }: Taking, { held: session, ...taken }: Taken): Session {
@@ -285,7 +296,7 @@ export class Sessions {
 
   /** A token that has expired since is as good as it was when the will was accepted; one that was revoked is not. */
   #publishWill({ will, grant, origin }: OwedWill): void {
-    if (this.#o.registry.revocations.revoked(grant)) return;
+    if (this.#revoked(grant)) return;
     const published = this.#publishing.publish(grant, [submissionOf(will, origin)]);
     this.#wills.add(published);
     void published.finally(() => this.#wills.delete(published));

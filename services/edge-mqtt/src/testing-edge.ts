@@ -19,7 +19,7 @@ import { encodeFromClient, type Received, readFromServer } from './codec/testing
 import type { ClientPacket, Version } from './codec.ts';
 import { fields } from './config.ts';
 import { Edge } from './edge.ts';
-import { connectOf, type Of } from './testing.ts';
+import { connectOf, type Of } from './session/testing.ts';
 
 /** A token that may subscribe, publish and be present everywhere, unless `claims` say otherwise. */
 export const token = (claims: object = {}): string =>

@@ -97,16 +97,21 @@ async function startServices(o: StartOptions, env: Readonly<Record<string, strin
   if (others.length < o.services.length) await start('registry');
   const registry = o.roster.addressOf('registry', 'grpc');
   const more = registry === undefined ? {} : { PUSHFLEET_REGISTRY_URL: `http://${registry}` };
-  const mqtt = await mqttListener(o);
+  const mqtt = await mqttListeners(o);
   await Promise.all(others.map((name) => start(name, name === 'edge-mqtt' ? { ...more, ...mqtt } : more)));
 }
 
-/** Clients look for MQTT at its usual port. It stands behind no front, so it gets that one wherever nobody else has it. */
-async function mqttListener({ port }: StartOptions): Promise<Record<string, string>> {
-  const given = process.env.PUSHFLEET_EDGE_MQTT_LISTEN;
-  // Who wants the front at any port wants no certain one.
-  const usual = !given && port !== 0 && (await isFree(1883));
-  return given || usual ? { PUSHFLEET_EDGE_MQTT_LISTEN: given || '127.0.0.1:1883' } : {};
+/** MQTT stands behind no front, and clients look for it at its usual ports: it gets those wherever nobody else has them. */
+async function mqttListeners({ port }: StartOptions): Promise<Record<string, string>> {
+  const usual = [['LISTEN', 1883] as const, ['TLS_LISTEN', 8883] as const, ['WEBSOCKET_LISTEN'] as const];
+  const found = usual.map(async ([name, at]) => {
+    const variable = `PUSHFLEET_EDGE_MQTT_${name}`;
+    const given = process.env[variable];
+    // Who wants the front at any port wants no certain one.
+    const free = !given && port !== 0 && at !== undefined && (await isFree(at));
+    return given || free ? [[variable, given || `127.0.0.1:${at}`] as const] : [];
+  });
+  return Object.fromEntries((await Promise.all(found)).flat());
 }
 
 // What is generated travels as files, out of every process list.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { PushfleetError } from '@pushfleet/core';
-import { grantOf } from '../testing.ts';
+import { grantOf } from '../session/testing.ts';
 import { BearerExchange, bearerBytes } from './oauth-bearer.ts';
 
 const checked: string[] = [];

@@ -47,11 +47,11 @@ const id = { expiry: 0x02, subscription: 0x0b, alias: 0x23 } as const;
 const writer = new Writer();
 
 /**
- * A message as PUBLISH packets of one version; those of 3.1 are those of 3.1.1. Topic and properties are encoded once; each packet is written, with
- * what is its own, into memory that its writer gives, so that a fan-out allocates nothing for each receiver.
+ * A message as PUBLISH packets of one version; those of 3.1 are those of 3.1.1. Topic and properties are encoded once, and
+ * copied into each packet that differs; packets that do not differ are one piece of memory.
  */
 export class OutgoingPublish {
-  readonly payload: Uint8Array;
+  readonly #payload: Uint8Array;
   readonly #version: Version;
   /** The topic with its length. */
   readonly #topic: Buffer;
@@ -64,7 +64,7 @@ export class OutgoingPublish {
 
   /** @throws RangeError where the topic, a property or the whole is longer than MQTT can say */
   constructor(version: Version, { topic, payload, properties }: Message) {
-    this.payload = payload;
+    this.#payload = payload;
     this.#version = version;
     writer.begin();
     writer.text(topic);
@@ -83,40 +83,20 @@ export class OutgoingPublish {
     return 1 + varintBytes(remaining) + remaining;
   }
 
-  /**
-   * Writes the whole packet.
-   *
-   * @param target has room for `size(sending)` bytes from `at`
-   * @returns the place behind it
-   */
-  write(sending: Sending, target: Buffer, at: number): number {
-    const end = this.writeHead(sending, target, at);
-    target.set(this.payload, end);
-    return end + this.payload.length;
-  }
-
-  /**
-   * Writes all but the payload, which follows: for payloads that are cheaper to write by themselves than to copy.
-   *
-   * @returns the place behind it
-   */
-  writeHead(sending: Sending, target: Buffer, at: number): number {
-    const propertyBytes = this.#propertyBytes(sending);
-    const { qos, dup, retain, packetId } = sending;
-    target[at] = 0x30 | (dup ? 0x08 : 0) | (qos << 1) | (retain ? 0x01 : 0);
-    let end = putVarint(target, at + 1, this.#remaining(sending, propertyBytes));
-    end = this.#writeTopic(sending, target, end);
-    if (qos > 0) {
-      target[end++] = packetId >> 8;
-      target[end++] = packetId & 0xff;
-    }
-    return this.#version === 5 ? this.#writeProperties(sending, propertyBytes, target, end) : end;
-  }
-
   /** The whole packet in memory of its own. */
   packet(sending: Sending): Buffer {
     const bytes = Buffer.allocUnsafe(this.size(sending));
-    this.write(sending, bytes, 0);
+    const { qos, dup, retain, packetId } = sending;
+    const propertyBytes = this.#propertyBytes(sending);
+    bytes[0] = 0x30 | (dup ? 0x08 : 0) | (qos << 1) | (retain ? 0x01 : 0);
+    let end = putVarint(bytes, 1, this.#remaining(sending, propertyBytes));
+    end = this.#writeTopic(sending, bytes, end);
+    if (qos > 0) {
+      bytes[end++] = packetId >> 8;
+      bytes[end++] = packetId & 0xff;
+    }
+    if (this.#version === 5) end = this.#writeProperties(sending, propertyBytes, bytes, end);
+    bytes.set(this.#payload, end);
     return bytes;
   }
 
@@ -138,7 +118,7 @@ export class OutgoingPublish {
   #remaining({ qos, aliasKnown }: Sending, propertyBytes: number): number {
     const topic = this.#leavesTopicOut(aliasKnown) ? 2 : this.#topic.length;
     const properties = this.#version === 5 ? varintBytes(propertyBytes) + propertyBytes : 0;
-    return topic + (qos > 0 ? 2 : 0) + properties + this.payload.length;
+    return topic + (qos > 0 ? 2 : 0) + properties + this.#payload.length;
   }
 
   #leavesTopicOut(aliasKnown: boolean): boolean {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { reasons } from './codec.ts';
+import { reasons } from '../codec.ts';
 import { ack, type Client, publishOf, Stage, subscribeOf } from './testing.ts';
 
 const ids = (client: Client): (number | undefined)[] => client.of('publish').map(({ packetId }) => packetId);

@@ -1,11 +1,11 @@
 import { isReserved, PushfleetError, type Stored, type Topic } from '@pushfleet/core';
 import type { Publishing } from '@pushfleet/intake';
 import type { Grant } from '@pushfleet/runtime';
+import { publishReason, whyOf } from '../close-code.ts';
+import { type Ack, type Publish, type Reason, reasons } from '../codec.ts';
+import { submissionOf } from '../publication/message.ts';
 import { IncomingAliases } from './aliases.ts';
 import { Answers } from './answers.ts';
-import { publishReason, whyOf } from './close-code.ts';
-import { type Ack, type Publish, type Reason, reasons } from './codec.ts';
-import { submissionOf } from './message.ts';
 import type { HeldSession } from './store.ts';
 import type { Terms } from './terms.ts';
 

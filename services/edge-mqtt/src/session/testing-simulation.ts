@@ -1,8 +1,8 @@
 // What session.sim.test.ts is made of; nothing else imports it.
 import type { Random, SimulatedClock } from '@pushfleet/contract/simulation';
 import { PushfleetError } from '@pushfleet/core';
-import type { Received } from './codec/testing-client.ts';
-import type { ClientPacket, Publish, Qos } from './codec.ts';
+import type { Received } from '../codec/testing-client.ts';
+import type { ClientPacket, Publish, Qos } from '../codec.ts';
 import type { MemoryStore } from './memory-store.ts';
 import type { Claim, HeldSession, SessionStore } from './store.ts';
 import { ack, type Client, publishOf, type Stage, subscribeOf } from './testing.ts';
@@ -41,6 +41,7 @@ export class SlowStore implements SessionStore {
       received: (packetId) => slow(() => held.received(packetId)),
       stored: (packetId) => slow(() => held.stored(packetId)),
       released: (packetId) => slow(() => held.released(packetId)),
+      renewed: (grant) => slow(() => held.renewed(grant)),
       leave: (leaving) =>
         slow(() => held.leave(leaving)).catch((error: unknown) => {
           // Somebody else has it by now.

@@ -21,7 +21,7 @@ import {
 } from '@pushfleet/contract';
 import { secret } from '@pushfleet/edge/testing';
 import { connect, connectAsync, type IClientOptions } from 'mqtt';
-import { token } from './testing-edge.ts';
+import { token } from '../testing-edge.ts';
 import { header1, header2 } from './testing-proxy.ts';
 
 const streams = {

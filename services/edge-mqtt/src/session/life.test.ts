@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import type { Connect, Disconnect, Will } from './codec.ts';
-import { reasons } from './codec.ts';
+import type { Connect, Disconnect, Will } from '../codec.ts';
+import { reasons } from '../codec.ts';
 import { ack, type Client, grantOf, publishOf, Stage, subscribeOf } from './testing.ts';
 
 const kept = { cleanStart: false, properties: { sessionExpiryInterval: 100 } } satisfies Partial<Connect>;

@@ -8,11 +8,11 @@ import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { Authority, type TestCertificate, temporaryFolder, withoutOpenssl } from '@pushfleet/contract';
 import { until } from '@pushfleet/edge/testing';
 import { readConfig } from '@pushfleet/runtime';
-import { type Connect, reasons } from './codec.ts';
-import { fields } from './config.ts';
-import { Edge } from './edge.ts';
-import { connectOf, publishOf } from './testing.ts';
-import { RawMqtt, startEdge, type TestEdge, token } from './testing-edge.ts';
+import { type Connect, reasons } from '../codec.ts';
+import { fields } from '../config.ts';
+import { Edge } from '../edge.ts';
+import { connectOf, publishOf } from '../session/testing.ts';
+import { RawMqtt, startEdge, type TestEdge, token } from '../testing-edge.ts';
 
 const scope = { after };
 const password = (claims: object = {}): Buffer => Buffer.from(token(claims));

@@ -1,7 +1,7 @@
 import type { CloseCode, Wire } from '@pushfleet/edge';
 import type { TimerWheel } from '@pushfleet/runtime';
+import { type ClientPacket, Decoder, type DecoderLimits, Violation } from '../codec.ts';
 import type { ByteStream, Caller, Newcomer } from './caller.ts';
-import { type ClientPacket, Decoder, type DecoderLimits, Violation } from './codec.ts';
 
 /** Whom a link tells what happens on it. */
 export interface Peer {

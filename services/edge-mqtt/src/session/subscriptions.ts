@@ -8,7 +8,7 @@ import {
 } from '@pushfleet/core';
 import type { Delivery, Feed } from '@pushfleet/hub';
 import type { Grant, Quotas } from '@pushfleet/runtime';
-import { subscribeReason, type Why, whyOf } from './close-code.ts';
+import { subscribeReason, type Why, whyOf } from '../close-code.ts';
 import {
   type Qos,
   type Reason,
@@ -16,8 +16,8 @@ import {
   type Subscribe,
   type Subscription,
   type Unsubscribe,
-} from './codec.ts';
-import { gapTopic } from './gap.ts';
+} from '../codec.ts';
+import { gapTopic } from '../publication/gap.ts';
 import type { SharedGroup, SharedMember } from './shared-group.ts';
 import { isShared, type Shared, type SharedGroups, subscriptionName } from './shared-groups.ts';
 import type { Held, HeldSession, Kept } from './store.ts';

@@ -9,7 +9,7 @@ import {
   PushfleetError,
   readContextAttributes,
 } from '@pushfleet/core';
-import type { Properties } from './codec.ts';
+import type { Properties } from '../codec.ts';
 
 // CloudEvents 1.0.2 over MQTT 5 in binary mode (MQTT binding 3.1): the content type is the event's datacontenttype, the
 // payload its data, and the user properties its other context attributes, under their own names.
@@ -96,6 +96,8 @@ export function restored(publication: Publication, plain: Attributes, layout: st
   const all = places.flatMap((place): Attributes => {
     if (place === stayed) return plain.slice(at, ++at);
     const value = fields.get(place);
+    // No event has one twice; another protocol's publisher may have given the attribute any value.
+    fields.delete(place);
     return value === undefined ? [] : [[place, value]];
   });
   return [...all, ...plain.slice(at)];

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type Cursor, PushfleetError } from '@pushfleet/core';
+import type { Grant } from '@pushfleet/runtime';
 import { LazyMap } from './lazy-map.ts';
 import type {
   Claim,
@@ -134,6 +135,10 @@ class MemorySession {
     if (ends && claim !== undefined) this.#o.onEnded(claim.key, this.#kept());
   }
 
+  renewed(grant: Grant): void {
+    if (this.#owed !== undefined) this.#owed = { ...this.#owed, grant };
+  }
+
   isHeldBy(holding: Holding): boolean {
     return this.#holder === holding;
   }
@@ -239,6 +244,10 @@ class Holding implements HeldSession {
 
   released(packetId: number): Promise<void> | undefined {
     return this.#write(({ incoming }) => incoming.delete(packetId));
+  }
+
+  renewed(grant: Grant): Promise<void> | undefined {
+    return this.#write((session) => session.renewed(grant));
   }
 
   leave(leaving: Leaving): Promise<void> | undefined {

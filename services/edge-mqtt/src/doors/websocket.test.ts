@@ -4,10 +4,10 @@ import { connect } from 'node:net';
 import { after, suite, test } from 'node:test';
 import { RawClient, until } from '@pushfleet/edge/testing';
 import { WebSocket } from 'ws';
-import { encodeFromClient, type Received, readFromServer } from './codec/testing-client.ts';
-import { type ClientPacket, reasons } from './codec.ts';
-import { connectOf, publishOf, subscribeOf } from './testing.ts';
-import { startEdge, type TestEdge, token } from './testing-edge.ts';
+import { encodeFromClient, type Received, readFromServer } from '../codec/testing-client.ts';
+import { type ClientPacket, reasons } from '../codec.ts';
+import { connectOf, publishOf, subscribeOf } from '../session/testing.ts';
+import { startEdge, type TestEdge, token } from '../testing-edge.ts';
 
 const scope = { after };
 const edge = await startEdge(scope, {
@@ -68,6 +68,12 @@ class Framed {
   }
 }
 
+/** A frame of a client, of less than 64 KiB. */
+function masked(first: number, bytes: Buffer): Buffer {
+  const head = bytes.length < 126 ? [bytes.length | 0x80] : [0xfe, bytes.length >> 8, bytes.length & 0xff];
+  return Buffer.concat([Buffer.of(first, ...head, 0, 0, 0, 0), bytes]);
+}
+
 suite('packets and frames have nothing to do with each other [MQTT-6.0.0-2]', () => {
   test('one packet in as many frames as it has bytes', async () => {
     const client = await Framed.open();
@@ -91,6 +97,28 @@ suite('packets and frames have nothing to do with each other [MQTT-6.0.0-2]', ()
     for (const type of ['connack', 'suback', 'puback', 'pingresp', 'publish'] as const)
       await client.has(type);
     assert.equal(client.received[0]?.type, 'connack');
+    client.socket.terminate();
+  });
+
+  test('messages of the same bytes wait their turn behind what holds the reading up, the close frame too', async () => {
+    for (const clientId of ['held', 'refused']) {
+      const raw = new RawClient(portOf(), upgrade());
+      await raw.has('101');
+      const token = clientId === 'held' ? password() : Buffer.from('wrong');
+      const messages: ClientPacket[] = [connectOf({ password: token, clientId })];
+      for (let packetId = 1; packetId <= 9; packetId++) {
+        messages.push(subscribeOf(packetId, [`held/${packetId}`]), { type: 'pingreq' });
+      }
+      const frames = messages.map((packet) => masked(0x82, encodeFromClient(packet, 5)));
+      raw.socket.write(Buffer.concat([...frames, masked(0x88, Buffer.from('03e8', 'hex'))]));
+      await raw.end();
+      const answers = Buffer.from(raw.received, 'latin1').toString('hex').split('8202d000');
+      assert.equal(answers.length - 1, clientId === 'held' ? 9 : 0);
+      assert.match(answers.at(-1) ?? '', /880203e8$/);
+    }
+    const client = await Framed.open();
+    client.send(connectOf({ password: password(), clientId: 'after' }));
+    assert.equal(await client.connack(), 0);
     client.socket.terminate();
   });
 

@@ -11,8 +11,8 @@ import {
 import type { CloseReason, Feed, Hub } from '@pushfleet/hub';
 import { type Publishing, requirePublish } from '@pushfleet/intake';
 import type { Grant, Quotas, TimerWheel } from '@pushfleet/runtime';
-import { Renewal, type SessionAuth } from './auth/renewal.ts';
-import { disconnectReason, toldOf, type Why } from './close-code.ts';
+import { Renewal, type SessionAuth } from '../auth/renewal.ts';
+import { disconnectReason, toldOf, type Why } from '../close-code.ts';
 import {
   type Ack,
   type ClientPacket,
@@ -27,9 +27,9 @@ import {
   type Unsubscribe,
   type Violation,
   type Will,
-} from './codec.ts';
+} from '../codec.ts';
+import type { Peer } from '../doors/link.ts';
 import { Inbound } from './inbound.ts';
-import type { Peer } from './link.ts';
 import { Outbound, type OutboundOwner, type OutboundShared } from './outbound.ts';
 import type { SharedMember, Work } from './shared-group.ts';
 import type { SharedGroups } from './shared-groups.ts';
@@ -347,6 +347,9 @@ export class Session implements Connection, Peer, OutboundOwner {
     for (const topic of this.#o.topics) grant.require('presence', topic);
     this.grant = grant;
     this.connection = this.#shared.nameOf(grant);
+    if (will !== undefined) {
+      this.#o.session.renewed(grant)?.catch((error: unknown) => this.#failed(error));
+    }
     if (this.#finishing !== undefined) return;
     this.#cancelTimer();
     this.#arm();

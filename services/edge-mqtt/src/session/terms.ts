@@ -1,5 +1,5 @@
-import type { Connack, Connect, Peer } from './codec.ts';
-import type { Encoding } from './message.ts';
+import type { Connack, Connect, Peer } from '../codec.ts';
+import type { Encoding } from '../publication/message.ts';
 
 /** What this server takes of each client; see `config.ts` for the units. */
 export interface ServerTerms {

@@ -7,7 +7,7 @@ import {
   type Qos,
   type Version,
   type Will,
-} from './codec.ts';
+} from '../codec.ts';
 import { type EventSays, eventOf, readEvent, restored } from './event.ts';
 
 // An MQTT message as a publication for every other protocol, and the other way round. User properties are attributes, in

@@ -12,8 +12,8 @@ import {
   refuse,
 } from '@pushfleet/edge/websocket';
 import { bearer, type Grant, type Log, type RegistryClient, type TokenCheck } from '@pushfleet/runtime';
+import type { EdgeConfig } from '../config.ts';
 import type { Newcomer } from './caller.ts';
-import type { EdgeConfig } from './config.ts';
 import type { Doorstep, Guest } from './doorstep.ts';
 import { WebSocketStream, type WebSocketStreamOptions } from './websocket-stream.ts';
 

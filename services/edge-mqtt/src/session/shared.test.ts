@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { PushfleetError, parseTopicFilter } from '@pushfleet/core';
 import type { CloseReason, FeedOptions, Hub } from '@pushfleet/hub';
-import { splitShare } from './codec/names.ts';
-import { type Connect, type Publish, reasons, type Unsubscribe } from './codec.ts';
+import { splitShare } from '../codec/names.ts';
+import { type Connect, type Publish, reasons, type Unsubscribe } from '../codec.ts';
 import { SharedGroup } from './shared-group.ts';
 import { ack, type Client, grantOf, publishOf, Stage, subscribeOf } from './testing.ts';
 

@@ -38,6 +38,9 @@ export class WebSocketStream extends EventEmitter implements ByteStream, FrameTa
   readonly #socket: Socket;
   readonly #reader: FrameReader;
   #holds = 0;
+  /** What came in the same bytes as what whoever reads stopped at, in its order. */
+  #kept: (() => void)[] | undefined;
+  #handing = false;
   /** Frames of this second, and which one it is. */
   #frames = 0;
   #second = 0;
@@ -93,7 +96,7 @@ export class WebSocketStream extends EventEmitter implements ByteStream, FrameTa
   message(data: Buffer, binary: boolean): void {
     if (!this.#counted()) return;
     // [MQTT-6.0.0-1]
-    if (binary) this.emit('data', data);
+    if (binary) this.#inTurn(() => this.emit('data', data));
     else this.#fail(1003, 'MQTT travels in binary frames.');
   }
 
@@ -107,9 +110,11 @@ export class WebSocketStream extends EventEmitter implements ByteStream, FrameTa
   }
 
   concluded(wsCode: number): void {
-    // 1005 stands for a frame without a code, and is not to be sent.
-    this.#end(closeFrame(wsCode === 1005 ? undefined : wsCode));
-    this.#close();
+    this.#inTurn(() => {
+      // 1005 stands for a frame without a code, and is not to be sent.
+      this.#end(closeFrame(wsCode === 1005 ? undefined : wsCode));
+      this.#close();
+    });
   }
 
   failed({ wsCode, message }: Fault): void {
@@ -123,6 +128,26 @@ export class WebSocketStream extends EventEmitter implements ByteStream, FrameTa
   #read(bytes: Buffer): void {
     if (this.#reader.destroyed || this.#reader.writableEnded) return;
     if (!this.#reader.write(bytes)) this.#hold(holds.reader);
+  }
+
+  /** A paused socket brings no more bytes, but those that it brought may hold many messages. */
+  #inTurn(hand: () => void): void {
+    if (this.#kept === undefined && (this.#holds & holds.peer) === 0) hand();
+    else {
+      this.#kept ??= [];
+      this.#kept.push(hand);
+    }
+  }
+
+  /** Hands over what was kept, until whoever reads stops again. */
+  #handOver(): void {
+    if (this.#kept === undefined || this.#handing) return;
+    this.#handing = true;
+    const kept = this.#kept;
+    let handed = 0;
+    while (handed < kept.length && (this.#holds & holds.peer) === 0) kept[handed++]?.();
+    this.#kept = handed < kept.length ? kept.slice(handed) : undefined;
+    this.#handing = false;
   }
 
   /** Whether the frame is still of interest. Empty ones and pings are no packets, and cost as much. */
@@ -178,6 +203,7 @@ export class WebSocketStream extends EventEmitter implements ByteStream, FrameTa
   #release(why: number): void {
     if ((this.#holds & why) === 0) return;
     this.#holds &= ~why;
+    if (why === holds.peer) this.#handOver();
     if (this.#holds === 0) this.#socket.resume();
   }
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { PushfleetError, parseTopicFilter } from '@pushfleet/core';
-import { reasons } from './codec.ts';
+import { reasons } from '../codec.ts';
 import { ack, grantOf, publishOf, Stage, subscribeOf } from './testing.ts';
 
 const refusal = (code: 'unavailable' | 'forbidden' | 'storage_full') => () => new PushfleetError(code, 'No.');

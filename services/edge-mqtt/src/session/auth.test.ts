@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { PushfleetError, parseTopicFilter } from '@pushfleet/core';
 import type { Grant } from '@pushfleet/runtime';
-import type { Turn } from './auth/exchange.ts';
-import { type ClientPacket, reasons, type Will } from './codec.ts';
+import type { Turn } from '../auth/exchange.ts';
+import { type ClientPacket, reasons, type Will } from '../codec.ts';
 import { type Client, grantOf, publishOf, Stage, subscribeOf } from './testing.ts';
 
 const grantUntil = (expiresAt: number): Grant => ({ ...grantOf(), expiresAt });
@@ -102,6 +102,22 @@ suite('re-authentication', () => {
       stage.published.map(({ grant }) => grant === former),
       [true, false],
     );
+  });
+
+  test('the will is published by the grant in force, also where another connection takes the session over', async () => {
+    for (const end of ['gone', 'taken'] as const) {
+      const will: Will = { topic: 'w', payload: Buffer.alloc(0), qos: 0, retain: false, properties: {} };
+      const next = grantOf();
+      const { stage, client } = await open({ turns: [known(next)], over: { will } });
+      client.send(again());
+      await stage.settle();
+      if (end === 'gone') client.session.gone();
+      else await stage.connect();
+      assert.deepEqual(
+        stage.wills.map(({ grant }) => grant === next),
+        [true],
+      );
+    }
   });
 
   test('a connection outlives the token that it was opened with, and ends with the new one', async () => {

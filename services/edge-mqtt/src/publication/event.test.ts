@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { type Cursor, formatCursor, PushfleetError, parseCursor } from '@pushfleet/core';
-import { type Properties, type Publish, reasons } from './codec.ts';
+import { type Properties, type Publish, reasons } from '../codec.ts';
+import { publishOf, Stage, subscribeOf } from '../session/testing.ts';
 import { encoders, submissionOf } from './message.ts';
-import { publishOf, Stage, subscribeOf } from './testing.ts';
 
 // CloudEvents 1.0.2 over MQTT: https://github.com/cloudevents/spec, bindings/mqtt-protocol-binding.md
 
@@ -376,6 +376,19 @@ suite("user properties that are named like MQTT's own attributes", () => {
     );
     for (const { properties } of got) assert.deepEqual(properties.userProperties, all);
     assert.deepEqual(got.at(-1)?.properties.responseTopic, 'r');
+  });
+
+  test('a publisher of another protocol that says it came as an event has each field given once', () => {
+    const attributes = [['mqttevent', Array.from({ length: 2_000 }, () => 'id').join(' ')]] as const;
+    const publication = {
+      ...{ id: 'i'.repeat(256), source: 's', topic: 'a', contentType: 'text/plain', attributes },
+      ...{ payload: Buffer.alloc(0), time: 0, shard: 0, sequence: 1 },
+    } as unknown as Parameters<(typeof encoders)[5]>[0]['publication'];
+    const size = encoders[5]({ publication }).size({
+      ...{ qos: 0, dup: false, retain: false, packetId: 0, expiry: undefined },
+      ...{ subscriptionIds: [], topicAlias: 0, aliasKnown: false },
+    });
+    assert.ok(size < 400, `${size} bytes`);
   });
 
   test('a response topic of another protocol that is no topic is not sent: clients would break the connection', () => {

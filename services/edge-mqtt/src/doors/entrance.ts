@@ -12,8 +12,8 @@ import {
   type TokenCheck,
   WatchedTls,
 } from '@pushfleet/runtime';
+import type { EdgeConfig } from '../config.ts';
 import type { Caller, Newcomer, Transport } from './caller.ts';
-import type { EdgeConfig } from './config.ts';
 import type { Doorstep, Guest } from './doorstep.ts';
 import { TcpListener } from './tcp-listener.ts';
 import { TlsDoor } from './tls-door.ts';

@@ -1,11 +1,11 @@
 import type { Item, Publication } from '@pushfleet/core';
 import type { OutflowShared, Wire } from '@pushfleet/edge';
 import type { CloseReason, Delivery, Feed, FeedOptions, Hub } from '@pushfleet/hub';
+import { type Ack, isFailure, type OutgoingPublish, reasons, type Sending } from '../codec.ts';
+import { gapOf, gapTopic } from '../publication/gap.ts';
+import { type Encoding, encoders, expiryOf, placelessEncoder, qosOf } from '../publication/message.ts';
 import { OutgoingAliases } from './aliases.ts';
-import { type Ack, isFailure, type OutgoingPublish, reasons, type Sending } from './codec.ts';
-import { gapOf, gapTopic } from './gap.ts';
 import { LazyMap } from './lazy-map.ts';
-import { type Encoding, encoders, expiryOf, placelessEncoder, qosOf } from './message.ts';
 import type { PacketIds } from './packet-ids.ts';
 import type { SharedMember, Work } from './shared-group.ts';
 import type { HeldSession, Kept, Sent, Unfinished } from './store.ts';

@@ -1,6 +1,6 @@
 import type { Cursor, Namespace, Publication, TopicFilter } from '@pushfleet/core';
 import type { Grant } from '@pushfleet/runtime';
-import type { Qos, Will } from './codec.ts';
+import type { Qos, Will } from '../codec.ts';
 
 // Where sessions lie (MQTT 5 section 4.1). An engine holds one while its client is connected and tells it all that has to
 // outlive the connection, before the client can know of it. What is kept how, and where, is the store's.
@@ -108,6 +108,8 @@ export interface HeldSession {
   stored(packetId: number): Promise<void> | undefined;
   /** PUBREL came, or the log refused it: the packet identifier is free; before PUBCOMP. */
   released(packetId: number): Promise<void> | undefined;
+  /** Another grant of the client is in force: its will is published by that one. */
+  renewed(grant: Grant): Promise<void> | undefined;
   /** The connection is gone. Nothing may be told afterwards. */
   leave(leaving: Leaving): Promise<void> | undefined;
 }

@@ -1,4 +1,4 @@
-import type { Ack } from './codec.ts';
+import type { Ack } from '../codec.ts';
 
 interface Place {
   answer: Ack | 'none' | undefined;

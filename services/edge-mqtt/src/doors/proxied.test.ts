@@ -5,9 +5,9 @@ import { connect as connectTls } from 'node:tls';
 import { Authority, withoutOpenssl } from '@pushfleet/contract';
 import { until } from '@pushfleet/edge/testing';
 import { WebSocket } from 'ws';
-import { encodeFromClient } from './codec/testing-client.ts';
-import { connectOf } from './testing.ts';
-import { RawMqtt, startEdge, type TestEdge, token } from './testing-edge.ts';
+import { encodeFromClient } from '../codec/testing-client.ts';
+import { connectOf } from '../session/testing.ts';
+import { RawMqtt, startEdge, type TestEdge, token } from '../testing-edge.ts';
 import { header1, header2, ipv4 } from './testing-proxy.ts';
 
 const scope = { after };
