@@ -1,6 +1,7 @@
 // Runs the programs of examples/ against a real fleet: each subscriber sees what each publisher stored, and again from
-// a cursor; each receiver of webhooks verifies what it is sent. Then the registry's API against its own document. Brings
-// what that needs; what cannot be had on this machine is skipped and said so.
+// a cursor; each receiver of webhooks verifies what it is sent. Then the registry's API against its own document, and the
+// edges by suites of others. Brings what that needs; what cannot be had on this machine is skipped and said so.
+// `npm run conformance -- mqtt` tries the MQTT edge alone.
 
 import { Fleet, token } from '../e2e/src/fleet.ts';
 import { HookManager, webhookEnv } from '../e2e/src/webhooks.ts';
@@ -8,6 +9,8 @@ import { freePort, until } from '../packages/contract/src/mod.ts';
 import { apiEnv, bringSchemathesis, tryApi } from './conformance/api.ts';
 import { bringAutobahn, echoEnv, tryAutobahn } from './conformance/autobahn.ts';
 import { type Language, languages, Missing } from './conformance/languages.ts';
+import { tryPaho, trySequences } from './conformance/mqtt.ts';
+import { bringPaho, bringSequences } from './conformance/mqtt-suites.ts';
 import { Running } from './conformance/program.ts';
 import { bringWebsockets, tryWebsockets } from './conformance/websockets.ts';
 import { bringFeedPrograms, bringFlaskWebSub, tryFeed, tryWebSub } from './conformance/websub.ts';
@@ -183,6 +186,20 @@ async function tryHub(): Promise<void> {
   );
 }
 
+/** The MQTT edge, by the suites that brokers are tried by. */
+async function tryMqtt(): Promise<void> {
+  await ifHere("Mosquitto's byte sequences", bringSequences, (folder) =>
+    attempt("the MQTT edge answers as Mosquitto's byte sequences say", async () => {
+      console.log(`  ${await trySequences(folder)}`);
+    }),
+  );
+  await ifHere("paho's interoperability tests", bringPaho, (paho) =>
+    attempt("the MQTT edge passes paho's interoperability tests", async () => {
+      console.log(`  ${await tryPaho(paho)}`);
+    }),
+  );
+}
+
 /** Skips what cannot be had on this machine, and says so. */
 async function ifHere<T>(what: string, bring: () => T, check: (brought: T) => Promise<void>): Promise<void> {
   let brought: T;
@@ -197,24 +214,34 @@ async function ifHere<T>(what: string, bring: () => T, check: (brought: T) => Pr
   await check(brought);
 }
 
-await exportServers();
-const ready = prepare();
-const fleet = await Fleet.start({
-  workers: 1,
-  protocols: ['edge-sse', 'edge-websocket'],
-  env: { ...webhookEnv, ...apiEnv, ...echoEnv },
-});
-try {
-  const bearer = await token({ publish: ['conformance/#'], subscribe: ['conformance/#'] });
-  const env = { PUSHFLEET_GRPC_URL: `http://${fleet.grpc.address}`, PUSHFLEET_TOKEN: bearer };
-  await tryAll(ready, env);
-  await tryWebhooks(ready, { hooks: new HookManager(fleet, bearer), env });
-  await tryRegistry(`http://${fleet.registry.addresses.http}`);
-  await tryWebSocket(fleet.door('edge-websocket').address, bearer);
-} finally {
-  await fleet.stop();
+/** What needs a fleet. */
+async function tryFleet(): Promise<void> {
+  await exportServers();
+  const ready = prepare();
+  const fleet = await Fleet.start({
+    workers: 1,
+    protocols: ['edge-sse', 'edge-websocket'],
+    env: { ...webhookEnv, ...apiEnv, ...echoEnv },
+  });
+  try {
+    const bearer = await token({ publish: ['conformance/#'], subscribe: ['conformance/#'] });
+    const env = { PUSHFLEET_GRPC_URL: `http://${fleet.grpc.address}`, PUSHFLEET_TOKEN: bearer };
+    await tryAll(ready, env);
+    await tryWebhooks(ready, { hooks: new HookManager(fleet, bearer), env });
+    await tryRegistry(`http://${fleet.registry.addresses.http}`);
+    await tryWebSocket(fleet.door('edge-websocket').address, bearer);
+  } finally {
+    await fleet.stop();
+  }
 }
-await tryHub();
+
+const [only] = process.argv.slice(2);
+if (only !== undefined && only !== 'mqtt') throw new Error(`"${only}" is no part of this; "mqtt" is.`);
+if (only === undefined) {
+  await tryFleet();
+  await tryHub();
+}
+await tryMqtt();
 if (counts.passed === 0) counts.failed++;
 if (counts.skipped > 0) console.log(`${counts.skipped} skipped: these prove nothing on this machine`);
 console.log(`${counts.passed} passed, ${counts.failed} failed`);

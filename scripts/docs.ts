@@ -6,6 +6,12 @@ import { type CloseCode, comeBackCodes, type ErrorCode, meanings } from '../pack
 import { outboundFields } from '../packages/outbound/src/config.ts';
 import type { Field } from '../packages/runtime/src/field.ts';
 import { sharedFields as runtimeFields } from '../packages/runtime/src/shared-fields.ts';
+import {
+  connackReason,
+  disconnectReason,
+  publishReason,
+  subscribeReason,
+} from '../services/edge-mqtt/src/close-code.ts';
 import { wsCode } from '../services/edge-websocket/src/close-code.ts';
 import { advice } from './error-advice.ts';
 
@@ -95,7 +101,8 @@ function errorsPage(): string {
 HTTP answers are \`application/problem+json\` (RFC 9457): \`type\` is \`/problems/<code>\`, \`title\` the sentence
 below, \`detail\` says what was wrong this time and what to do, \`code\` is for programs, and further members name
 limits. gRPC answers carry the detail as the status message and the code in the trailer \`pushfleet-code\`; where
-waiting helps, \`Retry-After\` and \`pushfleet-retry-after-ms\` say how long. "Retry" says whether the same request
+waiting helps, \`Retry-After\` and \`pushfleet-retry-after-ms\` say how long. MQTT 5 has the code in the user property
+\`pushfleetcode\` beside a reason string, and [reason codes](#mqtts-reason-codes). "Retry" says whether the same request
 can succeed later without a change.
 
 | Code | HTTP | gRPC | Retry | Meaning | What to do |
@@ -124,7 +131,32 @@ ${closeCodes()}
 
 1000 is a client's own goodbye. 1005, 1006 and 1015 are never sent: a client makes them up where no close frame came, and
 comes back after one of those.
+
+## MQTT's reason codes
+What stands for a code in each packet of MQTT 5; an empty cell, and what is not listed, is 0x80. Rules of the standard that a client breaks have the
+standard's reasons, and the clause in the reason string.
+
+| \`code\` | CONNACK | PUBACK, PUBREC | SUBACK | DISCONNECT |
+|---|---|---|---|---|
+${reasonCodes()}
+
+"none": the connection ends (DISCONNECT) without an acknowledgement, and the client sends the publication again on the next one.
 `;
+}
+
+/** The codes that say more in MQTT than that something failed. */
+function reasonCodes(): string {
+  const codes = [...Object.keys(meanings), 'slow_consumer', 'connection_age'] as (ErrorCode & CloseCode)[];
+  const cell = (reason: number | undefined): string =>
+    reason === undefined ? 'none' : reason === 0x80 ? '' : `0x${reason.toString(16).toUpperCase()}`;
+  const rows = codes.map((code) => {
+    const given = [connackReason(code), publishReason(code), subscribeReason(code), disconnectReason(code)];
+    return [code, given.map(cell)] as const;
+  });
+  return rows
+    .filter(([, cells]) => cells.some((text) => text !== ''))
+    .map(([code, cells]) => `| \`${code}\` | ${cells.join(' | ')} |`)
+    .join('\n');
 }
 
 /** The close codes of WebSocket connections, with the codes of errors behind each. */

@@ -1,3 +1,5 @@
+import { verdict } from './columns.ts';
+import { mqttBars } from './mqtt-bars.ts';
 import type { ScenarioName } from './plan.ts';
 import {
   over,
@@ -32,6 +34,9 @@ function barsOf(table: Table): string[] {
   if (table.kind === 'hooks') return hooksBar(table);
   if (table.kind === 'hanging') return hangingBar(table);
   if (table.kind === 'appointments') return table.rows.flatMap((row) => appointmentsBar(table, row));
+  if (table.kind === 'mqttFlow' || table.kind === 'mqttConnect' || table.kind === 'mqttIdle') {
+    return mqttBars(table);
+  }
   // How fast and how small matching is: no bar was set.
   if (table.kind === 'matching') return [];
   const seconds = median(table.rows, (storm) => storm.seconds);
@@ -134,5 +139,3 @@ function median<R>(rows: readonly Row<R>[], of: (result: R) => number): number |
 
 const below = (most: number, value: number, what: string) =>
   verdict(value <= most, `${value.toFixed(1)} ${what}; at most ${most} wanted`);
-
-const verdict = (met: boolean, text: string) => `${met ? 'met' : 'MISSED'}: ${text}`;

@@ -8,6 +8,7 @@ export const tenths = (value: number) => value.toFixed(1);
 export const kilobytes = (value: number) => `${(value / 1000).toFixed(1)} KB`;
 export const percent = (value: number) => `${Math.round(100 * value)}%`;
 export const none = '–';
+export const verdict = (met: boolean, text: string) => `${met ? 'met' : 'MISSED'}: ${text}`;
 
 export function shown({ median, min, max }: Spread, format: (value: number) => string): string {
   return min === max ? format(median) : `${format(median)} (${format(min)}–${format(max)})`;

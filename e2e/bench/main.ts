@@ -2,6 +2,7 @@
 import { barePipe } from './hooks/bare-pipe.ts';
 import type { Sender } from './hooks/sender.ts';
 import { load, machine } from './machine.ts';
+import { findBrokers } from './mqtt/find.ts';
 import { help, type Options, readOptions } from './options.ts';
 import { writeChapter } from './page.ts';
 import { chapters, plan, type ScenarioName } from './plan.ts';
@@ -28,6 +29,7 @@ async function choose(options: Options): Promise<Contenders> {
   const posting = options.only.includes('posts') || options.only.includes('hanging');
   return {
     targets: await findTargets(options, say),
+    brokers: await findBrokers(options, say),
     senders: posting ? await chooseSenders(options) : [],
   };
 }
@@ -36,10 +38,10 @@ async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2));
   if (options.help) return void process.stdout.write(`${help}\n`);
   const contenders = await choose(options);
-  const { targets, senders } = contenders;
+  const { targets, senders, brokers } = contenders;
   const facts = [
     `${new Date().toISOString().slice(0, 10)}, ${machine()}; load average at the start ${load()}`,
-    ...[...targets, ...senders].map((contender) => `${contender.name}: ${contender.about()}`),
+    ...[...targets, ...senders, ...brokers].map((contender) => `${contender.name}: ${contender.about()}`),
     `Repeat with: \`npm run bench -- --only ${options.only.join(',')}\``,
   ];
   for (const target of targets) {

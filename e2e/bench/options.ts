@@ -2,7 +2,17 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { chapters, type ScenarioName, scenarioNames } from './plan.ts';
 
-const targetNames = ['pushfleet', 'nchan', 'pushpin', 'centrifugo', 'socket.io', 'faye', 'bare'] as const;
+const targetNames = [
+  'pushfleet',
+  'nchan',
+  'pushpin',
+  'centrifugo',
+  'socket.io',
+  'faye',
+  'bare',
+  'mosquitto',
+  'aedes',
+] as const;
 export type TargetName = (typeof targetNames)[number];
 
 const chapterHelp = Object.entries(chapters)

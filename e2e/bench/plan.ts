@@ -1,3 +1,4 @@
+import { type MqttScenario, mqttPlan } from './mqtt-plan.ts';
 import { type WebhookScenario, webhookPlan } from './webhook-plan.ts';
 
 /** A scenario in which messages flow: how many listen, to what, and how messages are timed. */
@@ -70,7 +71,7 @@ export interface Storm {
   readonly repetitions: number;
 }
 
-export type Scenario = Flow | Idle | Stalled | Publish | Storm | WebhookScenario;
+export type Scenario = Flow | Idle | Stalled | Publish | Storm | WebhookScenario | MqttScenario;
 
 export const scenarioNames = [
   'fanout',
@@ -88,6 +89,11 @@ export const scenarioNames = [
   'wsSaturated',
   'wsIdle',
   'wsStalled',
+  'mqttFanout',
+  'mqttSaturated',
+  'mqttTopics',
+  'mqttConnect',
+  'mqttIdle',
 ] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
@@ -97,6 +103,8 @@ export const chapters = {
   publishing: ['publish', 'latency', 'storm'],
   webhooks: ['posts', 'hanging', 'appointments', 'matching'],
   websocket: ['wsFanout', 'wsSaturated', 'wsIdle', 'wsStalled'],
+  mqtt: ['mqttFanout', 'mqttSaturated'],
+  mqttConnections: ['mqttTopics', 'mqttConnect', 'mqttIdle'],
 } as const satisfies Readonly<Record<string, readonly ScenarioName[]>>;
 
 /** Everything the benchmark runs, in full or as a quick look. */
@@ -105,6 +113,7 @@ export function plan(quick: boolean): Scenario[] {
     ...[...flows(quick), idle(quick), publish(quick), ...latencies(quick), storm(quick)],
     ...webhookPlan(quick),
     ...webSocketPlan(quick),
+    ...mqttPlan(quick),
   ];
 }
 

@@ -11,6 +11,7 @@ import {
   thousands,
   times,
 } from './columns.ts';
+import { mqttBody } from './mqtt-report.ts';
 import {
   over,
   type PublishRow,
@@ -199,6 +200,9 @@ function body(measured: Table): string {
     );
   }
   if (measured.kind === 'storm') return lines(stormColumns, measured.rows);
+  if (measured.kind === 'mqttFlow' || measured.kind === 'mqttConnect' || measured.kind === 'mqttIdle') {
+    return mqttBody(measured);
+  }
   if (measured.kind !== 'publish') return webhookBody(measured);
   return lines(
     publishColumns,

@@ -1,3 +1,6 @@
+import type { MqttFlowResult } from './mqtt/flow.ts';
+import type { MqttConnectResult, MqttIdleResult } from './mqtt/visits.ts';
+import type { MqttConnect, MqttFlow, MqttIdle } from './mqtt-plan.ts';
 import type { Flow, Idle, Publish, Stalled, Storm } from './plan.ts';
 import type { AppointmentsResult } from './scenarios/appointments.ts';
 import type { FlowResult } from './scenarios/flow.ts';
@@ -39,13 +42,23 @@ export type Table =
       readonly scenario: Appointments;
       readonly rows: readonly Row<AppointmentsResult>[];
     }
-  | { readonly kind: 'matching'; readonly scenario: Matching; readonly rows: readonly Row<MatchingResult>[] };
+  | { readonly kind: 'matching'; readonly scenario: Matching; readonly rows: readonly Row<MatchingResult>[] }
+  | { readonly kind: 'mqttFlow'; readonly scenario: MqttFlow; readonly rows: readonly Row<MqttFlowResult>[] }
+  | {
+      readonly kind: 'mqttConnect';
+      readonly scenario: MqttConnect;
+      readonly rows: readonly Row<MqttConnectResult>[];
+    }
+  | { readonly kind: 'mqttIdle'; readonly scenario: MqttIdle; readonly rows: readonly Row<MqttIdleResult>[] };
 
 /** A table of webhooks. */
 export type WebhookTable = Extract<
   Table,
   { readonly kind: 'hooks' | 'hanging' | 'appointments' | 'matching' }
 >;
+
+/** A table of MQTT. */
+export type MqttTable = Extract<Table, { readonly kind: 'mqttFlow' | 'mqttConnect' | 'mqttIdle' }>;
 
 export interface Spread {
   readonly median: number;
@@ -71,6 +84,12 @@ export const perFrontSecond = (result: FlowResult | HooksResult) => result.deliv
 export const perPathSecond = (result: FlowResult | HooksResult) => result.deliveries / result.pathCpu;
 export const perSecond = (result: PublishResult) => result.acknowledged / result.seconds;
 export const publishedPerPathSecond = (result: PublishResult) => result.acknowledged / result.pathCpu;
+
+/** CPU time of the broker for one message to one client, and with what stands behind the broker. */
+export const usPerDelivery = (result: MqttFlowResult) => (result.frontCpu / result.deliveries) * 1e6;
+export const usPerPathDelivery = (result: MqttFlowResult) =>
+  ((result.frontCpu + result.behindCpu) / result.deliveries) * 1e6;
+export const usPerVisit = (result: MqttConnectResult) => (result.frontCpu / result.visits) * 1e6;
 
 /** Repetition by repetition, how many times the other's figure a row's is. */
 export function ratios<R>(row: Row<R>, other: Row<R>, of: (result: R) => number): number[] {

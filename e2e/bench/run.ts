@@ -1,6 +1,7 @@
 // Runs one scenario over all targets that take part in it, repetitions interleaved, so that whatever else the
 // machine does falls on every target alike.
 import type { Sender } from './hooks/sender.ts';
+import type { Broker } from './mqtt/broker.ts';
 import type { Flow, Idle, Publish, Scenario, Stalled, Storm } from './plan.ts';
 import {
   over,
@@ -11,6 +12,7 @@ import {
   type StalledRow,
   type Table,
 } from './results.ts';
+import { mqttTable } from './run-mqtt.ts';
 import { appointmentsTable, hangingTable, hooksTable, matchingTable } from './run-webhooks.ts';
 import { runFlow } from './scenarios/flow.ts';
 import { runIdle } from './scenarios/idle.ts';
@@ -26,6 +28,7 @@ export interface Contenders {
   readonly targets: readonly Target[];
   /** The fleet first. */
   readonly senders: readonly Sender[];
+  readonly brokers: readonly Broker[];
 }
 
 export function runScenario(scenario: Scenario, contenders: Contenders, say: Say): Promise<Table> {
@@ -40,6 +43,9 @@ export function runScenario(scenario: Scenario, contenders: Contenders, say: Say
   }
   if (scenario.kind === 'appointments') return appointmentsTable(scenario);
   if (scenario.kind === 'matching') return matchingTable(scenario);
+  if (scenario.kind === 'mqttFlow' || scenario.kind === 'mqttConnect' || scenario.kind === 'mqttIdle') {
+    return mqttTable(scenario, contenders.brokers, say);
+  }
   const all = contenders.targets;
   const targets = all.filter(({ scenarios }) => scenarios.includes(scenario.name));
   if (scenario.kind === 'flow') return flowTable(scenario, targets, say);

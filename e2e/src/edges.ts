@@ -10,7 +10,7 @@ import {
   suitePolicies,
 } from '@pushfleet/contract/edge-suite';
 import { faults, settled } from './faults.ts';
-import { type EdgeService, Fleet, isEdge, token } from './fleet.ts';
+import { type EdgeService, Fleet, isEdge, listenerOf, token } from './fleet.ts';
 
 /** Two instances of every edge, as the suite of edges wants them. */
 export class EdgeFleet implements FleetUnderTest {
@@ -55,7 +55,7 @@ export class EdgeFleet implements FleetUnderTest {
   }
 
   addresses({ service }: EdgeProtocol): readonly string[] {
-    const listener = service === 'publish' ? 'grpc' : 'http';
+    const listener = service === 'publish' ? 'grpc' : listenerOf(service as EdgeService);
     return this.#instances(service).map(({ addresses }) => addresses[listener] as string);
   }
 

@@ -13,8 +13,11 @@ import { type Door, openDoor } from './door.ts';
 const secret = 'a secret for tests alone, thirty-two bytes or more';
 
 /** The services that clients connect to, by the names of their folders. */
-const edgeServices = ['edge-sse', 'edge-websocket', 'edge-longpoll'] as const;
+const edgeServices = ['edge-sse', 'edge-websocket', 'edge-longpoll', 'edge-mqtt'] as const;
 export type EdgeService = (typeof edgeServices)[number];
+
+/** The listener that clients of an edge come to, by its name in the service's log. */
+export const listenerOf = (name: EdgeService): 'http' | 'mqtt' => (name === 'edge-mqtt' ? 'mqtt' : 'http');
 
 export const isEdge = (name: string): name is EdgeService => edgeServices.includes(name as EdgeService);
 
@@ -135,7 +138,9 @@ export class Fleet {
     for (const name of protocols) {
       this.#doors.set(
         name,
-        await openDoor(() => this.edgesOf(name).map(({ addresses }) => addresses.http as string)),
+        await openDoor(() =>
+          this.edgesOf(name).map(({ addresses }) => addresses[listenerOf(name)] as string),
+        ),
       );
     }
     this.http = await openDoor(() => this.publishers.map(({ addresses }) => addresses.http as string));

@@ -30,7 +30,7 @@ export function underFaults(
 /** One server: what may happen to the fleet's own services, and to a broker without replicas. */
 export const singleServer: FleetOptions = {
   edges: 2,
-  protocols: ['edge-sse', 'edge-websocket', 'edge-longpoll'],
+  protocols: ['edge-sse', 'edge-websocket', 'edge-longpoll', 'edge-mqtt'],
   publishers: 2,
   env: { PUSHFLEET_DRAIN_SECONDS: '3' },
 };

@@ -42,6 +42,9 @@ const kinds = {
   },
   'socket.io': { chapters: ['websocket'], find: () => [socketIo] },
   faye: { chapters: ['websocket'], find: () => [faye] },
+  // Brokers are found in mqtt/find.ts.
+  mosquitto: { chapters: [], find: () => [] },
+  aedes: { chapters: [], find: () => [] },
   bare: { chapters: ['deliveries', 'publishing', 'websocket'], find: () => [bare, bareWs] },
 } satisfies Readonly<Record<Options['targets'][number], Kind>>;
 

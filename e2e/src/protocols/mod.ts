@@ -3,6 +3,7 @@ import { bayeux } from './bayeux.ts';
 import { cometFrame, cometStream } from './comet.ts';
 import { grpc } from './grpc.ts';
 import { longPoll } from './long-poll.ts';
+import { mqtt } from './mqtt.ts';
 import { sse } from './sse.ts';
 import { websocket } from './websocket.ts';
 
@@ -14,5 +15,6 @@ export const protocols: readonly EdgeProtocol[] = [
   cometStream,
   cometFrame,
   bayeux,
+  mqtt,
   grpc,
 ];

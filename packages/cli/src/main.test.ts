@@ -16,7 +16,7 @@ test('every command explains itself and ends with 0', async () => {
   assert.equal(overview.code, 0);
   for (const name of [
     ...['publish', 'tail', 'history', 'explain', 'delete', 'token'],
-    ...['revoke', 'revocations', 'status', 'migrate'],
+    ...['verifier', 'revoke', 'revocations', 'status', 'migrate'],
   ]) {
     assert.match(overview.stdout, new RegExp(`^  ${name}\\b`, 'm'));
     const help = await pushfleet(name, '--help').ended;

@@ -9,6 +9,7 @@ import { revocationsCommand, revokeCommand } from './commands/revoke.ts';
 import { statusCommand } from './commands/status.ts';
 import { tailCommand } from './commands/tail.ts';
 import { tokenCommand } from './commands/token.ts';
+import { verifierCommand } from './commands/verifier.ts';
 import { webhooksCommand } from './commands/webhooks.ts';
 import { exitCode, exitCodeOf } from './exit-code.ts';
 
@@ -27,6 +28,7 @@ for (const make of [
   explainCommand,
   deleteCommand,
   tokenCommand,
+  verifierCommand,
   revokeCommand,
   revocationsCommand,
   webhooksCommand,

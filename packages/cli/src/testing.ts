@@ -18,13 +18,13 @@ export function pushfleet(...args: string[]): Running {
   return pushfleet.with({})(...args);
 }
 
-/** The same with more variables. */
+/** The same with more variables, and what it reads. */
 pushfleet.with =
-  (env: Readonly<Record<string, string>>) =>
+  (env: Readonly<Record<string, string>>, input = '') =>
   (...args: string[]): Running => {
     const command = join(import.meta.dirname, '../bin/pushfleet.mjs');
     const child = spawn(process.execPath, [command, ...args], { env: { ...process.env, ...env } });
-    child.stdin.end();
+    child.stdin.on('error', () => {}).end(input);
     let stdout = '';
     let stderr = '';
     child.stdout.on('data', (chunk) => (stdout += chunk));

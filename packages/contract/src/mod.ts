@@ -1,5 +1,8 @@
 export { freePort } from '@pushfleet/cli/servers';
+export { Authority, type TestCertificate, withoutOpenssl } from './certificates.ts';
 export { temporaryFolder } from './cleanup.ts';
+export { findMosquitto, findMosquittoClients, type MosquittoClients } from './find-mosquitto.ts';
+export { findPahoPython } from './find-paho.ts';
 export { type CollectedSpan, type Collector, startCollector } from './start-collector.ts';
 export { type NatsCluster, type NatsServer, type StartNatsOptions, startNats } from './start-nats.ts';
 export { type RedisServer, startRedis } from './start-redis.ts';

@@ -11,13 +11,16 @@ export type ContextAttribute = readonly [name: string, value: string];
  * The context attributes of a publication, in an order that `decode` gives back.
  *
  * Its attributes are extensions, `dataschema` and `time` where CloudEvents allows it. The rest is the fleet's own:
- * - `pushfleetcursor`: where to resume behind it.
+ * - `pushfleetcursor`: where to resume behind it, if that is known.
  * - `pushfleettime`: when the log stored it, where `time` is the publisher's.
  * - `pushfleetsource`: its source, where that is no URI-reference and `source` is an escaped one.
  * - `pushfleetattributes`: a JSON list of [name, value], as a string since an extension's value is no list. It has
  *   the attributes from the first that cannot be an extension; those behind it that can be are extensions, too.
  */
-export function attributesOf(publication: Publication, cursor: Cursor): readonly ContextAttribute[] {
+export function attributesOf(
+  publication: Publication,
+  cursor: Cursor | undefined,
+): readonly ContextAttribute[] {
   const source = uriReference(publication.source);
   const { extensions, list } = split(publication.attributes ?? []);
   const stored = new Date(publication.time).toISOString();
@@ -33,7 +36,7 @@ export function attributesOf(publication: Publication, cursor: Cursor): readonly
   attributes.push(['datacontenttype', publication.contentType], ...extensions);
   if (timed) attributes.push(['pushfleettime', stored]);
   if (source !== publication.source) attributes.push(['pushfleetsource', publication.source]);
-  attributes.push(['pushfleetcursor', cursor]);
+  if (cursor !== undefined) attributes.push(['pushfleetcursor', cursor]);
   if (list.length > 0) attributes.push(['pushfleetattributes', JSON.stringify(list)]);
   return attributes;
 }

@@ -10,10 +10,10 @@ export const eventBatchMediaType = 'application/cloudevents-batch+json';
 
 /**
  * A publication in the CloudEvents 1.0 JSON format, one line of JSON unless the payload is JSON with line
- * breaks of its own. Beside the standard's attributes it has `pushfleetcursor`, where to resume, and what
+ * breaks of its own. Beside the standard's attributes it has `pushfleetcursor`, where to resume if that is known, and what
  * `attributesOf` says of the fleet's other extensions.
  */
-export function encodeCloudEvent(publication: Publication, cursor: Cursor): string {
+export function encodeCloudEvent(publication: Publication, cursor: Cursor | undefined): string {
   const attributes = attributesOf(publication, cursor).map(
     ([name, value]) => `"${name}":${JSON.stringify(value)}`,
   );

@@ -1,11 +1,12 @@
 export * from './bus.ts';
+export { attributesOf as contextAttributesOf } from './cloudevent-attributes.ts';
 export * from './cloudevent-decode.ts';
 export * from './cloudevents.ts';
 export * from './coalesced.ts';
 export * from './content.ts';
 export * from './cursor.ts';
 export * from './error.ts';
-export type { EventDraft } from './event-draft.ts';
+export { type EventDraft, readAttributes as readContextAttributes } from './event-draft.ts';
 export { elements, members } from './json-text.ts';
 export * from './lifecycle.ts';
 export * from './limits.ts';

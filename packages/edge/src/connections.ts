@@ -66,15 +66,30 @@ export class Connections<C extends Connection> {
   }
 
   /**
-   * Takes the room of one connection with so many filters.
+   * Takes the room of one connection with so many filters: it is taken before the connection is kept, so that those that
+   * open at the same time are counted, too.
    *
    * @returns how to give it back, harmless to call twice
    * @throws PushfleetError `too_many_connections` where the subject has its share, `quota_connections` or
    *   `quota_subscriptions` where its namespace has
    */
   room(grant: Grant, filters: number): () => void {
-    this.#requireShare(subjectOf(grant));
-    return this.#o.quotas.open(grant.namespace, filters);
+    const subject = subjectOf(grant);
+    this.#requireShare(subject);
+    const release = this.#o.quotas.open(grant.namespace, filters);
+    this.#perSubject.set(subject, (this.#perSubject.get(subject) ?? 0) + 1);
+    let taken = true;
+    return () => {
+      release();
+      if (taken) this.#giveBack(subject);
+      taken = false;
+    };
+  }
+
+  #giveBack(subject: string): void {
+    const left = (this.#perSubject.get(subject) as number) - 1;
+    if (left > 0) this.#perSubject.set(subject, left);
+    else this.#perSubject.delete(subject);
   }
 
   #requireShare(subject: string): void {
@@ -91,18 +106,13 @@ export class Connections<C extends Connection> {
     this.#open.add(one);
     const { connection, grant } = one;
     const { namespace, subject: sub } = grant;
-    const subject = subjectOf(grant);
     this.#o.log.debug({ connection, namespace, sub }, 'a connection opened');
-    this.#perSubject.set(subject, (this.#perSubject.get(subject) ?? 0) + 1);
-    return () => this.#forget(one, subject);
+    return () => this.#forget(one);
   }
 
-  #forget(one: C, subject: string): void {
+  #forget(one: C): void {
     this.#open.delete(one);
     this.#o.log.debug({ connection: one.connection }, 'a connection closed');
-    const left = (this.#perSubject.get(subject) as number) - 1;
-    if (left > 0) this.#perSubject.set(subject, left);
-    else this.#perSubject.delete(subject);
     if (this.size === 0) this.#emptied();
   }
 

@@ -6,6 +6,7 @@ export { Cors } from './cors.ts';
 export { Credentials, type SameSite, type Visitor } from './credentials.ts';
 export { detach, onDetached } from './detach.ts';
 export { edgeFields, fleetFields, pageFields, presenceFields } from './fields.ts';
+export { Listener } from './listener.ts';
 export {
   type Fields,
   flag,
@@ -23,6 +24,6 @@ export * from './request.ts';
 export { Runs } from './runs.ts';
 export { Shell, type ShellGiven } from './shell.ts';
 export * from './stream.ts';
-export { Streams } from './streams.ts';
+export { declareWritten, Streams } from './streams.ts';
 export * from './visit.ts';
 export { type Footing, wireEdge } from './wiring.ts';

@@ -268,6 +268,20 @@ describe('presence of an edge', () => {
     await assert.rejects(one.enter(alice, topic, client('a'), {}), { code: 'draining' });
   });
 
+  it('lets members linger for as long as their client has said, an hour at most', async () => {
+    const one = await edge({ lingerMs: 0 });
+    const topic = room('said');
+    await one.enter(alice, topic, client('a', '1'), {});
+    await one.enter(bob, topic, client('b', '2'), {});
+    one.leaveAll('1', { lingerMs: 36_000_000 });
+    one.leaveAll('2', { lingerMs: 1_000 });
+    await until(() => heard(topic).includes('expired bob b'), 'the end of the linger');
+    assert.deepEqual(
+      (await everybody(one, topic)).map(({ subject }) => subject),
+      ['alice'],
+    );
+  });
+
   it('leaves with its connection at once where the client said goodbye, and not by a former connection', async () => {
     const one = await edge();
     const topic = room('goodbye');

@@ -64,9 +64,10 @@ export interface Members {
 
 /**
  * How a connection ended: `left`, the client said goodbye, and its members leave at once; `lost`, it may come back
- * (drain, age, a broken network), and its members linger for PUSHFLEET_PRESENCE_LINGER_SECONDS.
+ * (drain, age, a broken network), and its members linger for PUSHFLEET_PRESENCE_LINGER_SECONDS, or for as long as the
+ * client has said, an hour at most.
  */
-export type Parting = 'left' | 'lost';
+export type Parting = 'left' | 'lost' | { readonly lingerMs: number };
 
 /**
  * Who is on a topic, as an edge says and asks it. All of them reject with PushfleetError: `forbidden` where the
@@ -99,6 +100,8 @@ type PresenceConfig = Config<typeof registryFields & typeof presenceFields>;
 
 const nothing = new Uint8Array(0);
 const pageMost = 1_000;
+/** The registry takes no more. */
+const lingerMostMs = 3_600_000;
 /** How long closing waits for the registry, in milliseconds. */
 const closeMs = 2_000;
 
@@ -199,7 +202,12 @@ class RegistryPresence implements Presence {
   }
 
   leaveAll(connection: string, how: Parting): void {
-    this.#desk?.leaveAll(connection, how === 'left' ? 0 : this.#config.presenceLingerMs);
+    this.#desk?.leaveAll(connection, this.#lingerOf(how));
+  }
+
+  #lingerOf(how: Parting): number {
+    if (how === 'left') return 0;
+    return how === 'lost' ? this.#config.presenceLingerMs : Math.min(how.lingerMs, lingerMostMs);
   }
 
   /** @throws PushfleetError `topic_invalid`, `forbidden`, `unavailable` */

@@ -38,39 +38,40 @@ function together(supplies: readonly Supply[]): Supply {
 
 /** A feed of one hub. */
 export class HubFeed implements Feed, Member, Spliced, Ticking {
-  stamp = 0;
-  combination: Combination | undefined;
+  // What every publication touches lies together: with thousands of feeds each line of memory is waited for.
+  readonly #outbox: Outbox;
+  /** A splice or a resume holds the cursor back. */
+  #tied = false;
+  #closed = false;
+  #queued = false;
+  #announced = false;
+  /** The place its first filters began at: nothing at or before it is owed any more. */
+  #origin: Mark | undefined;
+  /** Behind what was taken last, or before the oldest item of the outbox. */
+  #behind: Mark;
+  #pushed = 0;
+  #taken = 0;
   readonly #host: Host<HubFeed>;
   readonly #options: FeedOptions;
-  readonly #outbox: Outbox;
-  readonly #subscriptions = new Map<TopicFilter, Subscription<HubFeed>>();
+  #reason: CloseReason | undefined;
   /** Under way one after the other, so that what several of them would give is given once. */
   readonly #splices: Splice<HubFeed>[] = [];
+  stamp = 0;
+  combination: Combination | undefined;
+  readonly #subscriptions = new Map<TopicFilter, Subscription<HubFeed>>();
   #turn = 0;
   /** What splices gave of the log, by the number of items the feed had been given by then. */
   #given: { readonly one: Subscription<HubFeed>; readonly to: Mark; readonly pushed: number }[] = [];
   /** Resumes by where they begin; undefined while their filters have no fence. */
   readonly #resuming = new Map<Mark, Supply | undefined>();
-  /** A splice or a resume holds the cursor back. */
-  #tied = false;
-  /** Behind what was taken last, or before the oldest item of the outbox. */
-  #behind: Mark;
-  /** The place its first filters began at: nothing at or before it is owed any more. */
-  #origin: Mark | undefined;
   /** The furthest of what was taken, where `behind` does not tell it. */
   #reached: Mark | undefined;
-  #pushed = 0;
-  #taken = 0;
   /** Up to this one of the pushed items, their places do not tell how far each filter is. */
   #mixedUntil = 0;
   /** Up to this one of the pushed items there are retained publications. */
   #retainedUntil = 0;
   /** Calls of `add` under way that ask for retained publications. */
   #asking = 0;
-  #queued = false;
-  #announced = false;
-  #closed = false;
-  #reason: CloseReason | undefined;
 
   constructor(host: Host<HubFeed>, options: FeedOptions) {
     for (const limit of [options.count, options.bytes]) {

@@ -25,6 +25,8 @@ export interface Submission {
   readonly type?: string | undefined;
   readonly attributes?: Attributes | undefined;
   readonly retain?: boolean | undefined;
+  /** The client that publishes it, as `Draft.origin` names it. */
+  readonly origin?: string | undefined;
   /** For how long it may be delivered, in milliseconds from now. */
   readonly ttlMs?: number | undefined;
   /** The span that it comes from, where it says so itself: unchecked. */
@@ -108,7 +110,7 @@ export class Intake {
 
   #draft(grant: Grant, submission: Submission): Draft {
     const now = this.#now();
-    const { type, attributes, retain, trace } = submission;
+    const { type, attributes, retain, origin, trace } = submission;
     const draft = parseDraft(
       {
         topic: submission.topic,
@@ -119,6 +121,7 @@ export class Intake {
         ...(type === undefined ? {} : { type }),
         ...(attributes === undefined || attributes.length === 0 ? {} : { attributes }),
         ...(retain === true ? { retain } : {}),
+        ...(origin === undefined ? {} : { origin }),
         ...(trace === undefined ? {} : { trace }),
         ...(submission.ttlMs === undefined ? {} : { expiresAt: expiry(now, submission.ttlMs) }),
       },

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 import { after, before, describe, type TestContext, test } from 'node:test';
+import { Authority, withoutOpenssl } from '@pushfleet/contract';
 import { PushfleetError } from '@pushfleet/core';
 import { CallError } from './call.ts';
 import { checkPeer } from './connector.ts';
 import { Refusal } from './target.ts';
 import { answer, callerWith, ok, startNameServer, startReceiver } from './testing.ts';
-import { Authority, withoutOpenssl } from './testing-certificates.ts';
 
 const name = 'hooks.example.com';
 

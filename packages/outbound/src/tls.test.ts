@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import type { TlsOptions } from 'node:tls';
+import { Authority, withoutOpenssl } from '@pushfleet/contract';
 import { callerWith, ok, startNameServer, startReceiver } from './testing.ts';
-import { Authority, withoutOpenssl } from './testing-certificates.ts';
 
 const name = 'hooks.example.com';
 

@@ -51,7 +51,7 @@ function readField(field: Field<unknown>, env: NodeJS.ProcessEnv): unknown {
     );
   }
   try {
-    return field.parse(given.text);
+    return field.parse(given.text, given.file);
   } catch (error) {
     const shown = field.secret || given.variable !== field.env ? '' : `=${JSON.stringify(clip(given.text))}`;
     const more = (error as Error).message;

@@ -18,8 +18,11 @@ export interface Field<T> {
   readonly file: boolean;
   /** Whether the value must never be shown. */
   readonly secret: boolean;
-  /** @throws Error without a message where the text breaks the rule, with one where more can be said */
-  parse(text: string): T;
+  /**
+   * @param file that the text was read from, where it was
+   * @throws Error without a message where the text breaks the rule, with one where more can be said
+   */
+  parse(text: string, file?: string): T;
 }
 
 /** What every kind of field is declared with. No `fallback` and not `optional` makes it required. */
@@ -50,7 +53,13 @@ interface Kind<T> {
   readonly rule: string;
   readonly example: string;
   readonly secret?: boolean;
-  parse(text: string): T;
+  parse(text: string, file?: string): T;
+}
+
+/** A text, and the file that it was read from, for who looks at it again. */
+export interface Source {
+  readonly text: string;
+  readonly file: string | undefined;
 }
 
 function declare<T, const O extends FieldOptions>(options: O, kind: Kind<T>): Field<T | Optional<O>> {
@@ -187,6 +196,15 @@ export const field = {
       },
     }),
 
+  /** Certificates or a key, which may change while the service runs where they are in a file. */
+  pem: <const O extends FieldOptions & { readonly secret?: boolean }>(options: O) =>
+    declare({ ...options, file: true, example: `${options.env}_FILE=/run/secrets/tls.pem` } as O, {
+      rule: 'a text in PEM',
+      example: '',
+      secret: options.secret ?? false,
+      parse: (text, file): Source => ({ text, file }),
+    }),
+
   choice: <const C extends string, const O extends FieldOptions & { readonly choices: readonly C[] }>(
     options: O & { readonly choices: readonly C[] },
   ) =>
@@ -223,7 +241,7 @@ export const field = {
 export function textOf(
   field: Field<unknown>,
   env: NodeJS.ProcessEnv,
-): { readonly text: string; readonly variable: string } | undefined {
+): { readonly text: string; readonly variable: string; readonly file?: string } | undefined {
   const direct = env[field.env];
   const path = field.file ? env[`${field.env}_FILE`] : undefined;
   if (direct !== undefined && direct !== '' && path !== undefined && path !== '') {
@@ -231,7 +249,7 @@ export function textOf(
   }
   if (direct !== undefined && direct !== '') return { text: direct, variable: field.env };
   if (path === undefined || path === '') return undefined;
-  return { text: readSecretFile(`${field.env}_FILE`, path), variable: `${field.env}_FILE` };
+  return { text: readSecretFile(`${field.env}_FILE`, path), variable: `${field.env}_FILE`, file: path };
 }
 
 function readSecretFile(variable: string, path: string): string {

@@ -37,30 +37,61 @@ export interface Grant extends GrantFacts {
 const presencePrefix = '$presence/';
 
 /** The grant of a token whose claims have been checked, now or by who kept them. Frozen: it is shared by everyone who shows that token. */
-export function createGrant(facts: GrantFacts, grants: Grants): Grant {
-  const covering = (action: Action, filter: TopicFilter | Topic): readonly TopicFilter[] => {
+export const createGrant = (facts: GrantFacts, grants: Grants): Grant => new CheckedGrant(facts, grants);
+
+// A class, as there is one of it for each connection: nine closures would be a kilobyte.
+class CheckedGrant implements Grant {
+  declare readonly subject: string;
+  declare readonly namespace: Namespace;
+  declare readonly expiresAt: number;
+  declare readonly tokenDigest: string;
+  declare readonly tokenId?: string;
+  declare readonly issuedAt?: number;
+  readonly grants: Grants;
+
+  constructor(facts: GrantFacts, grants: Grants) {
+    Object.assign(this, facts);
+    this.grants = grants;
+    Object.freeze(this);
+  }
+
+  mayPublish(topic: Topic): boolean {
+    return this.#allows('publish', topic);
+  }
+
+  maySubscribe(filter: TopicFilter): boolean {
+    return this.#allows('subscribe', filter);
+  }
+
+  mayPresence(filter: TopicFilter): boolean {
+    return this.#allows('presence', filter);
+  }
+
+  mayManage(filter: TopicFilter): boolean {
+    return this.#allows('manage', filter);
+  }
+
+  subscribeGrants(filter: TopicFilter): readonly TopicFilter[] {
+    return this.#covering('subscribe', filter);
+  }
+
+  require(action: Action, filter: TopicFilter | Topic): void {
+    if (!this.#allows(action, filter)) throw forbidden(action, filter);
+  }
+
+  #allows(action: Action, filter: TopicFilter | Topic): boolean {
+    return this.#covering(action, filter).length > 0;
+  }
+
+  #covering(action: Action, filter: TopicFilter | Topic): readonly TopicFilter[] {
     // Every topic is a filter, and for a topic "covers" is "matches".
     const asked = filter as TopicFilter;
     if (action === 'subscribe' && asked.startsWith(presencePrefix)) {
-      const presence = covering('presence', asked.slice(presencePrefix.length) as TopicFilter);
+      const presence = this.#covering('presence', asked.slice(presencePrefix.length) as TopicFilter);
       return presence.map((granted) => `${presencePrefix}${granted}` as TopicFilter);
     }
-    return grants[action].filter((granted) => covers(granted, asked));
-  };
-  const allows = (action: Action, filter: TopicFilter | Topic): boolean =>
-    covering(action, filter).length > 0;
-  return Object.freeze({
-    ...facts,
-    grants,
-    mayPublish: (topic: Topic) => allows('publish', topic),
-    maySubscribe: (filter: TopicFilter) => allows('subscribe', filter),
-    mayPresence: (filter: TopicFilter) => allows('presence', filter),
-    mayManage: (filter: TopicFilter) => allows('manage', filter),
-    subscribeGrants: (filter: TopicFilter) => covering('subscribe', filter),
-    require: (action: Action, filter: TopicFilter | Topic) => {
-      if (!allows(action, filter)) throw forbidden(action, filter);
-    },
-  });
+    return this.grants[action].filter((granted) => covers(granted, asked));
+  }
 }
 
 const verbs: Readonly<Record<Action, string>> = {

@@ -1,7 +1,8 @@
+export { type CertificateRule, certificateGrant, parseCertificateRules } from './certificate-grants.ts';
 export { type Config, ConfigError, type Fields, readConfig, unknownVariables } from './config.ts';
 export { connectionId, digestOfConnection } from './connection.ts';
 export { Deliveries, type DeliveriesOptions } from './deliveries.ts';
-export { type Address, type Field, field } from './field.ts';
+export { type Address, type Field, field, type Source } from './field.ts';
 export {
   createFleet,
   declareFleetMetrics,
@@ -11,6 +12,7 @@ export {
   type Usage,
 } from './fleet.ts';
 export { type Action, createGrant, type Grant, type GrantFacts, type Grants } from './grant.ts';
+export { fillIn, parseGrants } from './grants.ts';
 export * from './grpc-error.ts';
 export { type Histogram, waitBuckets } from './histogram.ts';
 export { byMethod, type Handler, refuseRequest, requireJson } from './http-request.ts';
@@ -35,10 +37,13 @@ export * from './revocations.ts';
 export { type Route, readRoutes, routeFor } from './routes.ts';
 export * from './service.ts';
 export * from './shared-fields.ts';
+export { isLoopback, type TlsPair, tlsPair } from './tls-pair.ts';
 export * from './tokens.ts';
 export { decodeParameter, namedTopic, parseTarget, topicOf } from './topic-target.ts';
 export { isTraceparent, type TraceHeaders } from './trace-context.ts';
 export { createTraces, noTraces, type SpanOptions, type TraceSpan, type Traces } from './traces.ts';
 export { refuseUnread } from './unread.ts';
 export { watchStream } from './watch-stream.ts';
+export { FileError, WatchedFile } from './watched-file.ts';
+export { WatchedTls } from './watched-tls.ts';
 export * from './wheel.ts';

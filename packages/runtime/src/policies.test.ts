@@ -17,9 +17,10 @@ import fc from 'fast-check';
 import { ConfigError } from './config.ts';
 import { createLog } from './log.ts';
 import { createPolicies } from './policies.ts';
-import { PolicyError, parsePolicies, policyFileBytes } from './policy-file.ts';
+import { parsePolicies, policyFileBytes } from './policy-file.ts';
 import { PolicyTable } from './policy-table.ts';
 import { until } from './testing.ts';
+import { FileError } from './watched-file.ts';
 
 const shop = 'shop' as Namespace;
 const table = (file: object) => new PolicyTable(parsePolicies(JSON.stringify(file)));
@@ -143,7 +144,7 @@ describe('what is wrong with a file', () => {
       parsePolicies(typeof file === 'string' ? file : JSON.stringify(file));
       return [];
     } catch (error) {
-      assert.ok(error instanceof PolicyError);
+      assert.ok(error instanceof FileError);
       return error.problems;
     }
   };

@@ -1,19 +1,10 @@
-import { readFileSync, type Stats, statSync } from 'node:fs';
-import { open } from 'node:fs/promises';
 import type { Namespace, Topic, TopicFilter } from '@pushfleet/core';
-import { ConfigError } from './config.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Part } from './part.ts';
-import {
-  type Feed,
-  PolicyError,
-  type PolicyFile,
-  parsePolicies,
-  policyFileBytes,
-  type Quota,
-} from './policy-file.ts';
+import { type Feed, type PolicyFile, parsePolicies, policyFileBytes, type Quota } from './policy-file.ts';
 import { PolicyTable, type TopicPolicy } from './policy-table.ts';
+import { WatchedFile } from './watched-file.ts';
 
 export type { Feed, Quota } from './policy-file.ts';
 export type { TopicPolicy } from './policy-table.ts';
@@ -49,8 +40,6 @@ export interface PoliciesOptions {
   readonly metrics?: Pick<Metrics, 'counter'>;
 }
 
-const everyMs = 1_000;
-
 /**
  * Reads the policies, and again whenever the file has changed.
  *
@@ -62,36 +51,26 @@ export function createPolicies(options: PoliciesOptions): Policies {
 
 class Watched implements Policies {
   readonly name = 'policies';
-  readonly #file: string | undefined;
   readonly #log: Log;
-  readonly #reloads: { add(count: number, attributes: { outcome: 'changed' | 'refused' }): void } | undefined;
+  readonly #file: WatchedFile | undefined;
   #table = new PolicyTable({ topics: [], quotas: [], feeds: [] });
-  /** What was found last, and what was judged last: a text, or why there is none. */
-  #found = '';
-  #judged = '';
-  #interval: NodeJS.Timeout | undefined;
-  #reading = false;
   readonly #listeners: (() => void)[] = [];
 
   constructor({ file, log, metrics }: PoliciesOptions) {
-    this.#file = file;
     this.#log = log;
-    this.#reloads = metrics?.counter('pushfleet_policies_reloads', {
+    const reloads = metrics?.counter('pushfleet_policies_reloads', {
       description: 'Changed files of policies, by outcome.',
     });
-    if (file !== undefined) this.#begin(file);
-  }
-
-  #begin(file: string): void {
-    try {
-      checkFile(statSync(file));
-      this.#judged = textOf(readFileSync(file));
-      this.#use(parsePolicies(this.#judged));
-    } catch (error) {
-      throw new ConfigError(
-        problemsOf(error).map((problem) => `PUSHFLEET_POLICIES_FILE=${JSON.stringify(file)}: ${problem}`),
-      );
-    }
+    if (file === undefined) return;
+    this.#file = new WatchedFile({
+      ...{ file, env: 'PUSHFLEET_POLICIES_FILE', bytes: policyFileBytes },
+      use: (text) => this.#use(parsePolicies(text)),
+      onChanged: (outcome, problems) => {
+        reloads?.add(1, { outcome });
+        if (outcome === 'refused')
+          log.error({ file, problems }, 'the new policies are wrong; the old ones stay');
+      },
+    });
   }
 
   #use(policies: PolicyFile): void {
@@ -137,72 +116,12 @@ class Watched implements Policies {
   }
 
   async start(): Promise<void> {
-    const file = this.#file;
-    if (file !== undefined) this.#interval = setInterval(() => void this.#look(file), everyMs).unref();
+    this.#file?.start();
   }
 
   async drain(): Promise<void> {}
 
   async close(): Promise<void> {
-    clearInterval(this.#interval);
+    this.#file?.close();
   }
-
-  // The path is opened anew each time, so that a ConfigMap's exchanged symlinks are followed; the whole text is
-  // compared, since neither times nor inodes tell every change.
-  async #look(file: string): Promise<void> {
-    if (this.#reading) return;
-    this.#reading = true;
-    const found = await readText(file).catch((error: unknown) => problemsOf(error));
-    this.#reading = false;
-    const seen = String(found);
-    // What is half written now is another text the next time.
-    const settled = seen === this.#found;
-    this.#found = seen;
-    if (!settled || seen === this.#judged) return;
-    this.#judged = seen;
-    this.#judge(file, found);
-  }
-
-  #judge(file: string, found: string | readonly string[]): void {
-    try {
-      if (typeof found !== 'string') throw new PolicyError(found);
-      this.#use(parsePolicies(found));
-      this.#reloads?.add(1, { outcome: 'changed' });
-    } catch (error) {
-      this.#reloads?.add(1, { outcome: 'refused' });
-      this.#log.error({ file, problems: problemsOf(error) }, 'the new policies are wrong; the old ones stay');
-    }
-  }
-}
-
-async function readText(file: string): Promise<string> {
-  const handle = await open(file);
-  try {
-    checkFile(await handle.stat());
-    return textOf(await handle.readFile());
-  } finally {
-    await handle.close();
-  }
-}
-
-/** @throws PolicyError */
-function checkFile(stats: Stats): void {
-  if (!stats.isFile()) throw new PolicyError(['It is not a file.']);
-  if (stats.size <= policyFileBytes) return;
-  throw new PolicyError([`The file has ${stats.size} bytes; at most ${policyFileBytes} are read.`]);
-}
-
-/** @throws PolicyError */
-function textOf(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch {
-    throw new PolicyError(['It is not UTF-8.']);
-  }
-}
-
-function problemsOf(error: unknown): readonly string[] {
-  if (error instanceof PolicyError) return error.problems;
-  const { code, message } = error as NodeJS.ErrnoException;
-  return [code === undefined ? message : `It cannot be read (${code}).`];
 }

@@ -8,6 +8,7 @@ import {
   type Topic,
   type TopicFilter,
 } from '@pushfleet/core';
+import { FileError } from './watched-file.ts';
 
 /** One entry of `topics`: what holds for the topics that its filter is the first to match. */
 export interface TopicRule {
@@ -84,17 +85,7 @@ const switches = ['history', 'presence', 'public'] as const;
 type Json = Record<string, unknown>;
 type Complain = (problem: string) => undefined;
 
-/** What is wrong with a file of policies: every problem names its entry and the rule. */
-export class PolicyError extends Error {
-  readonly problems: readonly string[];
-
-  constructor(problems: readonly string[]) {
-    super(problems.join(' '));
-    this.problems = problems;
-  }
-}
-
-/** @throws PolicyError */
+/** @throws FileError */
 export function parsePolicies(text: string): PolicyFile {
   const problems: string[] = [];
   const complain: Complain = (problem) => void problems.push(problem);
@@ -105,7 +96,7 @@ export function parsePolicies(text: string): PolicyFile {
   checkTwice(feeds, complain);
   checkNames('the file', file, ['topics', 'quotas', 'feeds'], complain);
   if (problems.length > mostProblems) problems.splice(mostProblems, problems.length, 'There is more.');
-  if (problems.length > 0) throw new PolicyError(problems);
+  if (problems.length > 0) throw new FileError(problems);
   return { topics, quotas, feeds };
 }
 

@@ -32,6 +32,8 @@ describe('the routes of the fleet', () => {
     ['/comet/frame?topic=a', 'edge-longpoll'],
     ['/bayeux', 'edge-longpoll'],
     ['/bayeux/handshake', 'edge-longpoll'],
+    ['/mqtt', 'edge-mqtt'],
+    ['/mqtt/x', undefined],
     ['/v1/topics?topic=a', 'publish'],
     ['/v1/topics/a//b/', 'publish'],
     ['/v1/publish', 'publish'],

@@ -1,4 +1,4 @@
-import { createSecretKey } from 'node:crypto';
+import { createSecretKey, type KeyObject } from 'node:crypto';
 import type { Namespace } from '@pushfleet/core';
 import { createLocalJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import type { ClaimRules } from './claims.ts';
@@ -7,6 +7,7 @@ import { parseGrants } from './grants.ts';
 import { type Issuer, publicAlgorithms } from './issuer.ts';
 import { type PinnedKey, readJwk, readPem, remoteKeys } from './key-set.ts';
 import { keySetAt, keySetOf } from './key-source.ts';
+import { verifyMac } from './mac.ts';
 import type { tokenFields } from './shared-fields.ts';
 import { livesTooLong, notAsRequired } from './token-error.ts';
 
@@ -21,6 +22,8 @@ export interface Verifier {
   readonly required: readonly (readonly [claim: string, value: string])[];
   readonly rules: ClaimRules;
   readonly keys: JWTVerifyGetKey;
+  /** What `keys` are where they are a secret for HS256. */
+  readonly secret?: KeyObject;
   /** Longest time from issue to expiry, in milliseconds. */
   readonly lifetimeMs: number;
 }
@@ -100,7 +103,9 @@ function createVerifier(issuer: Issuer, options: Options): Verifier {
   if (issuer.secret !== undefined) {
     // Bytes would be imported again for every token.
     const secret = createSecretKey(Buffer.from(issuer.secret));
-    return verifierOf(issuer, issuer.algorithms ?? ['HS256'], async () => secret, options);
+    const algorithms = issuer.algorithms ?? ['HS256'];
+    const verifier = verifierOf(issuer, algorithms, async () => secret, options);
+    return algorithms.includes('HS256') ? { ...verifier, secret } : verifier;
   }
   const source =
     issuer.jwksUrl === undefined
@@ -171,6 +176,8 @@ async function verifySignature(verifier: Verifier, token: string, now: number): 
     ...(verifier.audience === undefined ? {} : { audience: verifier.audience }),
     ...(verifier.tokenType === undefined ? {} : { typ: verifier.tokenType }),
   };
+  const signed = verifier.secret && verifyMac(verifier.secret, token, options);
+  if (signed !== undefined) return signed;
   try {
     return (await jwtVerify(token, verifier.keys, options)).payload;
   } catch (error) {

@@ -8,8 +8,8 @@ import {
   type Stored,
 } from '@pushfleet/core';
 import { type CloseCode, type Members, retryMs } from '@pushfleet/edge';
+import { type Opcode, opcodes } from '@pushfleet/edge/websocket';
 import type { Encodable } from '@pushfleet/hub';
-import { type Opcode, opcodes } from './frames.ts';
 
 // What the server says in pushfleet.v1; PROTOCOL.md is the whole of it.
 

@@ -1,9 +1,8 @@
 import type { CloseCode } from '@pushfleet/edge';
+import { type Agreement, closeFrame, type Fault, frame, opcodes } from '@pushfleet/edge/websocket';
 import { wsCode } from './close-code.ts';
 import { deflatedFrame } from './encoding.ts';
-import { closeFrame, frame, opcodes } from './frames.ts';
-import type { Agreement } from './handshake.ts';
-import type { Fault, Link, Peer } from './link.ts';
+import type { Link, Peer } from './link.ts';
 
 /** The subprotocol that conformance suites speak with. */
 export const echoProtocol = 'pushfleet.echo';

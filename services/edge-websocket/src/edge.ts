@@ -3,25 +3,28 @@ import type { AddressInfo, Socket } from 'node:net';
 import { PushfleetError } from '@pushfleet/core';
 import { head, parseForm, Shell, type ShellGiven, splitTarget, Visit } from '@pushfleet/edge';
 import {
-  bearer,
-  declareRequests,
-  type Grant,
-  type Part,
-  type Requests,
-  sendProblem,
-} from '@pushfleet/runtime';
+  type Agreement,
+  agree,
+  decline,
+  isPage,
+  misdirected,
+  notUpgraded,
+  Refusal,
+  refuse,
+} from '@pushfleet/edge/websocket';
+import { bearer, declareRequests, type Grant, type Part, type Requests } from '@pushfleet/runtime';
 import { Echo, echoProtocol } from './echo.ts';
 import { farewell } from './farewell.ts';
-import { type Agreement, agree, Refusal } from './handshake.ts';
 import { Link, type LinkOptions } from './link.ts';
 import { Lobby } from './lobby.ts';
-import { isPage, misdirected, notUpgraded, problemOf, refuse } from './refusal.ts';
 import type { Session } from './session.ts';
 import { Sessions, type SessionsOptions } from './sessions.ts';
 
 export type EdgeOptions = SessionsOptions & ShellGiven;
 
 const protocol = 'pushfleet.v1';
+/** Where connections are taken. */
+const path = '/ws';
 
 /** The WebSocket edge: listens, agrees on handshakes, admits and drains. */
 export class Edge implements Part {
@@ -41,7 +44,7 @@ export class Edge implements Part {
     this.#o = options;
     this.#shell = new Shell(options, {
       noun: 'connections',
-      upgrades: (request) => misdirected(request) === undefined,
+      upgrades: (request) => misdirected(request, path) === undefined,
       onRequest: (request, response) => this.#onRequest(request, response),
     });
     this.#requests = declareRequests(metrics, 'websocket');
@@ -93,17 +96,9 @@ export class Edge implements Part {
 
   /** What is no handshake at all. */
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
-    const { error, status, headers } = misdirected(request) ?? notUpgraded;
-    this.#shell.refused(error);
-    response.setHeaders(
-      new Map(Object.entries({ ...this.#shell.cors.headers(request.headers), ...headers })),
-    );
-    if (status === undefined) {
-      sendProblem(response, error);
-      return;
-    }
-    const { headers: all, body } = problemOf(error, status);
-    response.writeHead(status, all).end(body);
+    const refusal = misdirected(request, path) ?? notUpgraded;
+    this.#shell.refused(refusal.error);
+    decline(response, refusal, { path, answerHeaders: this.#shell.cors.headers(request.headers) });
   }
 
   #onUpgrade(request: IncomingMessage, socket: Socket, first: Buffer): void {
@@ -117,7 +112,7 @@ export class Edge implements Part {
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       this.#shell.refused(error.cause);
-      refuse(visit, error.cause, error);
+      refuse(visit, error.cause, path, error);
     }
   }
 
@@ -220,7 +215,7 @@ export class Edge implements Part {
     }
     this.#guests.delete(link);
     this.#leaving.add(link);
-    refuse(visit, error);
+    refuse(visit, error, path);
   }
 
   /** Ends a connection that is no session. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { constants, inflateRawSync } from 'node:zlib';
+import { opcodes } from '@pushfleet/edge/websocket';
 import fc from 'fast-check';
 import { deflatedFrame, Encodings } from './encoding.ts';
-import { opcodes } from './frames.ts';
 import { readSaid, serverFrames } from './testing-client.ts';
 import { at, delivery } from './testing-items.ts';
 

@@ -1,9 +1,9 @@
 import { constants, deflateRawSync } from 'node:zlib';
 import type { Encode } from '@pushfleet/edge';
+import type { Deflate } from '@pushfleet/edge/websocket';
+import { frame, textFrame } from '@pushfleet/edge/websocket';
 import type { Encoder } from '@pushfleet/hub';
 import { gap, type Message, publicationMessage } from './codec.ts';
-import { frame, textFrame } from './frames.ts';
-import type { Deflate } from './handshake.ts';
 
 /**
  * How publications become frames: one encoder for each form of the bytes, so that connections of the same form share

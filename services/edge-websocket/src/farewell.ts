@@ -1,7 +1,7 @@
 import { type CloseCode, closeDetail } from '@pushfleet/edge';
+import { closeFrame, textFrame } from '@pushfleet/edge/websocket';
 import { wsCode } from './close-code.ts';
 import { closing } from './codec.ts';
-import { closeFrame, textFrame } from './frames.ts';
 
 interface Farewell {
   /** Where it is not the usual one of the code. */

@@ -1,15 +1,15 @@
 import type { Socket } from 'node:net';
 import type { CloseCode, Wire } from '@pushfleet/edge';
+import {
+  closeFrame,
+  type Deflate,
+  type Fault,
+  FrameReader,
+  type FrameTaker,
+  frame,
+  opcodes,
+} from '@pushfleet/edge/websocket';
 import type { TimerWheel } from '@pushfleet/runtime';
-import { closeFrame, frame, opcodes } from './frames.ts';
-import type { Deflate } from './handshake.ts';
-import { PerMessageDeflate, Receiver } from './ws-parts.ts';
-
-/** What a client did that ends the connection. */
-export interface Fault {
-  readonly wsCode: 1002 | 1007 | 1008 | 1009;
-  readonly message: string;
-}
 
 /** Whom a link tells what happens on it. */
 export interface Peer {
@@ -41,22 +41,20 @@ export interface LinkOptions {
 const lingerMs = 5_000;
 /** Why nothing is read at this moment. */
 const holds = { inflating: 1, rate: 2, answers: 4 } as const;
-const smallestPart = 64;
-const spareParts = 1_000;
 
 /**
  * A WebSocket connection on a bare socket: what comes goes through `ws`' Receiver, what goes out is frames that were
  * made elsewhere, once for all connections. `ws`' own WebSocket would frame each message for each connection again.
  */
-export class Link implements Wire {
+export class Link implements Wire, FrameTaker {
   /** Whoever is behind the connection at this moment. */
   peer: Peer = nobody;
   /** Called once, when the socket is gone. */
   onClosed: () => void = () => {};
   readonly #o: LinkOptions;
   readonly #socket: Socket;
-  readonly #receiver: LinkReceiver;
-  readonly #deflate: PerMessageDeflate | undefined;
+  readonly #receiver: FrameReader;
+  readonly #deflate: Deflate['inflater'] | undefined;
   #holds = 0;
   /** Messages that may be read now, and when that was counted. */
   #tokens: number;
@@ -69,7 +67,7 @@ export class Link implements Wire {
     this.#deflate = deflate?.inflater;
     this.#tokens = o.messageRate;
     this.#counted = o.now();
-    this.#receiver = new LinkReceiver(this, deflate?.inflater, o.messageBytes);
+    this.#receiver = new FrameReader(this, deflate?.inflater, o.messageBytes);
     socket.on('drain', () => this.#drained());
     // A client that ends its half without a close frame has left.
     socket.on('end', () => socket.destroy());
@@ -140,8 +138,8 @@ export class Link implements Wire {
     this.peer.gone(wsCode);
   }
 
-  failed(error: Error): void {
-    if (!this.#closing) this.peer.fault(faultOf(error));
+  failed(fault: Fault): void {
+    if (!this.#closing) this.peer.fault(fault);
   }
 
   inflated(): void {
@@ -185,68 +183,4 @@ export class Link implements Wire {
   }
 }
 
-class LinkReceiver extends Receiver {
-  readonly #link: Link;
-  readonly #inflater: PerMessageDeflate | undefined;
-
-  constructor(link: Link, inflater: PerMessageDeflate | undefined, messageBytes: number) {
-    const parts = Math.ceil(messageBytes / smallestPart) + spareParts;
-    super({
-      isServer: true,
-      extensions: inflater === undefined ? none : { [PerMessageDeflate.extensionName]: inflater },
-      maxPayload: messageBytes,
-      // Empty and tiny parts cost memory that no limit of bytes sees.
-      maxFragments: parts,
-      maxBufferedChunks: parts,
-    });
-    this.#link = link;
-    this.#inflater = inflater;
-  }
-
-  // Instead of seven listeners: they would be a fifth of what an idle connection keeps.
-  override emit(event: string | symbol, ...args: unknown[]): boolean {
-    switch (event) {
-      case 'message':
-        this.#link.message(args[0] as Buffer, args[1] as boolean);
-        return true;
-      case 'ping':
-        this.#link.ping(args[0] as Buffer);
-        return true;
-      case 'pong':
-        this.#link.pong();
-        return true;
-      case 'conclude':
-        this.#link.concluded(args[0] as number);
-        return true;
-      case 'drain':
-        this.#link.inflated();
-        return true;
-      case 'finish':
-        this.#inflater?.cleanup();
-        return true;
-      case 'error':
-        this.#inflater?.cleanup();
-        this.#link.failed(args[0] as Error);
-        return true;
-      default:
-        return super.emit(event, ...args);
-    }
-  }
-}
-
-const none = {};
-
 const nobody: Peer = { message() {}, heard() {}, drained() {}, fault() {}, end() {}, gone() {} };
-
-const wsCodes: Readonly<Record<string, Fault['wsCode']>> = {
-  WS_ERR_INVALID_UTF8: 1007,
-  WS_ERR_UNSUPPORTED_MESSAGE_LENGTH: 1009,
-  WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH: 1009,
-  WS_ERR_TOO_MANY_BUFFERED_PARTS: 1008,
-};
-
-/** What the Receiver says, else zlib: the message was not deflated as its frame says. */
-function faultOf(error: Error & { readonly code?: string }): Fault {
-  const { code = '', message } = error;
-  return { wsCode: wsCodes[code] ?? (code.startsWith('WS_ERR_') ? 1002 : 1007), message: `${message}.` };
-}

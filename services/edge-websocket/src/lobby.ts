@@ -1,9 +1,10 @@
 import { PushfleetError } from '@pushfleet/core';
 import { type CloseCode, closeDetail } from '@pushfleet/edge';
+import type { Fault } from '@pushfleet/edge/websocket';
 import type { Grant, TimerWheel, TokenCheck } from '@pushfleet/runtime';
 import { readText, Unreadable } from './client-message.ts';
 import { farewell } from './farewell.ts';
-import type { Fault, Peer } from './link.ts';
+import type { Peer } from './link.ts';
 
 /** Bytes of whoever has not said who it is: a token, and what is said right behind it. */
 const mostBytes = 32_768;

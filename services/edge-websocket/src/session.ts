@@ -12,6 +12,7 @@ import {
   retryMs,
   type Wire,
 } from '@pushfleet/edge';
+import { type Fault, pingFrame, textFrame } from '@pushfleet/edge/websocket';
 import type { CloseReason, Hub } from '@pushfleet/hub';
 import type { Publishing } from '@pushfleet/intake';
 import type { Grant, Quotas, TimerWheel, TokenCheck } from '@pushfleet/runtime';
@@ -26,8 +27,7 @@ import {
 import type { RequestId } from './codec.ts';
 import * as codec from './codec.ts';
 import { farewell } from './farewell.ts';
-import { pingFrame, textFrame } from './frames.ts';
-import type { Fault, Peer } from './link.ts';
+import type { Peer } from './link.ts';
 import { Subscriptions } from './subscriptions.ts';
 
 /** What the sessions of one edge share. */

@@ -1,4 +1,5 @@
 import { type Connections, type Presence, Runs, type Shell } from '@pushfleet/edge';
+import type { Agreement } from '@pushfleet/edge/websocket';
 import type { Hubs } from '@pushfleet/hub';
 import { type Intake, Publishing } from '@pushfleet/intake';
 import {
@@ -13,7 +14,6 @@ import {
 } from '@pushfleet/runtime';
 import type { EdgeConfig } from './config.ts';
 import { Encodings } from './encoding.ts';
-import type { Agreement } from './handshake.ts';
 import type { Link } from './link.ts';
 import { Session, type SessionShared } from './session.ts';
 

@@ -6,6 +6,7 @@ import { root, sealingKeyFile, secretFile } from '../local/state.ts';
 import {
   findNatsServer,
   findRedisServer,
+  isFree,
   runNats,
   runRedis,
   runService,
@@ -96,7 +97,21 @@ async function startServices(o: StartOptions, env: Readonly<Record<string, strin
   if (others.length < o.services.length) await start('registry');
   const registry = o.roster.addressOf('registry', 'grpc');
   const more = registry === undefined ? {} : { PUSHFLEET_REGISTRY_URL: `http://${registry}` };
-  await Promise.all(others.map((name) => start(name, more)));
+  const mqtt = await mqttListeners(o);
+  await Promise.all(others.map((name) => start(name, name === 'edge-mqtt' ? { ...more, ...mqtt } : more)));
+}
+
+/** MQTT stands behind no front, and clients look for it at its usual ports: it gets those wherever nobody else has them. */
+async function mqttListeners({ port }: StartOptions): Promise<Record<string, string>> {
+  const usual = [['LISTEN', 1883] as const, ['TLS_LISTEN', 8883] as const, ['WEBSOCKET_LISTEN'] as const];
+  const found = usual.map(async ([name, at]) => {
+    const variable = `PUSHFLEET_EDGE_MQTT_${name}`;
+    const given = process.env[variable];
+    // Who wants the front at any port wants no certain one.
+    const free = !given && port !== 0 && at !== undefined && (await isFree(at));
+    return given || free ? [[variable, given || `127.0.0.1:${at}`] as const] : [];
+  });
+  return Object.fromEntries((await Promise.all(found)).flat());
 }
 
 // What is generated travels as files, out of every process list.

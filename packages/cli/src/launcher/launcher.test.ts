@@ -10,17 +10,24 @@ import { after, before, test } from 'node:test';
 import { poll } from '../local/poll.ts';
 import { isRunning } from '../local/process-identity.ts';
 import { type FleetRecord, readRecord } from '../local/state.ts';
+import { freePort } from '../servers/mod.ts';
 import { pushfleet } from '../testing.ts';
 
 const main = join(import.meta.dirname, 'main.ts');
 // A space in the path, as in many a home.
 const state = mkdtempSync(join(tmpdir(), 'pushfleet launcher-'));
+const mqtt = { mqtt: `127.0.0.1:${await freePort()}`, http: `127.0.0.1:${await freePort()}` };
 let launcher: { process: ChildProcess; output(): string; ended: Promise<unknown[]> };
 
 function launch(...args: string[]): typeof launcher {
   const child = spawn(process.execPath, [main, '--state', state, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
+    env: {
+      ...process.env,
+      PUSHFLEET_EDGE_MQTT_LISTEN: mqtt.mqtt,
+      PUSHFLEET_EDGE_MQTT_WEBSOCKET_LISTEN: mqtt.http,
+    },
   });
   let text = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (text += chunk));
@@ -100,6 +107,12 @@ test('no service is given a variable that nothing reads', () => {
   }
 });
 
+test('MQTT is where it was told to be', () => {
+  const { processes } = readRecord(state) as FleetRecord;
+  const { ops, ...others } = processes.find(({ name }) => name === 'edge-mqtt')?.addresses ?? {};
+  assert.deepEqual(others, mqtt);
+});
+
 test('status shows every part as ready', async () => {
   const shown = await pushfleet('status', '--json', '--state', state).ended;
   assert.equal(shown.code, 0, shown.stdout);
@@ -108,6 +121,7 @@ test('status shows every part as ready', async () => {
     'delivery-webhook',
     'delivery-websub',
     'edge-longpoll',
+    'edge-mqtt',
     'edge-sse',
     'edge-websocket',
     'nats',

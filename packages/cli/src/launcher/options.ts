@@ -36,7 +36,8 @@ export function parseLaunchOptions(argv: readonly string[]): LaunchOptions {
 
 const help = `
 With PUSHFLEET_NATS_URL or PUSHFLEET_REDIS_URL set, that server is used and none is started in its place.
-Every variable of docs/configuration.md is handed on to the services.
+Every variable of docs/configuration.md is handed on to the services. MQTT is at 127.0.0.1:1883 where that is free, and with
+a certificate at 127.0.0.1:8883; else "npx pushfleet status" says where.
 Webhooks may end on this machine (127.0.0.0/8, ::1, localhost), in clear and without a handshake, unless
 PUSHFLEET_OUTBOUND_ALLOW and PUSHFLEET_WEBHOOK_UNCONFIRMED say otherwise.
 Exit codes: 0 stopped as asked, 1 a part failed, 2 wrong arguments.`;

@@ -1,4 +1,5 @@
-export type { FindOptions } from './find.ts';
+export { findMirror, unpackPackages } from './debian.ts';
+export { type FindOptions, findServer } from './find.ts';
 export { findNatsServer } from './nats.ts';
 export { freePort, isFree, withFreePorts } from './port.ts';
 export { findRedisServer } from './redis.ts';

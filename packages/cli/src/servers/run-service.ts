@@ -66,6 +66,7 @@ export async function serviceReady(name: string, service: ServiceInstance, ms = 
 const listenersOf: Readonly<Record<string, readonly string[]>> = {
   publish: ['PUBLISH', 'PUBLISH_GRPC'],
   registry: ['REGISTRY', 'REGISTRY_GRPC'],
+  'edge-mqtt': ['EDGE_MQTT', 'EDGE_MQTT_TLS', 'EDGE_MQTT_WEBSOCKET'],
   'delivery-webhook': [],
 };
 

@@ -67,6 +67,8 @@ export interface EdgeProtocol {
   readonly service: string;
   /** The client asks for each batch; nobody cuts it for being slow, and no last word reaches it between two requests. */
   readonly pulls: boolean;
+  /** What a client does not take in time is read from the log again: nobody cuts it for being slow. */
+  readonly rewinds?: boolean;
   /** Its clients are given cursors, and resume from one of any protocol. */
   readonly cursors: boolean;
   /** Whether it has words for a filter; for all of them, where it does not say. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Member, PushfleetError } from '@pushfleet/core';
-import type { Entry, PresenceClient } from '@pushfleet/edge';
+import type { Entry, Parting, PresenceClient } from '@pushfleet/edge';
 import { until } from '@pushfleet/edge/testing';
 import type { BayeuxOptions } from './mod.ts';
 import { HandClient, type Received, startBayeux } from './testing.ts';
@@ -9,7 +9,7 @@ import { HandClient, type Received, startBayeux } from './testing.ts';
 /** Presence as far as an edge uses it, of all instances together. */
 function fakePresence() {
   const members = new Map<string, Member & { readonly by: string }>();
-  const partings: [connection: string, how: string][] = [];
+  const partings: [connection: string, how: Parting][] = [];
   const put = async (subject: string, topic: string, { id, connection }: PresenceClient, entry: Entry) => {
     const times = { since: 0, changed: 0, revision: 1 };
     const before = members.get(`${topic} ${id}`);

@@ -1,5 +1,5 @@
 import { ServerCredentials } from '@grpc/grpc-js';
-import { type Address, ConfigError } from '@pushfleet/runtime';
+import { type Address, ConfigError, isLoopback, tlsPair } from '@pushfleet/runtime';
 
 export interface GrpcSecurity {
   readonly grpcListen: Address;
@@ -12,22 +12,15 @@ export interface GrpcSecurity {
 /**
  * How the gRPC API is secured.
  *
- * @throws ConfigError where TLS is half configured, or a token would travel beyond loopback in clear
+ * @throws ConfigError where TLS is half configured or cannot be used, or a token would travel beyond loopback in clear
  */
 export function grpcCredentials(config: GrpcSecurity): ServerCredentials {
   const { grpcListen, grpcCleartext, grpcTlsCert: cert, grpcTlsKey: key, grpcTlsClientCa: clientCa } = config;
-  if (cert !== undefined && key !== undefined) {
-    const pair = { cert_chain: Buffer.from(cert), private_key: Buffer.from(key) };
-    return ServerCredentials.createSsl(
-      clientCa === undefined ? null : Buffer.from(clientCa),
-      [pair],
-      clientCa !== undefined,
-    );
-  }
-  if (cert !== undefined || key !== undefined || clientCa !== undefined) {
-    throw new ConfigError([
-      'PUSHFLEET_PUBLISH_GRPC_TLS_CERT and PUSHFLEET_PUBLISH_GRPC_TLS_KEY belong together, and PUSHFLEET_PUBLISH_GRPC_TLS_CLIENT_CA needs both. Set what is missing.',
-    ]);
+  const pair = tlsPair('PUSHFLEET_PUBLISH_GRPC_TLS', { cert, key, clientCa });
+  if (pair !== undefined) {
+    const chain = { cert_chain: Buffer.from(pair.cert), private_key: Buffer.from(pair.key) };
+    const root = pair.clientCa === undefined ? null : Buffer.from(pair.clientCa);
+    return ServerCredentials.createSsl(root, [chain], root !== null);
   }
   if (!grpcCleartext && !isLoopback(grpcListen.host)) {
     throw new ConfigError([
@@ -36,6 +29,3 @@ export function grpcCredentials(config: GrpcSecurity): ServerCredentials {
   }
   return ServerCredentials.createInsecure();
 }
-
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || /^127\.[\d.]+$/.test(host);

@@ -700,6 +700,7 @@ describe('discovery', () => {
       { protocol: 'comet-stream', url: '/comet/stream{?topic*}' },
       { protocol: 'comet-frame', url: '/comet/frame{?topic*}' },
       { protocol: 'bayeux', url: '/bayeux' },
+      { protocol: 'mqtt', url: '/mqtt' },
     ]);
     const topic = await send(`${api.url}/v1/topics/a//b%20c`, { method: 'GET' });
     assert.equal(topic.headers.get('link'), '</v1/topics?topic=a%2F%2Fb%20c>; rel="self"');

@@ -10,9 +10,9 @@ const compressed = 0x40;
 const headBytes = (length: number): number => (length < 126 ? 2 : length < 65_536 ? 4 : 10);
 
 /** A frame whose payload of `length` bytes is still to be written, from the number returned beside it. */
-function begin(first: number, length: number): { bytes: Buffer; at: number } {
+function begin(first: number, length: number, room = length): { bytes: Buffer; at: number } {
   const at = headBytes(length);
-  const bytes = Buffer.allocUnsafe(at + length);
+  const bytes = Buffer.allocUnsafe(at + room);
   bytes[0] = first;
   if (at === 2) bytes[1] = length;
   else if (at === 4) {
@@ -38,6 +38,9 @@ export function frame(opcode: Opcode, pieces: readonly Uint8Array[], deflated = 
   }
   return bytes;
 }
+
+/** The head of a message whose payload is written behind it, as it is. */
+export const frameHead = (opcode: Opcode, length: number): Buffer => begin(final | opcode, length, 0).bytes;
 
 /** A text message that is not deflated. */
 export function textFrame(text: string): Buffer {

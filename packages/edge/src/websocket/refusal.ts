@@ -1,11 +1,9 @@
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { PushfleetError, quote } from '@pushfleet/core';
-import { head, splitTarget, type Visit } from '@pushfleet/edge';
-import { problem } from '@pushfleet/runtime';
+import { problem, sendProblem } from '@pushfleet/runtime';
+import { splitTarget } from '../request.ts';
+import { head, type Visit } from '../visit.ts';
 import type { Refusal } from './handshake.ts';
-
-/** Where connections are taken. */
-const path = '/ws';
 
 /**
  * Whether the request comes from the WebSocket of a page, or of a runtime that behaves as one: it tells nothing of a
@@ -29,8 +27,11 @@ export const notUpgraded: Misdirected = {
   headers: { upgrade: 'websocket', connection: 'Upgrade' },
 };
 
-/** Why a request cannot be a handshake, whatever its headers say of it. */
-export function misdirected({ url = '', method = '', headers }: IncomingMessage): Misdirected | undefined {
+/** Why a request cannot be a handshake at this path, whatever its headers say of it. */
+export function misdirected(
+  { url = '', method = '', headers }: IncomingMessage,
+  path: string,
+): Misdirected | undefined {
   if (splitTarget(url).path !== path) {
     return { error: new PushfleetError('not_found', `WebSocket connections are at ${path}.`) };
   }
@@ -47,22 +48,41 @@ export function misdirected({ url = '', method = '', headers }: IncomingMessage)
 // A client that neither reads nor closes is cut after this time.
 const lingerMs = 5_000;
 
-/** Answers by hand with a problem document, and ends. */
-export function refuse(visit: Visit, error: PushfleetError, as?: Refusal): void {
+/** Answers a request that is no handshake. */
+export function decline(
+  response: ServerResponse,
+  { error, status, headers }: Misdirected,
+  {
+    path,
+    answerHeaders,
+  }: { readonly path: string; readonly answerHeaders: Readonly<Record<string, string>> },
+): void {
+  response.setHeaders(new Map(Object.entries({ ...answerHeaders, ...headers })));
+  if (status === undefined) {
+    sendProblem(response, error);
+    return;
+  }
+  const { headers: all, body } = problemOf(error, status, path);
+  response.writeHead(status, all).end(body);
+}
+
+/** Answers a handshake at this path by hand with a problem document, and ends. */
+export function refuse(visit: Visit, error: PushfleetError, path: string, as?: Refusal): void {
   if (as === undefined) {
     visit.refuse(error, path);
     return;
   }
-  const { headers, body } = problemOf(error, as.status);
+  const { headers, body } = problemOf(error, as.status, path);
   const all = { ...headers, ...visit.answerHeaders, ...as.headers, connection: 'close' };
   visit.socket.end(head(as.status, all) + body);
   visit.socket.setTimeout(lingerMs, () => visit.socket.destroy());
 }
 
 /** The problem under a status that is not its code's own. */
-export function problemOf(
+function problemOf(
   error: PushfleetError,
   status: number,
+  path: string,
 ): { readonly headers: Record<string, string>; readonly body: string } {
   const { headers, body } = problem(error, path);
   const restated = JSON.stringify({ ...(JSON.parse(body) as object), status });

@@ -1,4 +1,3 @@
-// Certificates for tests, made by openssl; nothing else imports it.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,14 +15,20 @@ export const withoutOpenssl: string | false = (() => {
   }
 })();
 
-export interface Certificate {
+export interface TestCertificate {
   readonly key: string;
   readonly cert: string;
 }
 
-/** An authority of its own. */
+export interface IssueOptions {
+  readonly days?: number;
+  /** As openssl takes it: `/CN=receiver/OU=tests`. */
+  readonly subject?: string;
+}
+
+/** An authority of its own, for certificates of tests made by openssl. */
 export class Authority {
-  readonly #folder = mkdtempSync(join(tmpdir(), 'pushfleet-outbound-'));
+  readonly #folder = mkdtempSync(join(tmpdir(), 'pushfleet-authority-'));
   readonly #key = join(this.#folder, 'ca.key');
   readonly #cert = join(this.#folder, 'ca.crt');
   readonly cert: string;
@@ -47,7 +52,7 @@ export class Authority {
   }
 
   /** A certificate for these subject alternative names, such as `DNS:a.example`. */
-  issue(names: string, { days = 2 }: { days?: number } = {}): Certificate {
+  issue(names: string, { days = 2, subject = '/CN=receiver' }: IssueOptions = {}): TestCertificate {
     const base = join(this.#folder, String(++this.#issued));
     const [key, request, cert, extensions] = ['key', 'csr', 'crt', 'ext'].map((end) => `${base}.${end}`) as [
       string,
@@ -56,19 +61,42 @@ export class Authority {
       string,
     ];
     writeFileSync(extensions, `subjectAltName=${names}\n`);
-    this.#run('req', '-new', ...newKey, '-subj', '/CN=receiver', '-keyout', key, '-out', request);
+    this.#run('req', '-new', ...newKey, '-subj', subject, '-keyout', key, '-out', request);
     const signed = ['-CA', this.#cert, '-CAkey', this.#key, '-CAcreateserial', '-days', String(days)];
     this.#run('x509', '-req', '-in', request, ...signed, '-extfile', extensions, '-out', cert);
     return { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') };
   }
 
   /** A certificate that nobody signed. */
-  selfSigned(names: string): Certificate {
+  selfSigned(names: string): TestCertificate {
     const base = join(this.#folder, String(++this.#issued));
     const [key, cert] = [`${base}.key`, `${base}.crt`];
     const subject = ['-subj', '/CN=receiver', '-addext', `subjectAltName=${names}`];
     this.#run('req', '-x509', ...newKey, '-days', '2', ...subject, '-keyout', key, '-out', cert);
     return { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') };
+  }
+
+  /** A list of those of its certificates that are revoked. */
+  revocations(...revoked: readonly TestCertificate[]): string {
+    const base = join(this.#folder, `crl-${++this.#issued}`);
+    const [config, index, crl, cert] = ['cnf', 'txt', 'crl', 'crt'].map((end) => `${base}.${end}`) as [
+      string,
+      string,
+      string,
+      string,
+    ];
+    writeFileSync(index, '');
+    writeFileSync(
+      config,
+      `[ca]\ndefault_ca=d\n[d]\ndatabase=${index}\ndefault_md=sha256\ndefault_crl_days=2\n`,
+    );
+    const ca = ['ca', '-config', config, '-keyfile', this.#key, '-cert', this.#cert];
+    for (const one of revoked) {
+      writeFileSync(cert, one.cert);
+      this.#run(...ca, '-revoke', cert);
+    }
+    this.#run(...ca, '-gencrl', '-out', crl);
+    return readFileSync(crl, 'utf8');
   }
 
   close(): void {

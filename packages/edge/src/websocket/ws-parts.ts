@@ -1,8 +1,8 @@
 import type { Writable } from 'node:stream';
 import { extension, PerMessageDeflate, Receiver, subprotocol } from 'ws';
 
-// The parts of `ws` that this edge is made of. The package exports them and its own WebSocket is made of them, but
-// @types/ws has only the latter.
+// The parts of `ws` that edges over WebSocket are made of. The package exports them and its own WebSocket is made of
+// them, but @types/ws has only the latter.
 
 declare module 'ws' {
   /** Reads frames: `message` (bytes, whether binary), `ping`, `pong`, `conclude` (1005 where there was no code). */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { closeFrame, frame, opcodes, pingFrame, textFrame } from './frames.ts';
+import { closeFrame, frame, frameHead, opcodes, pingFrame, textFrame } from './frames.ts';
 
 const hex = (bytes: Buffer): string => bytes.toString('hex');
 
@@ -17,6 +17,11 @@ test('the length takes 7, 16 or 64 bits, and never more than it needs', () => {
   assert.match(begins(65_535), /^827effff00/);
   assert.equal(begins(65_536), '827f0000000000010000');
   assert.equal(frame(opcodes.binary, [Buffer.alloc(65_536)]).length, 65_546);
+  for (const length of [0, 125, 126, 65_535, 65_536]) {
+    const payload = Buffer.alloc(length, 'x');
+    const parts = [frameHead(opcodes.binary, length), payload];
+    assert.deepEqual(Buffer.concat(parts), frame(opcodes.binary, [payload]));
+  }
 });
 
 test('pieces follow each other; RSV1 says deflated', () => {

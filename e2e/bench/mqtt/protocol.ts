@@ -1,0 +1,50 @@
+import type { Qos, Version } from './packets.ts';
+
+/** A client of a broker: its CONNECT, and its SUBSCRIBE, in base64. */
+export interface Entrance {
+  readonly connect: string;
+  readonly subscribe: string;
+}
+
+/** What the benchmark tells a process of clients. */
+export type Command =
+  | {
+      readonly kind: 'open';
+      readonly host: string;
+      readonly port: number;
+      readonly version: Version;
+      readonly qos: Qos;
+      readonly entrances: readonly Entrance[];
+      /** Local addresses, taken in turn: one alone has too few ports for many connections. */
+      readonly sources: readonly string[];
+      /** Every how many clients one has the latency of its messages taken. */
+      readonly sampleEvery: number;
+    }
+  /** Connects, waits for CONNACK, says DISCONNECT, with each of these, so many at a time. */
+  | {
+      readonly kind: 'visit';
+      readonly host: string;
+      readonly port: number;
+      readonly connects: readonly string[];
+      readonly sources: readonly string[];
+      readonly atOnce: number;
+    }
+  | { readonly kind: 'mark' }
+  | { readonly kind: 'count' };
+
+/** Messages counted since the last mark. Latencies are of a few sampled clients, in microseconds. */
+export interface Counted {
+  readonly min: number;
+  readonly max: number;
+  readonly total: number;
+  readonly latencies: readonly number[];
+  /** Chunks read from sockets: how well the broker coalesced, as far as reading lets it show. */
+  readonly reads: number;
+}
+
+/** What a process of clients answers. `progress` comes by itself and names its slowest client. */
+export type Reply =
+  | { readonly kind: 'opened' | 'marked' | 'visited' }
+  | { readonly kind: 'failed'; readonly reason: string }
+  | { readonly kind: 'progress'; readonly min: number }
+  | ({ readonly kind: 'counted' } & Counted);

@@ -1,0 +1,99 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import type { MosquittoClients } from '@pushfleet/contract';
+
+/** An MQTT client of another language, and the lines that it prints. */
+export class MqttProgram {
+  readonly #child: ChildProcessWithoutNullStreams;
+  /** Resolves with the exit code. */
+  readonly ended: Promise<number>;
+  /** What it printed, and where something went wrong what it said of it. */
+  text = '';
+
+  constructor(command: string, args: readonly string[]) {
+    this.#child = spawn(command, args);
+    this.ended = once(this.#child, 'close').then(([code]) => code as number);
+    this.#child.stdin.on('error', () => {});
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        this.text += text;
+      });
+    }
+  }
+
+  /** Whole lines. */
+  get lines(): readonly string[] {
+    return this.text.split('\n').slice(0, -1);
+  }
+
+  say(line: string): void {
+    this.#child.stdin.write(`${line}\n`);
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child.exitCode === null) this.#child.kill('SIGKILL');
+    await this.ended;
+  }
+}
+
+/** The programs that speak to one address with one token. */
+export class MqttPrograms {
+  readonly #mosquitto: MosquittoClients;
+  readonly #python: string;
+  readonly #address: string;
+  readonly #running: MqttProgram[] = [];
+
+  constructor(mosquitto: MosquittoClients, python: string, address: string) {
+    this.#mosquitto = mosquitto;
+    this.#python = python;
+    this.#address = address;
+  }
+
+  /** Mosquitto's subscriber, CloudEvents in binary mode; its lines are `topic|user properties|payload`. */
+  mosquittoSub(token: string, ...filters: readonly string[]): MqttProgram {
+    const asking = ['-D', 'connect', 'user-property', 'cloudevents', 'binary'];
+    const topics = filters.flatMap((filter) => ['-t', filter]);
+    return this.#mosquittoProgram('sub', token, [...asking, ...topics, '-q', '2', '-F', '%t|%P|%p']);
+  }
+
+  /** One publication of Mosquitto's; resolves when it was acknowledged. @throws Error with what it said */
+  async mosquittoPub(token: string, topic: string, data: string, event: Readonly<Record<string, string>>) {
+    const pairs = Object.entries(event).flatMap((pair) => ['-D', 'publish', 'user-property', ...pair]);
+    const typed = ['-D', 'publish', 'content-type', 'text/plain', ...pairs];
+    const program = this.#mosquittoProgram('pub', token, [
+      '-d',
+      '-t',
+      topic,
+      '-m',
+      data,
+      '-q',
+      '1',
+      ...typed,
+    ]);
+    // A refused publication is no failure to it: the acknowledgement has a reason of 128 or more.
+    if ((await program.ended) !== 0 || /RC:(1[2-9]|2)\d/.test(program.text)) throw new Error(program.text);
+  }
+
+  /** Paho for Python: see `paho_client.py`. */
+  paho(token: string, filter: string): MqttProgram {
+    const [host, port] = this.#address.split(':') as [string, string];
+    return this.#run(this.#python, [join(import.meta.dirname, 'paho_client.py'), host, port, token, filter]);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#running.map((program) => program.stop()));
+  }
+
+  #mosquittoProgram(which: 'pub' | 'sub', token: string, args: readonly string[]): MqttProgram {
+    const [host, port] = this.#address.split(':') as [string, string];
+    const common = ['-h', host, '-p', port, '-V', '5', '-u', 'token', '-P', token];
+    return this.#run(this.#mosquitto[which], [...common, ...args]);
+  }
+
+  #run(command: string, args: readonly string[]): MqttProgram {
+    const program = new MqttProgram(command, args);
+    this.#running.push(program);
+    return program;
+  }
+}

@@ -1,0 +1,23 @@
+import { createPresence, wireEdge } from '@pushfleet/edge';
+import { createIntake } from '@pushfleet/intake';
+import { part, runService } from '@pushfleet/runtime';
+import { fields } from './config.ts';
+import { Edge } from './edge.ts';
+
+const name = 'edge-mqtt';
+
+await runService({
+  name,
+  fields,
+  wire(config, context) {
+    const { parts, ...footing } = wireEdge(config, context, { name, protocol: 'mqtt' });
+    const { backbone, policies, quotas, fleet } = footing;
+    const { intake, meters } = createIntake({
+      ...{ config, backbone, policies, quotas, instance: fleet.instance, log: context.log },
+      terms: () => backbone.terms,
+    });
+    const presence = createPresence(config, { name, policies, ...context });
+    const edge = new Edge({ config, intake, presence, ...footing, ...context });
+    return { parts: [...parts, { ...part('meters', meters), ready: () => meters.ready() }, presence, edge] };
+  },
+});

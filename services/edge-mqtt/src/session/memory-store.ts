@@ -1,0 +1,259 @@
+import { randomBytes } from 'node:crypto';
+import { type Cursor, PushfleetError } from '@pushfleet/core';
+import type { Grant } from '@pushfleet/runtime';
+import { LazyMap } from './lazy-map.ts';
+import type {
+  Claim,
+  Held,
+  HeldSession,
+  Incoming,
+  Kept,
+  Leaving,
+  OwedWill,
+  Sent,
+  SessionKey,
+  SessionStore,
+} from './store.ts';
+
+export interface MemoryStoreOptions {
+  /** Most sessions, those of connected clients included. */
+  readonly sessions: number;
+  /** Calls `run` once after `ms` milliseconds; returns how to cancel it. */
+  after(ms: number, run: () => void): () => void;
+  /** A will is due. */
+  publishWill(owed: OwedWill, key: SessionKey): void;
+  /** A session is over, and this is what it had. No connection holds it any more. */
+  onEnded(key: SessionKey, had: Kept): void;
+}
+
+/** Sessions in the memory of this process: they end with it. */
+export class MemoryStore implements SessionStore {
+  readonly #o: MemoryStoreOptions;
+  readonly #sessions = new Map<string, MemorySession>();
+
+  constructor(options: MemoryStoreOptions) {
+    this.#o = options;
+  }
+
+  /** Sessions, those of connected clients included. */
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  async take(claim: Claim): Promise<HeldSession> {
+    const name = nameOf(claim.key);
+    const before = this.#sessions.get(name);
+    const ends = before !== undefined && (claim.cleanStart || before.endsWithConnection);
+    if (before === undefined && this.#sessions.size >= this.#o.sessions) throw full(this.#o.sessions);
+    before?.displace(ends);
+    const session = before === undefined || ends ? this.#create(name) : before;
+    return session.hold(claim);
+  }
+
+  /** Ends the sessions without a connection: what is due when they end is due now. */
+  end(): void {
+    for (const session of this.#sessions.values()) session.end();
+  }
+
+  #create(name: string): MemorySession {
+    const session = new MemorySession(this.#o, () => {
+      if (this.#sessions.get(name) === session) this.#sessions.delete(name);
+    });
+    this.#sessions.set(name, session);
+    return session;
+  }
+}
+
+const nameOf = ({ namespace, subject, clientId }: SessionKey): string =>
+  JSON.stringify([namespace, subject, clientId]);
+
+function full(most: number): PushfleetError {
+  return new PushfleetError('too_many_connections', `This instance keeps its most, ${most} sessions.`);
+}
+
+interface Arriving {
+  readonly id: string;
+  stored: boolean;
+}
+
+/** What lies in memory of one session. */
+class MemorySession {
+  subscriptions: readonly Held[] = [];
+  cursor: Cursor | undefined;
+  /** Sent and not acknowledged; undefined once PUBREC came. A Map keeps the order of sending. */
+  readonly unfinished = new LazyMap<number, Sent | undefined>();
+  readonly incoming = new LazyMap<number, Arriving>();
+  readonly #o: MemoryStoreOptions;
+  readonly #onEnd: () => void;
+  #used = false;
+  #holder: Holding | undefined;
+  #claim: Claim | undefined;
+  #expiry = 0;
+  #owed: OwedWill | undefined;
+  #cancelWill: () => void = nothing;
+  #cancelExpiry: () => void = nothing;
+
+  constructor(o: MemoryStoreOptions, onEnd: () => void) {
+    this.#o = o;
+    this.#onEnd = onEnd;
+  }
+
+  /** A connection holds it, and it ends with that one. */
+  get endsWithConnection(): boolean {
+    return this.#holder !== undefined && this.#expiry === 0;
+  }
+
+  hold(claim: Claim): HeldSession {
+    const kept = this.#used ? this.#kept() : undefined;
+    this.#used = true;
+    this.#claim = claim;
+    this.#expiry = claim.expiry;
+    this.#owed = claim.will;
+    this.#holder = new Holding(this, kept);
+    return this.#holder;
+  }
+
+  /** Its holder, if there is one, holds it no more; @param ends the session, too. */
+  displace(ends: boolean): void {
+    const claim = this.#claim;
+    const holder = this.#holder;
+    this.#holder = undefined;
+    // Section 3.1.4: a will without delay is due since its connection ends, any other where its session does.
+    const due = ends || (holder !== undefined && delayOf(this.#owed) === 0);
+    this.#rest();
+    if (due) this.#publishWill();
+    this.#owed = undefined;
+    if (ends) this.#onEnd();
+    if (holder !== undefined) claim?.onTaken();
+    if (ends && claim !== undefined) this.#o.onEnded(claim.key, this.#kept());
+  }
+
+  renewed(grant: Grant): void {
+    if (this.#owed !== undefined) this.#owed = { ...this.#owed, grant };
+  }
+
+  isHeldBy(holding: Holding): boolean {
+    return this.#holder === holding;
+  }
+
+  leave({ expiry, withoutWill, cursor }: Leaving): void {
+    this.#holder = undefined;
+    this.cursor = cursor ?? this.cursor;
+    if (withoutWill) this.#owed = undefined;
+    if (expiry === 0) {
+      this.#end();
+      return;
+    }
+    this.#cancelExpiry = this.#o.after(expiry * 1_000, () => this.#end());
+    const delay = delayOf(this.#owed);
+    if (delay === 0) this.#publishWill();
+    else if (delay < expiry) this.#cancelWill = this.#o.after(delay * 1_000, () => this.#publishWill());
+  }
+
+  /** Unless a connection holds it. */
+  end(): void {
+    if (this.#holder === undefined) this.#end();
+  }
+
+  /** [MQTT-3.1.2-10], section 3.1.3.2.2: a will whose delay is not over is due with the end of the session. */
+  #end(): void {
+    this.#rest();
+    this.#publishWill();
+    this.#onEnd();
+    if (this.#claim !== undefined) this.#o.onEnded(this.#claim.key, this.#kept());
+  }
+
+  #rest(): void {
+    this.#cancelWill();
+    this.#cancelExpiry();
+    this.#cancelWill = nothing;
+    this.#cancelExpiry = nothing;
+  }
+
+  #publishWill(): void {
+    const owed = this.#owed;
+    this.#owed = undefined;
+    if (owed !== undefined && this.#claim !== undefined) this.#o.publishWill(owed, this.#claim.key);
+  }
+
+  #kept(): Kept {
+    const unfinished = [...this.unfinished].map(([packetId, sent]) => ({ packetId, sent }));
+    return { subscriptions: this.subscriptions, cursor: this.cursor, unfinished };
+  }
+}
+
+const delayOf = (owed: OwedWill | undefined): number => owed?.will.properties.willDelayInterval ?? 0;
+
+/** One connection's hold on a session. It fences: who was displaced changes nothing. */
+class Holding implements HeldSession {
+  readonly kept: Kept | undefined;
+  readonly #session: MemorySession;
+
+  constructor(session: MemorySession, kept: Kept | undefined) {
+    this.#session = session;
+    this.kept = kept;
+  }
+
+  subscribed(all: readonly Held[], cursor: Cursor): Promise<void> | undefined {
+    return this.#write((session) => {
+      session.subscriptions = all;
+      session.cursor = cursor;
+    });
+  }
+
+  sending(sent: readonly Sent[], cursor: Cursor): Promise<void> | undefined {
+    return this.#write((session) => {
+      session.cursor = cursor;
+      for (const one of sent) session.unfinished.set(one.packetId, one);
+    });
+  }
+
+  received(packetId: number): Promise<void> | undefined {
+    return this.#write(({ unfinished }) => {
+      // Behind what was released before it: [MQTT-4.6.0-4] has PUBREL in the order of PUBREC.
+      unfinished.delete(packetId);
+      unfinished.set(packetId, undefined);
+    });
+  }
+
+  finished(packetId: number): void {
+    void this.#write(({ unfinished }) => unfinished.delete(packetId))?.catch(nothing);
+  }
+
+  incoming(packetId: number): Incoming {
+    const known = this.#session.incoming.get(packetId);
+    if (known !== undefined) return { ...known };
+    const made = { id: randomBytes(15).toString('base64url'), stored: false };
+    void this.#write(({ incoming }) => incoming.set(packetId, made))?.catch(nothing);
+    return { ...made };
+  }
+
+  stored(packetId: number): Promise<void> | undefined {
+    return this.#write(({ incoming }) => {
+      const known = incoming.get(packetId);
+      if (known !== undefined) known.stored = true;
+    });
+  }
+
+  released(packetId: number): Promise<void> | undefined {
+    return this.#write(({ incoming }) => incoming.delete(packetId));
+  }
+
+  renewed(grant: Grant): Promise<void> | undefined {
+    return this.#write((session) => session.renewed(grant));
+  }
+
+  leave(leaving: Leaving): Promise<void> | undefined {
+    return this.#write((session) => session.leave(leaving));
+  }
+
+  #write(change: (session: MemorySession) => void): Promise<void> | undefined {
+    if (!this.#session.isHeldBy(this)) {
+      return Promise.reject(new PushfleetError('conflict', 'Another connection holds this session.'));
+    }
+    change(this.#session);
+    return undefined;
+  }
+}
+
+const nothing = (): void => {};

@@ -1,0 +1,454 @@
+import type { Item, Publication, Topic, TopicFilter } from '@pushfleet/core';
+import type { OutflowShared, Wire } from '@pushfleet/edge';
+import type { CloseReason, Delivery, Feed, FeedOptions, Hub } from '@pushfleet/hub';
+import type { Grant } from '@pushfleet/runtime';
+import { type Ack, isFailure, type OutgoingPublish, reasons, type Sending } from '../codec.ts';
+import { gapOf, gapTopic } from '../publication/gap.ts';
+import { type Encoding, encoders, expiryOf, placelessEncoder, qosOf } from '../publication/message.ts';
+import { OutgoingAliases } from './aliases.ts';
+import { LazyMap } from './lazy-map.ts';
+import type { PacketIds } from './packet-ids.ts';
+import type { SharedMember, Work } from './shared-group.ts';
+import type { HeldSession, Kept, Sent, Unfinished } from './store.ts';
+import type { Subscriptions, Wanted } from './subscriptions.ts';
+import type { Terms } from './terms.ts';
+
+/** What the outbounds of one edge share. */
+export interface OutboundShared extends OutflowShared {
+  readonly packetIds: PacketIds;
+}
+
+export interface OutboundOptions {
+  readonly shared: OutboundShared;
+  readonly hub: Pick<Hub, 'open'>;
+  readonly wire: Pick<Wire, 'write'>;
+  readonly session: Pick<HeldSession, 'sending' | 'received' | 'finished'>;
+  readonly terms: Pick<Terms, 'peer' | 'encoding' | 'expiry' | 'sendMaximum' | 'sendAliases'>;
+  /** Unix time in milliseconds. */
+  readonly now: () => number;
+  readonly owner: OutboundOwner;
+}
+
+/** Whose client it is that is sent something. */
+export interface OutboundOwner {
+  /** The hub closed the feed. */
+  onClose(reason: CloseReason): void;
+  /** The one in force. */
+  readonly grant: Pick<Grant, 'maySubscribe'>;
+  /** The session could not be told something. */
+  onFailed(error: unknown): void;
+  say(ack: Ack): void;
+  /** The client acknowledged what it cannot have got. */
+  onDisorder(): void;
+  /** What a group gave was not sent, or is not sent again. */
+  onReturned(share: string, work: readonly Pick<Work, 'publication'>[]): void;
+}
+
+/** A PUBLISH of QoS 1 or 2 whose acknowledgement is not complete. */
+interface Flight {
+  readonly qos: 1 | 2;
+  /** Its PUBREC came. */
+  readonly released: boolean;
+  /** It was not sent on this connection yet. */
+  readonly waiting: boolean;
+  /** The session was told of it. */
+  readonly kept: boolean;
+}
+
+/** What is sent in one go. */
+interface Batch {
+  readonly items: readonly Item<Pick<Delivery, 'publication'>>[];
+  /** The group that gave them; undefined: the feed. */
+  readonly share: string | undefined;
+  /** A packet each. */
+  readonly packets: Buffer[];
+  /** What of it is to be on record before. */
+  readonly sent: Sent[];
+}
+
+const flightOf = (qos: 1 | 2, kept: boolean): Flight => ({ qos, released: false, waiting: false, kept });
+/** What has just been sent, of which there is one object for all. */
+const flights = {
+  1: { kept: flightOf(1, true), passing: flightOf(1, false) },
+  2: { kept: flightOf(2, true), passing: flightOf(2, false) },
+} as const;
+const noAlias = { topicAlias: 0, aliasKnown: false } as const;
+
+// What one write carries at most: see `Outflow`.
+const flushCount = 512;
+const flushBytes = 64 * 1_024;
+
+/**
+ * What a client is sent (sections 4.3 and 4.4): a feed, as PUBLISH packets within what the client takes at once. What
+ * it does not take yet stays in the log: the feed is not taken from, and rewinds where its outbox is full.
+ */
+export class Outbound implements SharedMember, FeedOptions {
+  readonly feed: Feed;
+  readonly overflow = 'rewind';
+  readonly #o: OutboundOptions;
+  readonly #subscriptions: Subscriptions;
+  // What each delivery needs of the options lies here: with thousands of clients an object more is a wait for memory.
+  readonly #shared: OutboundShared;
+  readonly #wire: Pick<Wire, 'write'>;
+  readonly #packetBytes: number;
+  readonly #sendMaximum: number;
+  /** The session may outlive the connection. */
+  readonly #keeps: boolean;
+  /** Undefined: the client takes none. */
+  readonly #aliases: OutgoingAliases | undefined;
+  readonly #encoder: (typeof encoders)[Encoding];
+  readonly #flights = new LazyMap<number, Flight>();
+  /** Of an earlier connection, to be sent again before anything else. */
+  #again: Unfinished[] | undefined;
+  #waiting = 0;
+  #writable = true;
+  #saving = false;
+  /** The groups come first and the feed after them, or the feed alone: neither starves the other. */
+  #turn = false;
+  #begun = false;
+  #closed = false;
+
+  /** @throws PushfleetError `draining` or `too_many_connections` where the hub takes no more feeds */
+  constructor(options: OutboundOptions, subscriptions: (feed: Feed, member: SharedMember) => Subscriptions) {
+    const { hub, shared, wire, terms } = options;
+    this.#o = options;
+    this.#shared = shared;
+    this.#wire = wire;
+    this.#packetBytes = terms.peer.packetBytes ?? Number.POSITIVE_INFINITY;
+    this.#sendMaximum = terms.sendMaximum;
+    this.#keeps = terms.expiry > 0;
+    this.#aliases = terms.sendAliases === 0 ? undefined : new OutgoingAliases(terms.sendAliases);
+    this.#encoder = encoders[terms.encoding];
+    this.feed = hub.open(this);
+    this.#subscriptions = subscriptions(this.feed, this);
+  }
+
+  /** For the feed, of which this is its own options. */
+  get count(): number {
+    return this.#shared.outbox.count;
+  }
+
+  get bytes(): number {
+    return this.#shared.outbox.bytes;
+  }
+
+  onReadable(): void {
+    this.#flush();
+  }
+
+  onClose(reason: CloseReason): void {
+    this.#o.owner.onClose(reason);
+  }
+
+  /** Whether the wire takes bytes at this moment. */
+  get writable(): boolean {
+    return this.#writable;
+  }
+
+  /** Publications that the client was sent and has not acknowledged to the end. */
+  get unacknowledged(): number {
+    return this.#flights.size - this.#waiting;
+  }
+
+  get credit(): number {
+    return this.#ready && this.#again === undefined ? this.#room() : 0;
+  }
+
+  fits(share: string, work: Work): boolean {
+    const held = this.#subscriptions.get(share);
+    if (held === undefined || this.#packetBytes === Number.POSITIVE_INFINITY) return true;
+    return this.#fits(work.encoded(this.#sharedEncoder), this.#sending(work.publication, held, false));
+  }
+
+  give(share: string, work: readonly Work[]): void {
+    const held = this.#subscriptions.get(share);
+    if (held === undefined) return;
+    const items = work.map((value) => ({ kind: 'publication' as const, value }));
+    const batch = { items, share, packets: [], sent: [] };
+    for (const one of work) this.#add(batch, one, held, false);
+    this.#deliver(batch, () => this.#o.owner.onReturned(share, work));
+  }
+
+  lost(reason: CloseReason): void {
+    this.#o.owner.onClose(reason);
+  }
+
+  /** After CONNACK: sends again what an earlier connection left open ([MQTT-4.4.0-1]), and then what is new. */
+  begin(kept: Kept | undefined): void {
+    this.#begun = true;
+    for (const one of kept?.unfinished ?? []) {
+      const { packetId, sent } = one;
+      const released = sent === undefined;
+      this.#flights.set(packetId, { qos: sent?.qos ?? 2, released, waiting: true, kept: true });
+      this.#again ??= [];
+      this.#again.push(one);
+      this.#waiting++;
+    }
+    this.#flush();
+  }
+
+  /** Says something between the publications. */
+  say(bytes: Buffer): void {
+    this.#writable = this.#wire.write(bytes);
+  }
+
+  drained(): void {
+    this.#writable = true;
+    this.#flush();
+  }
+
+  puback({ packetId }: Ack): void {
+    const flight = this.#flights.get(packetId);
+    if (flight?.qos === 2) this.#o.owner.onDisorder();
+    else if (flight !== undefined) this.#finish(packetId, flight);
+  }
+
+  /** Section 4.3.3: the publication is the client's from here on, or it refuses it. */
+  pubrec({ packetId, reason }: Ack): void {
+    const flight = this.#flights.get(packetId);
+    if (flight === undefined) {
+      // A failure ends the exchange, there is nothing to release. What else is not known may be of an earlier time.
+      if (!isFailure(reason)) this.#release(packetId);
+    } else if (flight.qos === 1) this.#o.owner.onDisorder();
+    else if (isFailure(reason)) this.#finish(packetId, flight);
+    else if (flight.released) this.#release(packetId);
+    else {
+      this.#flights.set(packetId, { ...flight, released: true });
+      const wait = flight.kept ? this.#o.session.received(packetId) : undefined;
+      this.#after(wait, () => this.#release(packetId));
+    }
+  }
+
+  pubcomp({ packetId }: Ack): void {
+    const flight = this.#flights.get(packetId);
+    if (flight === undefined) return;
+    if (flight.released) this.#finish(packetId, flight);
+    else this.#o.owner.onDisorder();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.feed.close();
+  }
+
+  #release(packetId: number): void {
+    this.#o.owner.say({ type: 'pubrel', packetId, reason: reasons.success, properties: {} });
+  }
+
+  #finish(packetId: number, flight: Flight): void {
+    // Where there was room before, nothing has waited for any.
+    const waited = this.unacknowledged >= this.#sendMaximum || this.#subscriptions.sharing;
+    this.#flights.delete(packetId);
+    if (flight.waiting) this.#waiting--;
+    if (flight.kept) this.#o.session.finished(packetId);
+    if (waited) this.#flush();
+  }
+
+  #after(wait: Promise<void> | undefined, go: () => void, onRefused?: () => void): void {
+    if (wait === undefined) go();
+    else {
+      wait.then(
+        () => {
+          if (!this.#closed) go();
+        },
+        (error) => {
+          this.#o.owner.onFailed(error);
+          onRefused?.();
+        },
+      );
+    }
+  }
+
+  get #ready(): boolean {
+    return this.#begun && this.#writable && !this.#saving && !this.#closed;
+  }
+
+  // The hot path: see `Outflow`. What is about to be sent is on record before it is.
+  #flush(): void {
+    while (this.#ready) {
+      if (this.#again !== undefined) {
+        if (!this.#resend(this.#again)) return;
+        continue;
+      }
+      if (this.#room() === 0) return;
+      this.#turn = !this.#turn || !this.#subscriptions.sharing;
+      if (this.#turn) this.#subscriptions.offer();
+      const room = this.#ready ? this.#room() : 0;
+      if (room > 0) {
+        const items = this.feed.take(room, flushBytes);
+        if (items.length > 0) {
+          this.#send(items);
+          continue;
+        }
+        this.#subscriptions.emptied();
+      }
+      if (this.#turn) return;
+    }
+  }
+
+  /** [MQTT-3.3.4-9]; what can only have QoS 0 waits for nothing. */
+  #room(): number {
+    if (this.#subscriptions.highest === 0) return flushCount;
+    return Math.min(flushCount, Math.max(0, this.#sendMaximum - this.unacknowledged));
+  }
+
+  #send(items: readonly Item<Delivery>[]): void {
+    const batch = { items, share: undefined, packets: [], sent: [] };
+    for (const item of items) {
+      if (item.kind === 'gap') {
+        this.#tell(batch, item);
+        continue;
+      }
+      const wanted = this.#subscriptions.wanted(item.value);
+      if (wanted !== undefined) this.#add(batch, item.value, wanted, item.value.retained);
+    }
+    this.#deliver(batch);
+  }
+
+  /** What is about to be sent is on record before it is, where that is of use to anybody. */
+  #deliver(batch: Batch, onRefused?: () => void): void {
+    const isKept = this.#keeps || batch.sent.length > 0;
+    const wait = isKept ? this.#o.session.sending(batch.sent, this.feed.cursor) : undefined;
+    if (wait === undefined) {
+      this.#write(batch);
+      return;
+    }
+    this.#saving = true;
+    const go = (): void => {
+      this.#saving = false;
+      this.#write(batch);
+      this.#flush();
+    };
+    this.#after(wait, go, onRefused);
+  }
+
+  /** For who asked to be told of gaps. */
+  #tell({ packets }: Batch, { from, to }: Item<Delivery> & { readonly kind: 'gap' }): void {
+    const held = this.#subscriptions.get(gapTopic);
+    if (held === undefined) return;
+    const publication = gapOf(from, to, this.#o.now());
+    const message = this.#encoder({ publication, cursor: to });
+    const sending = this.#sending(publication, held, false);
+    if (this.#fits(message, sending)) packets.push(message.packet(sending));
+  }
+
+  /** [MQTT-3.1.2-24], [MQTT-3.1.2-25]: what is larger than the client takes counts as delivered. */
+  #add(batch: Batch, work: Work, wanted: Wanted, retained: boolean): void {
+    const message = work.encoded(batch.share === undefined ? this.#encoder : this.#sharedEncoder);
+    const sending = this.#sending(work.publication, wanted, retained);
+    if (sending.qos > 0) sending.packetId = this.#idOf(message);
+    const bytes = this.#bytesOf(message, sending, work.publication.topic);
+    if (bytes === undefined) return;
+    if (sending.qos > 0) this.#launch(batch, work.publication, sending);
+    batch.packets.push(bytes);
+  }
+
+  #launch({ share, sent }: Batch, publication: Publication, sending: Sending): void {
+    const { packetId, retain, subscriptionIds } = sending;
+    const qos = sending.qos as 1 | 2;
+    // A session that ends with its connection leaves only what others of a group are to have.
+    const kept = share !== undefined || this.#keeps;
+    this.#flights.set(packetId, kept ? flights[qos].kept : flights[qos].passing);
+    if (kept) sent.push({ packetId, qos, publication, retain, subscriptionIds, share });
+  }
+
+  #sending(
+    publication: Publication,
+    { qos, retainAsPublished, subscriptionIds }: Wanted,
+    retained: boolean,
+  ): { -readonly [K in keyof Sending]: Sending[K] } {
+    const published = qosOf(publication);
+    return {
+      qos: qos < published ? qos : published,
+      dup: false,
+      // [MQTT-3.3.1-8], [MQTT-3.3.1-12], [MQTT-3.3.1-13]
+      retain: retained || (retainAsPublished && publication.retain === true),
+      packetId: 0,
+      expiry: expiryOf(publication, this.#o.now),
+      subscriptionIds,
+      topicAlias: 0,
+      aliasKnown: false,
+    };
+  }
+
+  /** What comes by a group says nothing of the client's own place. */
+  get #sharedEncoder(): (typeof encoders)[Encoding] {
+    const { encoding } = this.#o.terms;
+    return encoding === 'event' ? placelessEncoder : encoders[encoding];
+  }
+
+  /** The same for all who are sent the message, but for those that have it in use. */
+  #idOf(message: OutgoingPublish): number {
+    const { packetIds } = this.#shared;
+    if (message.packetId === 0) message.packetId = packetIds.next();
+    return packetIds.free(message.packetId, this.#flights);
+  }
+
+  #fits(message: OutgoingPublish, sending: Sending): boolean {
+    return this.#packetBytes === Number.POSITIVE_INFINITY || message.size(sending) <= this.#packetBytes;
+  }
+
+  /** The packet, its bytes shared with all to whom the same is said; undefined: the client does not take it. */
+  #bytesOf(message: OutgoingPublish, sending: Sending, topic: string): Buffer | undefined {
+    if (!this.#fits(message, sending)) return undefined;
+    if (this.#aliases !== undefined)
+      return message.packet(this.#aliased(message, sending, this.#aliases, topic));
+    return sending.subscriptionIds.length === 0 ? message.shared(sending) : message.packet(sending);
+  }
+
+  #aliased(message: OutgoingPublish, sending: Sending, aliases: OutgoingAliases, topic: string): Sending {
+    const known = aliases.known(topic);
+    if (known !== undefined) return { ...sending, topicAlias: known, aliasKnown: true };
+    const { next } = aliases;
+    const told = { ...sending, topicAlias: next };
+    if (next === 0 || !this.#fits(message, told)) return sending;
+    aliases.assign(topic);
+    return told;
+  }
+
+  #write({ packets, items }: Batch): void {
+    if (packets.length === 0) return;
+    const shared = this.#shared;
+    const written = shared.deliveries.writing(items);
+    // Packets with aliases are the client's own, and so is what they make together.
+    const bytes = this.#aliases === undefined ? shared.runs.bytes(packets) : Buffer.concat(packets);
+    this.say(bytes);
+    written?.();
+    shared.written.deliveries += packets.length;
+    shared.written.bytes += bytes.length;
+  }
+
+  /** Sends one packet of an earlier connection again; false: there is no room for it yet. */
+  #resend(again: Unfinished[]): boolean {
+    const { packetId, sent } = again[0] as Unfinished;
+    const flight = this.#flights.get(packetId);
+    const waits = flight?.waiting === true;
+    if (waits && this.unacknowledged >= this.#sendMaximum) return false;
+    again.shift();
+    if (again.length === 0) this.#again = undefined;
+    if (!waits) return true;
+    this.#flights.set(packetId, { ...flight, waiting: false });
+    this.#waiting--;
+    if (flight.released || sent === undefined) this.#release(packetId);
+    else this.#repeat(sent);
+    return true;
+  }
+
+  /** [MQTT-3.3.1-1], with the packet identifier that it had; what the client may not have any more counts as delivered. */
+  #repeat({ publication, ...sent }: Sent): void {
+    const message = this.#encoder({ publication });
+    const sending = { ...sent, ...noAlias, dup: true, expiry: expiryOf(publication, this.#o.now) };
+    const over = publication.expiresAt !== undefined && publication.expiresAt <= this.#o.now();
+    const flight = this.#flights.get(sent.packetId) as Flight;
+    const granted = this.#o.owner.grant.maySubscribe(publication.topic as Topic & TopicFilter);
+    if (granted && !over && this.#fits(message, sending)) {
+      this.say(message.packet(sending));
+      return;
+    }
+    this.#finish(sent.packetId, flight);
+    // [MQTT-4.8.2-5]: of QoS 2, nobody else may have it.
+    if (!granted && sent.share !== undefined && sent.qos === 1) {
+      this.#o.owner.onReturned(sent.share, [{ publication }]);
+    }
+  }
+}
