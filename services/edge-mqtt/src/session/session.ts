@@ -1,4 +1,4 @@
-import { type Attributes, PushfleetError, parseTopic, type Topic, type TopicFilter } from '@pushfleet/core';
+import { type Attributes, PushfleetError, parseTopic, type Topic } from '@pushfleet/core';
 import {
   type CloseCode,
   type Connection,
