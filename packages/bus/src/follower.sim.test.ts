@@ -197,7 +197,7 @@ class World {
 }
 
 test('a network that loses, doubles and overtakes without telling: all is handed over once, in order', async () => {
-  await forSeeds(1_500, async (random) => {
+  await forSeeds(500, async (random) => {
     const world = new World(random, { orderly: false });
     for (let i = 0; i < 60; i++) await world.step();
     await world.settle();
@@ -209,7 +209,7 @@ test('a network that loses, doubles and overtakes without telling: all is handed
 });
 
 test('where losses announce themselves, the place never runs ahead of what was handed over', async () => {
-  await forSeeds(1_500, async (random) => {
+  await forSeeds(500, async (random) => {
     const world = new World(random, { orderly: true });
     for (let i = 0; i < 60; i++) {
       await world.step();
@@ -226,7 +226,7 @@ test('where losses announce themselves, the place never runs ahead of what was h
 
 test('what ages out while the log is away is told, and only then', async () => {
   let told = 0;
-  await forSeeds(1_500, async (random) => {
+  await forSeeds(500, async (random) => {
     const world = new World(random, { orderly: true, maxAgeMs: 30_000, retryMs: 1_000 });
     for (let i = 0; i < 30; i++) {
       await world.step();

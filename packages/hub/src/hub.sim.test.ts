@@ -406,13 +406,13 @@ async function run(random: Random, orderly: boolean, edges: number): Promise<voi
 }
 
 test('over all its feeds, on any edge, a client sees everything from its first cursor on, once per feed, in order', async () => {
-  await forSeeds(600, (random) => run(random, true, 2));
+  await forSeeds(300, (random) => run(random, true, 2));
 });
 
 test('a network that loses, doubles and overtakes without telling: who stays sees everything', async () => {
-  await forSeeds(600, (random) => run(random, false, 1));
+  await forSeeds(300, (random) => run(random, false, 1));
 });
 
 test('an edge that loses without telling: who leaves and comes back to it sees everything', async () => {
-  await forSeeds(300, (random) => run(random, true, 1));
+  await forSeeds(150, (random) => run(random, true, 1));
 });

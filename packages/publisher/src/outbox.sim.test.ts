@@ -120,7 +120,7 @@ function check({ log, published, answers, outbox }: World): void {
 
 test('with dying, draining, slow and limiting instances nothing is lost, reordered or doubled', async () => {
   let acknowledged = 0;
-  await forSeeds(3_000, async (random) => {
+  await forSeeds(1_000, async (random) => {
     const world = play(random);
     check(world);
     acknowledged += [...world.answers.values()].filter((answer) => !(answer instanceof PublishError)).length;
