@@ -1,7 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import type { Counted } from '../load/protocol.ts';
 import type { RunningBroker } from './broker.ts';
 import { connect, type Qos, subscribe, type Version } from './packets.ts';
-import type { Command, Counted, Reply } from './protocol.ts';
+import type { Command, Reply } from './protocol.ts';
 
 const file = new URL('./clients.ts', import.meta.url);
 const processes = 2;

@@ -1,3 +1,4 @@
+import type { Counted } from '../load/protocol.ts';
 import type { Qos, Version } from './packets.ts';
 
 /** A client of a broker: its CONNECT, and its SUBSCRIBE, in base64. */
@@ -31,16 +32,6 @@ export type Command =
     }
   | { readonly kind: 'mark' }
   | { readonly kind: 'count' };
-
-/** Messages counted since the last mark. Latencies are of a few sampled clients, in microseconds. */
-export interface Counted {
-  readonly min: number;
-  readonly max: number;
-  readonly total: number;
-  readonly latencies: readonly number[];
-  /** Chunks read from sockets: how well the broker coalesced, as far as reading lets it show. */
-  readonly reads: number;
-}
 
 /** What a process of clients answers. `progress` comes by itself and names its slowest client. */
 export type Reply =
