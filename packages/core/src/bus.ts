@@ -62,6 +62,23 @@ export interface WorkOptions {
   readonly orderedByTopic: boolean;
 }
 
+/** What a member of a group was handed: others have it once the member gives it back, or is gone. */
+export interface Lent {
+  readonly publication: Publication;
+  /** It is never handed out again. Harmless to call twice. */
+  done(): void;
+  /** It is handed out again at once, to whoever asks for something. Nothing once it is done. */
+  back(): void;
+}
+
+/** A member of a group. */
+export interface Share {
+  /** How many more it takes at this moment; replaces what was said before. What is handed over counts against it. */
+  want(count: number): void;
+  /** Gives back what is in hand, and takes nothing more. */
+  stop(): void;
+}
+
 /** One namespace's view of the log. */
 export interface Bus {
   /** Settles once every draft is stored or refused; answers stand in the order of the drafts. Never rejects. */
@@ -113,6 +130,15 @@ export interface Bus {
    */
   delete(topic: Topic, at?: Cursor): Promise<Deletion>;
 
+  /**
+   * The publications at these places of this namespace, in their order; undefined where one is not stored (any more).
+   *
+   * @throws PushfleetError `unavailable` when the log is out of reach
+   */
+  at(
+    places: readonly Pick<Publication, 'shard' | 'sequence'>[],
+  ): Promise<readonly (Publication | undefined)[]>;
+
   /** The place of the newest stored publication: everything acknowledged before the call is at or before it. */
   head(): Promise<Cursor>;
 
@@ -129,6 +155,25 @@ export interface Bus {
     options: WorkOptions,
     on: (publication: Publication, lease: { extend(): void }) => Promise<Verdict>,
   ): Promise<{ stop(): Promise<void> }>;
+
+  /**
+   * Makes a group, whose members share out what matches: what is stored after this resolves is kept for them until
+   * one has done it. A group that is there already stays as it is.
+   *
+   * @param group 1 to 64 letters, digits, `_` or `-`
+   */
+  openGroup(group: string, filter: TopicFilter): Promise<void>;
+
+  /** Forgets a group, and what it still owed. One that is not there is no error. */
+  closeGroup(group: string): Promise<void>;
+
+  /**
+   * Takes part in a group that was opened. Nothing is handed over that was not wanted; of what a member left undone
+   * when it died others have it some seconds later. `on` must not throw.
+   *
+   * @param onGone the group is not there (any more); nothing comes from it
+   */
+  share(group: string, on: (lent: Lent) => void, onGone: () => void): Share;
 }
 
 /**

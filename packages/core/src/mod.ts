@@ -7,6 +7,7 @@ export * from './content.ts';
 export * from './cursor.ts';
 export * from './error.ts';
 export { type EventDraft, readAttributes as readContextAttributes } from './event-draft.ts';
+export { Gate } from './gate.ts';
 export { elements, members } from './json-text.ts';
 export * from './lifecycle.ts';
 export * from './limits.ts';

@@ -26,26 +26,6 @@ export const protobufPackage = "pushfleet.registry.v1";
 
 export const protobufFileName = "pushfleet/registry/v1/leases.proto";
 
-/** Why an instance no longer owns a session. */
-export const SessionLostReason = {
-  /** SESSION_LOST_REASON_UNSPECIFIED - Not a reason. */
-  SESSION_LOST_REASON_UNSPECIFIED: 0,
-  /** SESSION_LOST_REASON_TAKEN_OVER - The client connected to another instance (MQTT 5: DISCONNECT 0x8E). */
-  SESSION_LOST_REASON_TAKEN_OVER: 1,
-  /** SESSION_LOST_REASON_ENDED - A manager ended the session (MQTT 5: DISCONNECT 0x98). */
-  SESSION_LOST_REASON_ENDED: 2,
-  UNRECOGNIZED: -1,
-} as const;
-
-export type SessionLostReason = typeof SessionLostReason[keyof typeof SessionLostReason];
-
-export namespace SessionLostReason {
-  export type SESSION_LOST_REASON_UNSPECIFIED = typeof SessionLostReason.SESSION_LOST_REASON_UNSPECIFIED;
-  export type SESSION_LOST_REASON_TAKEN_OVER = typeof SessionLostReason.SESSION_LOST_REASON_TAKEN_OVER;
-  export type SESSION_LOST_REASON_ENDED = typeof SessionLostReason.SESSION_LOST_REASON_ENDED;
-  export type UNRECOGNIZED = typeof SessionLostReason.UNRECOGNIZED;
-}
-
 /** Who holds the lease. */
 export interface HoldLeaseRequest {
   /** Chosen at random for this lease, never reused; 16 to 64 letters, digits, "-", "_" and ".". */
@@ -56,30 +36,14 @@ export interface HoldLeaseRequest {
   address: string;
 }
 
-/** A renewal, with what happened to the instance's holdings since the last one. */
+/** A renewal. */
 export interface HoldLeaseResponse {
   /** The instance counts as alive until then, if nothing else is heard. */
   leaseUntil:
     | Date
     | undefined;
-  /** Sessions that another instance has taken over, or that were ended: tell the client, write nothing more. */
-  sessionsLost: SessionLost[];
   /** Whether the lease was there when this stream opened, with all that hangs on it. */
   resumed: boolean;
-}
-
-/** A session that is no longer the instance's. */
-export interface SessionLost {
-  /** The namespace of the session. */
-  namespace: string;
-  /** The protocol of the session, as in Session.protocol. */
-  protocol: string;
-  /** The id of the session. */
-  id: string;
-  /** The generation that is over: an owner with a greater one is not meant. */
-  generation: bigint;
-  /** Why. */
-  reason: SessionLostReason;
 }
 
 /** Which lease ends. */
@@ -172,16 +136,13 @@ export const HoldLeaseRequest: MessageFns<HoldLeaseRequest> = {
 };
 
 function createBaseHoldLeaseResponse(): HoldLeaseResponse {
-  return { leaseUntil: undefined, sessionsLost: [], resumed: false };
+  return { leaseUntil: undefined, resumed: false };
 }
 
 export const HoldLeaseResponse: MessageFns<HoldLeaseResponse> = {
   encode(message: HoldLeaseResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.leaseUntil !== undefined) {
       Timestamp.encode(toTimestamp(message.leaseUntil), writer.uint32(10).fork()).join();
-    }
-    for (const v of message.sessionsLost) {
-      SessionLost.encode(v!, writer.uint32(18).fork()).join();
     }
     if (message.resumed !== false) {
       writer.uint32(24).bool(message.resumed);
@@ -210,14 +171,6 @@ export const HoldLeaseResponse: MessageFns<HoldLeaseResponse> = {
             message.leaseUntil = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.sessionsLost.push(SessionLost.decode(reader, reader.uint32()));
-            continue;
-          }
           case 3: {
             if (tag !== 24) {
               break;
@@ -244,116 +197,7 @@ export const HoldLeaseResponse: MessageFns<HoldLeaseResponse> = {
   fromPartial<I extends Exact<DeepPartial<HoldLeaseResponse>, I>>(object: I): HoldLeaseResponse {
     const message = createBaseHoldLeaseResponse();
     message.leaseUntil = object.leaseUntil ?? undefined;
-    message.sessionsLost = object.sessionsLost?.map((e) => SessionLost.fromPartial(e)) || [];
     message.resumed = object.resumed ?? false;
-    return message;
-  },
-};
-
-function createBaseSessionLost(): SessionLost {
-  return { namespace: "", protocol: "", id: "", generation: 0n, reason: 0 };
-}
-
-export const SessionLost: MessageFns<SessionLost> = {
-  encode(message: SessionLost, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.namespace !== "") {
-      writer.uint32(10).string(message.namespace);
-    }
-    if (message.protocol !== "") {
-      writer.uint32(18).string(message.protocol);
-    }
-    if (message.id !== "") {
-      writer.uint32(26).string(message.id);
-    }
-    if (message.generation !== 0n) {
-      if (BigInt.asUintN(64, message.generation) !== message.generation) {
-        throw new globalThis.Error("value provided for field message.generation of type uint64 too large");
-      }
-      writer.uint32(32).uint64(message.generation);
-    }
-    if (message.reason !== 0) {
-      writer.uint32(40).int32(message.reason);
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): SessionLost {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseSessionLost();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.namespace = reader.string();
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.protocol = reader.string();
-            continue;
-          }
-          case 3: {
-            if (tag !== 26) {
-              break;
-            }
-
-            message.id = reader.string();
-            continue;
-          }
-          case 4: {
-            if (tag !== 32) {
-              break;
-            }
-
-            message.generation = reader.uint64() as bigint;
-            continue;
-          }
-          case 5: {
-            if (tag !== 40) {
-              break;
-            }
-
-            message.reason = reader.int32() as any;
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  create<I extends Exact<DeepPartial<SessionLost>, I>>(base?: I): SessionLost {
-    return SessionLost.fromPartial(base ?? ({} as any));
-  },
-  fromPartial<I extends Exact<DeepPartial<SessionLost>, I>>(object: I): SessionLost {
-    const message = createBaseSessionLost();
-    message.namespace = object.namespace ?? "";
-    message.protocol = object.protocol ?? "";
-    message.id = object.id ?? "";
-    message.generation = (object.generation !== undefined && object.generation !== null)
-      ? BigInt(object.generation)
-      : 0n;
-    message.reason = object.reason ?? 0;
     return message;
   },
 };
@@ -457,16 +301,14 @@ export const EndLeaseResponse: MessageFns<EndLeaseResponse> = {
 };
 
 /**
- * A lease says that an instance of an edge is alive. Sessions and presence that an instance holds hang on its
+ * A lease says that an instance of an edge is alive. The presence that an instance enters hangs on its
  * one lease, so that a crash costs one expiry and keeping alive costs one heartbeat, not one per client.
  */
 export type LeaseServiceService = typeof LeaseServiceService;
 export const LeaseServiceService = {
   /**
    * Takes or resumes the lease of an instance and renews it for as long as the stream is open. When the
-   * stream has been gone for the lease's length, the instance counts as dead: its sessions are released as
-   * after a lost connection, and its presence entries leave. An instance that finds its own lease lapsed
-   * stops acting for its sessions; the generations of the sessions refuse its writes in any case.
+   * stream has been gone for the lease's length, the instance counts as dead, and its presence entries leave.
    *
    * A second stream under the same instance id is the same instance, which has come by another way: both renew.
    *
@@ -500,9 +342,7 @@ export const LeaseServiceService = {
 export interface LeaseServiceServer extends UntypedServiceImplementation {
   /**
    * Takes or resumes the lease of an instance and renews it for as long as the stream is open. When the
-   * stream has been gone for the lease's length, the instance counts as dead: its sessions are released as
-   * after a lost connection, and its presence entries leave. An instance that finds its own lease lapsed
-   * stops acting for its sessions; the generations of the sessions refuse its writes in any case.
+   * stream has been gone for the lease's length, the instance counts as dead, and its presence entries leave.
    *
    * A second stream under the same instance id is the same instance, which has come by another way: both renew.
    *
@@ -520,9 +360,7 @@ export interface LeaseServiceServer extends UntypedServiceImplementation {
 export interface LeaseServiceClient extends Client {
   /**
    * Takes or resumes the lease of an instance and renews it for as long as the stream is open. When the
-   * stream has been gone for the lease's length, the instance counts as dead: its sessions are released as
-   * after a lost connection, and its presence entries leave. An instance that finds its own lease lapsed
-   * stops acting for its sessions; the generations of the sessions refuse its writes in any case.
+   * stream has been gone for the lease's length, the instance counts as dead, and its presence entries leave.
    *
    * A second stream under the same instance id is the same instance, which has come by another way: both renew.
    *

@@ -34,8 +34,10 @@ export const SessionCommitOutcome = {
   SESSION_COMMIT_OUTCOME_FENCED: 2,
   /** SESSION_COMMIT_OUTCOME_UNAVAILABLE - The index is out of reach: try again. */
   SESSION_COMMIT_OUTCOME_UNAVAILABLE: 3,
-  /** SESSION_COMMIT_OUTCOME_TOO_LARGE - It would pass the limit on a session's hot state. */
+  /** SESSION_COMMIT_OUTCOME_TOO_LARGE - It would pass the limit on a session's hot state; nothing was stored. */
   SESSION_COMMIT_OUTCOME_TOO_LARGE: 4,
+  /** SESSION_COMMIT_OUTCOME_LOST - The index has lost what this owner committed before, and nothing was stored: commit the whole state. */
+  SESSION_COMMIT_OUTCOME_LOST: 5,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -47,6 +49,7 @@ export namespace SessionCommitOutcome {
   export type SESSION_COMMIT_OUTCOME_FENCED = typeof SessionCommitOutcome.SESSION_COMMIT_OUTCOME_FENCED;
   export type SESSION_COMMIT_OUTCOME_UNAVAILABLE = typeof SessionCommitOutcome.SESSION_COMMIT_OUTCOME_UNAVAILABLE;
   export type SESSION_COMMIT_OUTCOME_TOO_LARGE = typeof SessionCommitOutcome.SESSION_COMMIT_OUTCOME_TOO_LARGE;
+  export type SESSION_COMMIT_OUTCOME_LOST = typeof SessionCommitOutcome.SESSION_COMMIT_OUTCOME_LOST;
   export type UNRECOGNIZED = typeof SessionCommitOutcome.UNRECOGNIZED;
 }
 
@@ -110,7 +113,7 @@ export interface Session_AttributesEntry {
 
 /** Who owns a session. */
 export interface SessionOwner {
-  /** The instance, as named in its lease. */
+  /** The instance, under the name by which the fleet hears of it. */
   instanceId: string;
   /** Where other instances reach it (host:port); empty where nothing is ever forwarded. */
   address: string;
@@ -129,6 +132,25 @@ export interface SessionFilter {
   options: Buffer;
   /** The log's place when the filter was added: what is older is not delivered. */
   startCursor: string;
+  /**
+   * Names the group of sessions that share what the filter matches, each publication going to one of them (MQTT: the
+   * ShareName); empty: the filter is this session's alone. A session may hold one filter once by itself and once in each group.
+   */
+  group: string;
+  /**
+   * The group's name in the log, by which its members take publications: given by the registry to the first session of
+   * a group, the same for all that come while there is one, and never used again after the last one has left. What is
+   * sent in a request is not looked at.
+   */
+  groupId: string;
+}
+
+/** Names one of a session's subscriptions. */
+export interface SessionFilterName {
+  /** The topic filter. */
+  filter: string;
+  /** As in SessionFilter. */
+  group: string;
 }
 
 /** The publication a client leaves behind in case it is lost. */
@@ -152,6 +174,31 @@ export interface Will {
    * from incarnation and generation, so that it appears once whoever sweeps.
    */
   source: string;
+  /** The publication's type; empty: the fleet's own. */
+  type: string;
+  /** See Draft.origin. */
+  origin: string;
+  /**
+   * Whose right it is published by: it is not where that token has been revoked meanwhile. One that has expired is as
+   * good as it was when the will was accepted.
+   */
+  right: SessionRight | undefined;
+}
+
+/** A token, as revocations know it. */
+export interface SessionRight {
+  /** The claim `sub`. */
+  subject: string;
+  /** The claim `jti`. */
+  tokenId?:
+    | string
+    | undefined;
+  /** See Revocation.token_digest. */
+  tokenDigest?:
+    | string
+    | undefined;
+  /** The claim `iat`. */
+  issuedAt: Date | undefined;
 }
 
 /** One attribute of a will. */
@@ -168,7 +215,7 @@ export interface AcquireSessionRequest {
   key:
     | SessionKey
     | undefined;
-  /** The instance id of the caller's lease. */
+  /** The caller's instance, under the name by which the fleet hears of it. */
   instanceId: string;
   /** The `sub` of the client's token. */
   subject: string;
@@ -195,9 +242,9 @@ export interface AcquireSessionResponse {
   session:
     | Session
     | undefined;
-  /** Whether it existed and was kept (MQTT: Session Present). */
+  /** Whether it existed and was kept (MQTT: Session Present). One whose expiry is 0 is not: it ended with its connection. */
   resumed: boolean;
-  /** The hot state as of the last commit that was accepted; absent for a new session and where it was lost. */
+  /** The hot state as of the last commit that was accepted; absent for a new session, where nothing was committed, and where it was lost. */
   state?: SessionState | undefined;
 }
 
@@ -224,8 +271,8 @@ export interface UpdateSessionRequest {
   generation: bigint;
   /** Filters to add, or to replace where the filter is there already. */
   addFilters: SessionFilter[];
-  /** Filters to remove. */
-  removeFilters: string[];
+  /** Filters to remove; one that is not there is no error. */
+  removeFilters: SessionFilterName[];
   /** How the will changes. */
   willChange:
     | //
@@ -252,7 +299,7 @@ export interface UpdateSessionRequest_AttributesEntry {
 
 /** The record after the change. */
 export interface UpdateSessionResponse {
-  /** The record. */
+  /** The record. A group that this session is the first of takes what is stored from now on. */
   session: Session | undefined;
 }
 
@@ -278,6 +325,13 @@ export interface SessionCommit {
   putFields: { [key: string]: Buffer };
   /** Fields to remove; one that is not there is no error. */
   removeFields: string[];
+  /** These fields are all there are: what else is there goes. */
+  whole: boolean;
+  /**
+   * Rises with every commit of a generation; of one that is repeated it may stay or rise. A commit below one that was
+   * stored is not applied, so that one which was held up on its way does not undo what came after it.
+   */
+  number: bigint;
 }
 
 export interface SessionCommit_PutFieldsEntry {
@@ -308,7 +362,11 @@ export interface ReleaseSessionRequest {
   /** Whether the client said farewell, so that its will is dropped. */
   discardWill: boolean;
   /** A new expiry, in seconds, that the client asked for in its farewell. */
-  expirySeconds?: number | undefined;
+  expirySeconds?:
+    | number
+    | undefined;
+  /** The new cursor of the record. */
+  cursor?: string | undefined;
 }
 
 /** What happens next. */
@@ -828,7 +886,7 @@ export const SessionOwner: MessageFns<SessionOwner> = {
 };
 
 function createBaseSessionFilter(): SessionFilter {
-  return { filter: "", options: Buffer.alloc(0), startCursor: "" };
+  return { filter: "", options: Buffer.alloc(0), startCursor: "", group: "", groupId: "" };
 }
 
 export const SessionFilter: MessageFns<SessionFilter> = {
@@ -841,6 +899,12 @@ export const SessionFilter: MessageFns<SessionFilter> = {
     }
     if (message.startCursor !== "") {
       writer.uint32(26).string(message.startCursor);
+    }
+    if (message.group !== "") {
+      writer.uint32(34).string(message.group);
+    }
+    if (message.groupId !== "") {
+      writer.uint32(42).string(message.groupId);
     }
     return writer;
   },
@@ -882,6 +946,22 @@ export const SessionFilter: MessageFns<SessionFilter> = {
             message.startCursor = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.group = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.groupId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -902,6 +982,75 @@ export const SessionFilter: MessageFns<SessionFilter> = {
     message.filter = object.filter ?? "";
     message.options = object.options ?? Buffer.alloc(0);
     message.startCursor = object.startCursor ?? "";
+    message.group = object.group ?? "";
+    message.groupId = object.groupId ?? "";
+    return message;
+  },
+};
+
+function createBaseSessionFilterName(): SessionFilterName {
+  return { filter: "", group: "" };
+}
+
+export const SessionFilterName: MessageFns<SessionFilterName> = {
+  encode(message: SessionFilterName, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.filter !== "") {
+      writer.uint32(10).string(message.filter);
+    }
+    if (message.group !== "") {
+      writer.uint32(18).string(message.group);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SessionFilterName {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSessionFilterName();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.filter = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.group = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<SessionFilterName>, I>>(base?: I): SessionFilterName {
+    return SessionFilterName.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SessionFilterName>, I>>(object: I): SessionFilterName {
+    const message = createBaseSessionFilterName();
+    message.filter = object.filter ?? "";
+    message.group = object.group ?? "";
     return message;
   },
 };
@@ -916,6 +1065,9 @@ function createBaseWill(): Will {
     delaySeconds: 0,
     lifetimeSeconds: 0,
     source: "",
+    type: "",
+    origin: "",
+    right: undefined,
   };
 }
 
@@ -944,6 +1096,15 @@ export const Will: MessageFns<Will> = {
     }
     if (message.source !== "") {
       writer.uint32(66).string(message.source);
+    }
+    if (message.type !== "") {
+      writer.uint32(74).string(message.type);
+    }
+    if (message.origin !== "") {
+      writer.uint32(82).string(message.origin);
+    }
+    if (message.right !== undefined) {
+      SessionRight.encode(message.right, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -1025,6 +1186,30 @@ export const Will: MessageFns<Will> = {
             message.source = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.type = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.origin = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.right = SessionRight.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1050,6 +1235,102 @@ export const Will: MessageFns<Will> = {
     message.delaySeconds = object.delaySeconds ?? 0;
     message.lifetimeSeconds = object.lifetimeSeconds ?? 0;
     message.source = object.source ?? "";
+    message.type = object.type ?? "";
+    message.origin = object.origin ?? "";
+    message.right = (object.right !== undefined && object.right !== null)
+      ? SessionRight.fromPartial(object.right)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseSessionRight(): SessionRight {
+  return { subject: "", tokenId: undefined, tokenDigest: undefined, issuedAt: undefined };
+}
+
+export const SessionRight: MessageFns<SessionRight> = {
+  encode(message: SessionRight, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.subject !== "") {
+      writer.uint32(10).string(message.subject);
+    }
+    if (message.tokenId !== undefined) {
+      writer.uint32(18).string(message.tokenId);
+    }
+    if (message.tokenDigest !== undefined) {
+      writer.uint32(26).string(message.tokenDigest);
+    }
+    if (message.issuedAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.issuedAt), writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SessionRight {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSessionRight();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.subject = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.tokenId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.tokenDigest = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.issuedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<SessionRight>, I>>(base?: I): SessionRight {
+    return SessionRight.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SessionRight>, I>>(object: I): SessionRight {
+    const message = createBaseSessionRight();
+    message.subject = object.subject ?? "";
+    message.tokenId = object.tokenId ?? undefined;
+    message.tokenDigest = object.tokenDigest ?? undefined;
+    message.issuedAt = object.issuedAt ?? undefined;
     return message;
   },
 };
@@ -1530,7 +1811,7 @@ export const UpdateSessionRequest: MessageFns<UpdateSessionRequest> = {
       SessionFilter.encode(v!, writer.uint32(26).fork()).join();
     }
     for (const v of message.removeFilters) {
-      writer.uint32(34).string(v!);
+      SessionFilterName.encode(v!, writer.uint32(34).fork()).join();
     }
     switch (message.willChange?.$case) {
       case "will":
@@ -1594,7 +1875,7 @@ export const UpdateSessionRequest: MessageFns<UpdateSessionRequest> = {
               break;
             }
 
-            message.removeFilters.push(reader.string());
+            message.removeFilters.push(SessionFilterName.decode(reader, reader.uint32()));
             continue;
           }
           case 5: {
@@ -1662,7 +1943,7 @@ export const UpdateSessionRequest: MessageFns<UpdateSessionRequest> = {
       ? BigInt(object.generation)
       : 0n;
     message.addFilters = object.addFilters?.map((e) => SessionFilter.fromPartial(e)) || [];
-    message.removeFilters = object.removeFilters?.map((e) => e) || [];
+    message.removeFilters = object.removeFilters?.map((e) => SessionFilterName.fromPartial(e)) || [];
     switch (object.willChange?.$case) {
       case "will": {
         if (object.willChange?.will !== undefined && object.willChange?.will !== null) {
@@ -1876,7 +2157,15 @@ export const CommitSessionsRequest: MessageFns<CommitSessionsRequest> = {
 };
 
 function createBaseSessionCommit(): SessionCommit {
-  return { key: undefined, generation: 0n, cursor: undefined, putFields: {}, removeFields: [] };
+  return {
+    key: undefined,
+    generation: 0n,
+    cursor: undefined,
+    putFields: {},
+    removeFields: [],
+    whole: false,
+    number: 0n,
+  };
 }
 
 export const SessionCommit: MessageFns<SessionCommit> = {
@@ -1898,6 +2187,15 @@ export const SessionCommit: MessageFns<SessionCommit> = {
     });
     for (const v of message.removeFields) {
       writer.uint32(42).string(v!);
+    }
+    if (message.whole !== false) {
+      writer.uint32(48).bool(message.whole);
+    }
+    if (message.number !== 0n) {
+      if (BigInt.asUintN(64, message.number) !== message.number) {
+        throw new globalThis.Error("value provided for field message.number of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.number);
     }
     return writer;
   },
@@ -1958,6 +2256,22 @@ export const SessionCommit: MessageFns<SessionCommit> = {
             message.removeFields.push(reader.string());
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.whole = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.number = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1990,6 +2304,8 @@ export const SessionCommit: MessageFns<SessionCommit> = {
       {},
     );
     message.removeFields = object.removeFields?.map((e) => e) || [];
+    message.whole = object.whole ?? false;
+    message.number = (object.number !== undefined && object.number !== null) ? BigInt(object.number) : 0n;
     return message;
   },
 };
@@ -2172,7 +2488,7 @@ export const SessionCommitResult: MessageFns<SessionCommitResult> = {
 };
 
 function createBaseReleaseSessionRequest(): ReleaseSessionRequest {
-  return { key: undefined, generation: 0n, discardWill: false, expirySeconds: undefined };
+  return { key: undefined, generation: 0n, discardWill: false, expirySeconds: undefined, cursor: undefined };
 }
 
 export const ReleaseSessionRequest: MessageFns<ReleaseSessionRequest> = {
@@ -2191,6 +2507,9 @@ export const ReleaseSessionRequest: MessageFns<ReleaseSessionRequest> = {
     }
     if (message.expirySeconds !== undefined) {
       writer.uint32(32).uint32(message.expirySeconds);
+    }
+    if (message.cursor !== undefined) {
+      writer.uint32(42).string(message.cursor);
     }
     return writer;
   },
@@ -2240,6 +2559,14 @@ export const ReleaseSessionRequest: MessageFns<ReleaseSessionRequest> = {
             message.expirySeconds = reader.uint32();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2263,6 +2590,7 @@ export const ReleaseSessionRequest: MessageFns<ReleaseSessionRequest> = {
       : 0n;
     message.discardWill = object.discardWill ?? false;
     message.expirySeconds = object.expirySeconds ?? undefined;
+    message.cursor = object.cursor ?? undefined;
     return message;
   },
 };
@@ -2750,16 +3078,24 @@ export const ListSessionsResponse: MessageFns<ListSessionsResponse> = {
  * owner is refused, however late it arrives.
  *
  * The record (owner, filters, will, expiry) is in the log and is never lost. The hot state (cursor and fields)
- * is in the index alone: whoever loses it resumes from the record's cursor, which means repeats, not losses.
+ * is in the index alone: whoever loses it resumes from the record's cursor, which means repeats, not losses. An owner
+ * is told of the loss by its next commit, and puts again what it knows.
+ *
+ * An owner is an instance of the fleet, under the name by which the others hear of it. Of one that has not been heard
+ * of for a while the sessions are released as after a lost connection, under a new generation.
  */
 export type SessionServiceService = typeof SessionServiceService;
 export const SessionServiceService = {
   /**
-   * Makes the caller the owner, creating the session where there is none. The earlier owner is told by its
-   * lease and can write nothing more once this has answered.
+   * Makes the caller the owner, creating the session where there is none. The earlier owner can write nothing more
+   * once this has answered, and has been asked to let go; one that does not answer is waited for half a second. A will
+   * that is due by it (the session ends, or its will has no delay) is published before this answers.
    *
-   * ALREADY_EXISTS: others acquired it at the same time, more often than the registry is willing to retry.
+   * ALREADY_EXISTS: others acquired it at the same time, more often than the registry is willing to retry, or its
+   * generation is not the one that was asked for.
    * PERMISSION_DENIED: the session belongs to another subject.
+   * RESOURCE_EXHAUSTED: the namespace has its most sessions.
+   * UNAVAILABLE: the log is out of reach; or the index is, and the session has hot state.
    */
   acquireSession: {
     path: "/pushfleet.registry.v1.SessionService/AcquireSession" as const,
@@ -2789,7 +3125,8 @@ export const SessionServiceService = {
   },
   /**
    * Writes hot state of many sessions. Each commit is applied whole or not at all, and applying it twice is
-   * the same as once, so that a call may be repeated. A caller has one commit of a session in flight at a time.
+   * the same as once, so that a call may be repeated. A caller has one commit of a session in flight at a time, and
+   * numbers them: one that it has given up on may arrive late.
    */
   commitSessions: {
     path: "/pushfleet.registry.v1.SessionService/CommitSessions" as const,
@@ -2804,7 +3141,7 @@ export const SessionServiceService = {
   },
   /**
    * Says that the client's connection is gone. From now on the session's expiry and its will's delay run; both
-   * end when somebody acquires it again.
+   * end when somebody acquires it again. A session whose expiry is 0 ends with it, as does a will's delay.
    *
    * ALREADY_EXISTS: the generation is over.
    */
@@ -2847,7 +3184,7 @@ export const SessionServiceService = {
     responseSerialize: (value: GetSessionResponse): Buffer => Buffer.from(GetSessionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetSessionResponse => GetSessionResponse.decode(value),
   },
-  /** Lists sessions in the order of their ids. */
+  /** Lists sessions in the order of protocols and ids. A page may hold fewer than asked for, even none, before the last. */
   listSessions: {
     path: "/pushfleet.registry.v1.SessionService/ListSessions" as const,
     requestStream: false as const,
@@ -2862,11 +3199,15 @@ export const SessionServiceService = {
 
 export interface SessionServiceServer extends UntypedServiceImplementation {
   /**
-   * Makes the caller the owner, creating the session where there is none. The earlier owner is told by its
-   * lease and can write nothing more once this has answered.
+   * Makes the caller the owner, creating the session where there is none. The earlier owner can write nothing more
+   * once this has answered, and has been asked to let go; one that does not answer is waited for half a second. A will
+   * that is due by it (the session ends, or its will has no delay) is published before this answers.
    *
-   * ALREADY_EXISTS: others acquired it at the same time, more often than the registry is willing to retry.
+   * ALREADY_EXISTS: others acquired it at the same time, more often than the registry is willing to retry, or its
+   * generation is not the one that was asked for.
    * PERMISSION_DENIED: the session belongs to another subject.
+   * RESOURCE_EXHAUSTED: the namespace has its most sessions.
+   * UNAVAILABLE: the log is out of reach; or the index is, and the session has hot state.
    */
   acquireSession: handleUnaryCall<AcquireSessionRequest, AcquireSessionResponse>;
   /**
@@ -2877,12 +3218,13 @@ export interface SessionServiceServer extends UntypedServiceImplementation {
   updateSession: handleUnaryCall<UpdateSessionRequest, UpdateSessionResponse>;
   /**
    * Writes hot state of many sessions. Each commit is applied whole or not at all, and applying it twice is
-   * the same as once, so that a call may be repeated. A caller has one commit of a session in flight at a time.
+   * the same as once, so that a call may be repeated. A caller has one commit of a session in flight at a time, and
+   * numbers them: one that it has given up on may arrive late.
    */
   commitSessions: handleUnaryCall<CommitSessionsRequest, CommitSessionsResponse>;
   /**
    * Says that the client's connection is gone. From now on the session's expiry and its will's delay run; both
-   * end when somebody acquires it again.
+   * end when somebody acquires it again. A session whose expiry is 0 ends with it, as does a will's delay.
    *
    * ALREADY_EXISTS: the generation is over.
    */
@@ -2899,17 +3241,21 @@ export interface SessionServiceServer extends UntypedServiceImplementation {
    * NOT_FOUND: there is none, or it has expired.
    */
   getSession: handleUnaryCall<GetSessionRequest, GetSessionResponse>;
-  /** Lists sessions in the order of their ids. */
+  /** Lists sessions in the order of protocols and ids. A page may hold fewer than asked for, even none, before the last. */
   listSessions: handleUnaryCall<ListSessionsRequest, ListSessionsResponse>;
 }
 
 export interface SessionServiceClient extends Client {
   /**
-   * Makes the caller the owner, creating the session where there is none. The earlier owner is told by its
-   * lease and can write nothing more once this has answered.
+   * Makes the caller the owner, creating the session where there is none. The earlier owner can write nothing more
+   * once this has answered, and has been asked to let go; one that does not answer is waited for half a second. A will
+   * that is due by it (the session ends, or its will has no delay) is published before this answers.
    *
-   * ALREADY_EXISTS: others acquired it at the same time, more often than the registry is willing to retry.
+   * ALREADY_EXISTS: others acquired it at the same time, more often than the registry is willing to retry, or its
+   * generation is not the one that was asked for.
    * PERMISSION_DENIED: the session belongs to another subject.
+   * RESOURCE_EXHAUSTED: the namespace has its most sessions.
+   * UNAVAILABLE: the log is out of reach; or the index is, and the session has hot state.
    */
   acquireSession(
     request: AcquireSessionRequest,
@@ -2948,7 +3294,8 @@ export interface SessionServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Writes hot state of many sessions. Each commit is applied whole or not at all, and applying it twice is
-   * the same as once, so that a call may be repeated. A caller has one commit of a session in flight at a time.
+   * the same as once, so that a call may be repeated. A caller has one commit of a session in flight at a time, and
+   * numbers them: one that it has given up on may arrive late.
    */
   commitSessions(
     request: CommitSessionsRequest,
@@ -2967,7 +3314,7 @@ export interface SessionServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Says that the client's connection is gone. From now on the session's expiry and its will's delay run; both
-   * end when somebody acquires it again.
+   * end when somebody acquires it again. A session whose expiry is 0 ends with it, as does a will's delay.
    *
    * ALREADY_EXISTS: the generation is over.
    */
@@ -3026,7 +3373,7 @@ export interface SessionServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetSessionResponse) => void,
   ): ClientUnaryCall;
-  /** Lists sessions in the order of their ids. */
+  /** Lists sessions in the order of protocols and ids. A page may hold fewer than asked for, even none, before the last. */
   listSessions(
     request: ListSessionsRequest,
     callback: (error: ServiceError | null, response: ListSessionsResponse) => void,
