@@ -5,6 +5,11 @@ export { findMosquitto, findMosquittoClients, type MosquittoClients } from './fi
 export { findPahoPython } from './find-paho.ts';
 export { type CollectedSpan, type Collector, startCollector } from './start-collector.ts';
 export { type NatsCluster, type NatsServer, type StartNatsOptions, startNats } from './start-nats.ts';
+export {
+  type PrometheusServer,
+  promtool,
+  startPrometheus,
+} from './start-prometheus.ts';
 export { type RedisServer, startRedis } from './start-redis.ts';
 export { type ServiceProcess, type StartServiceOptions, startService } from './start-service.ts';
 export { until } from './until.ts';

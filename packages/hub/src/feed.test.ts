@@ -1,10 +1,32 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { SimulatedClock } from '@pushfleet/contract/simulation';
 import { type Cursor, type PushfleetError, parseCursor } from '@pushfleet/core';
 import { overheadBytes } from './delivery.ts';
 import { filter, idOf, Stage } from './test/stage.ts';
 
 const code = (expected: string) => (error: PushfleetError) => error.code === expected;
+
+suite('a resume', () => {
+  test('of a hub that has yet to hear of the log is at the place that it goes on from', async () => {
+    const clock = new SimulatedClock();
+    const before = new Stage({ clock });
+    for (const id of ['1', '2', '3']) await before.publish('a', id);
+    const after = await before.publish('a', '4');
+    const stage = new Stage({ clock, memory: { log: before.backbone.log, latency: () => 20 } });
+    const client = stage.open();
+    const adding = client.feed.add([filter('a')], { after });
+    assert.equal(client.feed.cursor, after);
+    for (let passed = 0; passed < 200; passed += 10) {
+      await clock.advance(10);
+      const { positions } = parseCursor(client.feed.cursor);
+      assert.deepEqual(positions, parseCursor(after).positions);
+    }
+    await adding;
+    client.feed.close();
+    assert.deepEqual(parseCursor(client.feed.cursor).positions, parseCursor(after).positions);
+  });
+});
 
 suite('live', () => {
   test('gives what is published after the fence, once, however many filters match', async () => {

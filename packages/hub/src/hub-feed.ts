@@ -440,6 +440,9 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
 
   #place(): Mark {
     if (this.#outbox.count > 0 || this.#closed) return this.#behind;
+    // Where nothing is live, how far the hub has got says nothing of this feed: a new one lies before any client's place.
+    const resumed = this.#tied && !this.#hasLive ? this.#progress() : undefined;
+    if (resumed !== undefined) return resumed;
     return this.#floor(this.#atLeastOrigin(this.#host.mark()));
   }
 
@@ -453,9 +456,14 @@ export class HubFeed implements Feed, Member, Spliced, Ticking {
 
   /** The place from which nothing is lost, whatever the splices and resumes have still to give. */
   #floor(mark: Mark): Mark {
+    return this.#progress(mark) ?? mark;
+  }
+
+  #progress(mark?: Mark): Mark | undefined {
     let floor = mark;
-    for (const splice of this.#splices) floor = splice.progress.earlier(floor);
-    for (const after of this.#resuming.keys()) floor = floor.earlier(after);
+    for (const { progress } of this.#splices)
+      floor = floor === undefined ? progress : progress.earlier(floor);
+    for (const after of this.#resuming.keys()) floor = floor === undefined ? after : floor.earlier(after);
     return floor;
   }
 

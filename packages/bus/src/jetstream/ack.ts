@@ -52,6 +52,8 @@ function readFailure(error: ApiFailure): Ack {
     return { kind: 'refused', code: 'storage_full', why: storageFull('publications').message };
   if (error.err_code === apiError.messageTooLarge) return { kind: 'refused', code: 'payload_too_large', why };
   if (error.err_code === apiError.batchHasDuplicate) return { kind: 'duplicate_inside' };
+  // Sent again while the first sending is still on its way to the replicas: the next answer tells what became of it.
+  if (error.err_code === apiError.duplicateInProcess) return { kind: 'again' };
   // 429 is a full ingest queue; from 500 on the server could not, rather than would not.
   if (error.code === 429 || error.code >= 500) return { kind: 'again' };
   return { kind: 'refused', code: 'other', why };

@@ -1,4 +1,4 @@
-import type { StreamInfo } from '@nats-io/jetstream';
+import type { PeerInfo, StreamInfo } from '@nats-io/jetstream';
 import { PushfleetError } from '@pushfleet/core';
 import type { Shelf } from '../gap.ts';
 import type { Term } from '../leaders.ts';
@@ -8,6 +8,7 @@ import { type Link, unavailable } from './link.ts';
 export const apiError = {
   noSuitablePeers: 10_005,
   clusterUnavailable: 10_008,
+  consumerNotFound: 10_014,
   insufficientResources: 10_023,
   noMessage: 10_037,
   storageExceeded: 10_047,
@@ -15,6 +16,8 @@ export const apiError = {
   streamNotFound: 10_059,
   wrongLastSequence: 10_071,
   storeFailed: 10_077,
+  consumerExists: 10_148,
+  duplicateInProcess: 10_158,
   batchHasDuplicate: 10_201,
 } as const;
 
@@ -32,6 +35,8 @@ export interface StreamView extends Shelf {
   readonly answeredAt: number;
   readonly leader: Term;
   readonly replicas: number;
+  /** Those of them, the leader included, that have all that the leader has. */
+  readonly replicasCurrent: number;
   readonly duplicateWindowMs: number;
   /** Infinity where nothing ages out. */
   readonly maxAgeMs: number;
@@ -73,6 +78,11 @@ export function parseTime(text: string | undefined): number {
   return Math.max(0, Date.parse(text ?? '') || 0);
 }
 
+/** A leader that lost its followers may call them current still; when it heard of them last is beyond doubt. */
+const unheardNanos = 10e9;
+const isCurrent = ({ current, offline, active }: PeerInfo): boolean =>
+  current && !offline && active < unheardNanos;
+
 /** STREAM.INFO: the leader's own word on the stream. */
 export async function streamInfo(link: Link, stream: string): Promise<StreamView> {
   const { state, cluster, config, ts } = await askInfo(link, stream);
@@ -86,6 +96,7 @@ export async function streamInfo(link: Link, stream: string): Promise<StreamView
       since: cluster?.leader_since === undefined ? undefined : parseTime(cluster.leader_since),
     },
     replicas: config.num_replicas,
+    replicasCurrent: 1 + (cluster?.replicas ?? []).filter(isCurrent).length,
     duplicateWindowMs: config.duplicate_window / 1_000_000,
     maxAgeMs: maxAgeOf(config),
     bytes: state.bytes,

@@ -7,10 +7,12 @@ import {
   type Following,
   formatCursor,
   type Item,
+  type Lent,
   type Namespace,
   type Place,
   type Publication,
   type PushfleetError,
+  type Share,
   type Stored,
   type Topic,
   type TopicFilter,
@@ -19,6 +21,7 @@ import {
 import { systemClock } from '../clock.ts';
 import { Follower, type FollowerOptions, followerDefaults } from '../follower.ts';
 import { opening, type RetentionMs, shortestRetentionMs, startCursor } from '../gap.ts';
+import { checkGroup, type GroupTerms } from '../group-rules.ts';
 import type { Ledger } from '../ledger.ts';
 import type { Queue } from '../queue.ts';
 import { checkName, type QueueTerms } from '../queue-rules.ts';
@@ -26,10 +29,13 @@ import type { Shelf } from '../shelf.ts';
 import { checkShelfName } from '../shelf-rules.ts';
 import type { Stores } from '../stores.ts';
 import type { Tail } from '../tail.ts';
-import { Broker, type LogTerms } from './broker.ts';
+import { Broker, type LogTerms, type ShardState } from './broker.ts';
+import { closeGroup, openGroup } from './group.ts';
+import { GroupShares } from './group-shares.ts';
 import { retained } from './kept.ts';
 import { JetStreamLedger } from './ledger.ts';
 import { type Log, silent } from './log.ts';
+import { publicationsAt } from './places.ts';
 import { Publisher, type PublisherLimits } from './publisher.ts';
 import { JetStreamQueue } from './queue.ts';
 import { endOf, startOf } from './resume.ts';
@@ -50,6 +56,7 @@ export interface JetStreamOptions {
   readonly log?: Log;
   readonly publisher?: Partial<PublisherLimits>;
   readonly work?: Partial<WorkLimits>;
+  readonly group?: Partial<GroupTerms>;
   readonly queue?: Partial<QueueTerms>;
   readonly follower?: Partial<FollowerOptions>;
   /** Told of publications that were lost on the way and found in the log. */
@@ -62,6 +69,8 @@ export interface JetStreamOptions {
 export interface JetStreamBackbone extends Backbone, Stores {
   /** As the streams said last; undefined before they were seen. */
   readonly terms: LogTerms | undefined;
+  /** How each shard stands; undefined for one whose leader did not answer lately. */
+  readonly shards: readonly (ShardState | undefined)[];
 }
 
 /**
@@ -77,6 +86,7 @@ class Connected implements JetStreamBackbone {
   readonly #broker: Broker;
   readonly #publisher: Publisher;
   readonly #source: JetStreamSource;
+  readonly #shares: GroupShares;
   readonly #options: JetStreamOptions;
   readonly #buses = new Map<Namespace, Bus>();
   readonly #ledgers = new Map<string, Ledger>();
@@ -89,6 +99,7 @@ class Connected implements JetStreamBackbone {
     this.#broker = new Broker({ ...options, log: options.log ?? silent });
     this.#publisher = new Publisher(this.#broker, options.publisher);
     this.#source = new JetStreamSource(this.#broker);
+    this.#shares = new GroupShares(this.#broker, options.log ?? silent, options.group);
     this.signals = new JetStreamSignals(this.#broker.live, options.log ?? silent);
   }
 
@@ -98,6 +109,10 @@ class Connected implements JetStreamBackbone {
 
   get terms(): LogTerms | undefined {
     return this.#broker.terms;
+  }
+
+  get shards(): readonly (ShardState | undefined)[] {
+    return this.#broker.shards;
   }
 
   start(): Promise<void> {
@@ -116,7 +131,8 @@ class Connected implements JetStreamBackbone {
   bus(namespace: Namespace): Bus {
     let bus = this.#buses.get(namespace);
     if (bus === undefined) {
-      bus = new JetStreamBus(this.#broker, this.#publisher, this.#source, namespace, this.#options);
+      const parts = { publisher: this.#publisher, source: this.#source, shares: this.#shares };
+      bus = new JetStreamBus(this.#broker, parts, namespace, this.#options);
       this.#buses.set(namespace, bus);
     }
     return bus;
@@ -162,23 +178,31 @@ class Connected implements JetStreamBackbone {
   }
 }
 
+/** What the buses of all namespaces stand on. */
+interface Parts {
+  readonly publisher: Publisher;
+  readonly source: JetStreamSource;
+  readonly shares: GroupShares;
+}
+
 class JetStreamBus implements Bus {
   readonly #broker: Broker;
   readonly #publisher: Publisher;
   readonly #source: JetStreamSource;
+  readonly #shares: GroupShares;
   readonly #namespace: Namespace;
   readonly #options: JetStreamOptions;
 
   constructor(
     broker: Broker,
-    publisher: Publisher,
-    source: JetStreamSource,
+    { publisher, source, shares }: Parts,
     namespace: Namespace,
     options: JetStreamOptions,
   ) {
     this.#broker = broker;
     this.#publisher = publisher;
     this.#source = source;
+    this.#shares = shares;
     this.#namespace = namespace;
     this.#options = options;
   }
@@ -226,6 +250,12 @@ class JetStreamBus implements Bus {
     return new TopicLog(this.#broker, this.#namespace, topic);
   }
 
+  async at(
+    places: readonly Pick<Publication, 'shard' | 'sequence'>[],
+  ): Promise<readonly (Publication | undefined)[]> {
+    return publicationsAt(this.#broker, this.#namespace, places);
+  }
+
   async head(): Promise<Cursor> {
     const { sequences: positions, time } = await this.#broker.heads();
     const { layout, leaders } = this.#broker;
@@ -249,5 +279,18 @@ class JetStreamBus implements Bus {
     const log = this.#options.log ?? silent;
     const all = { ...workLimits, ...this.#options.work, ...options };
     return joinGroup(this.#broker, log, this.#namespace, group, filter, all, on);
+  }
+  async openGroup(group: string, filter: TopicFilter): Promise<void> {
+    checkGroup(group);
+    await openGroup(this.#broker, this.#namespace, group, filter, this.#shares.terms.leaseMs);
+  }
+
+  async closeGroup(group: string): Promise<void> {
+    checkGroup(group);
+    await closeGroup(this.#broker, this.#namespace, group);
+  }
+  share(group: string, on: (lent: Lent) => void, onGone: () => void): Share {
+    checkGroup(group);
+    return this.#shares.share(this.#namespace, group, on, onGone);
   }
 }

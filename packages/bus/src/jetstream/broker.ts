@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Coalesced, type Place } from '@pushfleet/core';
+import { Coalesced, Gate, type Place } from '@pushfleet/core';
 import { Leaders } from '../leaders.ts';
 import type { Suspicion } from '../source.ts';
 import { type StreamView, streamInfo } from './api.ts';
-import { Gate } from './gate.ts';
 import { type VerifiedLayout, verifyLayout } from './layout.ts';
 import { Disconnected, Link, type LinkOptions } from './link.ts';
 import type { Log } from './log.ts';
@@ -18,6 +17,16 @@ export interface LogTerms {
   readonly duplicateWindowMs: number;
   /** Size of all shards at which publications are refused, in bytes; Infinity: none. */
   readonly maxBytes: number;
+}
+
+/** How a shard stands, as its leader said about a second ago. */
+export interface ShardState {
+  readonly bytes: number;
+  /** Size at which it refuses publications, in bytes; Infinity: none. */
+  readonly maxBytes: number;
+  readonly replicas: number;
+  /** Those of them, the leader included, that have all that the leader has. */
+  readonly replicasCurrent: number;
 }
 
 /** How long `start` waits for the log before it goes on in the background. */
@@ -65,6 +74,11 @@ export class Broker {
     return this.#layout;
   }
 
+  /** Whether the streams were seen. */
+  get known(): boolean {
+    return this.#layout !== undefined;
+  }
+
   get ready(): boolean {
     const since = Date.now() - staleMs;
     const reachable = this.live.up && this.bulk.up && this.#layout !== undefined;
@@ -83,6 +97,12 @@ export class Broker {
       duplicateWindowMs: most((view) => view.duplicateWindowMs),
       maxBytes: this.#known.reduce((sum, { view }) => sum + view.maxBytes, 0),
     };
+  }
+
+  /** By shard; undefined for one whose leader did not answer lately. */
+  get shards(): readonly (ShardState | undefined)[] {
+    const since = Date.now() - staleMs;
+    return this.#known.map(({ view, at }) => (at >= since ? view : undefined));
   }
 
   /** Resolves when the log was verified, or goes on trying in the background: a service starts without its broker. */

@@ -1,5 +1,5 @@
 import { startNats } from '@pushfleet/contract';
-import { busSuite, suiteQueueTerms, suiteRetentionMs } from '@pushfleet/contract/bus-suite';
+import { busSuite, suiteGroupTerms, suiteQueueTerms, suiteRetentionMs } from '@pushfleet/contract/bus-suite';
 import { connectJetStream } from './backbone.ts';
 import { migrate } from './migrate.ts';
 import { testStreams } from './testing.ts';
@@ -13,6 +13,7 @@ busSuite('JetStream', async () => {
       name: 'suite',
       retentionMs: suiteRetentionMs,
       queue: suiteQueueTerms,
+      group: suiteGroupTerms,
     });
     await backbone.start();
     return backbone;

@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { type ConsumerMessages, DeliverPolicy, jetstream } from '@nats-io/jetstream';
-import { PushfleetError, quote } from '@pushfleet/core';
+import { Gate, PushfleetError, quote } from '@pushfleet/core';
 import type { Ledger, LedgerEntry, LedgerReading } from '../ledger.ts';
 import { fromTokens, subjectRoot, toTokens } from '../subject.ts';
 import { type ApiFailure, apiError, leaderMessage, refusal, type StreamView, streamInfo } from './api.ts';
-import { Gate } from './gate.ts';
 import { Block, BrokerLines, headerLine, ttlLine } from './headers.ts';
 import { type Link, unavailable } from './link.ts';
 import { patiently } from './retry.ts';

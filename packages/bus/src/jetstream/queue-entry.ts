@@ -63,6 +63,8 @@ export class HeldEntry implements Taken {
  */
 export function deliveryOf(reply: string): {
   readonly time: number;
+  /** Of its stream. */
+  readonly sequence: number;
   /** How often this entry was delivered. */
   readonly count: number;
   /** Counts all deliveries of the slot. */
@@ -70,6 +72,6 @@ export function deliveryOf(reply: string): {
 } {
   const tokens = reply.split('.');
   const shift = tokens.length > 9 ? 2 : 0;
-  const [count, , number] = tokens.slice(4 + shift).map(Number) as [number, number, number];
-  return { count, number, time: Number(tokens[7 + shift]?.slice(0, -6)) };
+  const [count, sequence, number] = tokens.slice(4 + shift).map(Number) as [number, number, number];
+  return { count, sequence, number, time: Number(tokens[7 + shift]?.slice(0, -6)) };
 }

@@ -133,7 +133,7 @@ async function underLoad(url: string, run: string, fault: (backbone: JetStreamBa
 describe('where an entry was delivered', () => {
   it('is read from the subject that answers go to, with a domain or without', () => {
     const tail = '3.1021.77.1795332476951216070.5';
-    const wanted = { count: 3, number: 77, time: 1_795_332_476_951 };
+    const wanted = { count: 3, sequence: 1_021, number: 77, time: 1_795_332_476_951 };
     assert.deepEqual(deliveryOf(`$JS.ACK.stream.slot-1.${tail}`), wanted);
     assert.deepEqual(deliveryOf(`$JS.ACK.domain.hash.stream.slot-1.${tail}.token`), wanted);
   });

@@ -1,3 +1,4 @@
+import { Gate } from '@pushfleet/core';
 import type { Appointment, Queue, QueueEntry, Taken } from '../queue.ts';
 import {
   checkAppointment,
@@ -14,7 +15,6 @@ import { purge, type StreamView, streamInfo } from './api.ts';
 import { Appender } from './appender.ts';
 import type { Broker } from './broker.ts';
 import { directCount } from './direct-get.ts';
-import { Gate } from './gate.ts';
 import { headerLine } from './headers.ts';
 import { storageFull } from './kept.ts';
 import type { Log } from './log.ts';

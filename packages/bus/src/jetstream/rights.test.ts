@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { type NatsCluster, startNats, until } from '@pushfleet/contract';
 import { draftOf, replayed, Seen, store } from '@pushfleet/contract/bus-suite';
-import type { Namespace, Topic, TopicFilter } from '@pushfleet/core';
+import type { Lent, Namespace, Publication, Topic, TopicFilter } from '@pushfleet/core';
 import { connectJetStream } from './backbone.ts';
 import { migrate } from './migrate.ts';
 import { testStreams } from './testing.ts';
@@ -62,7 +62,9 @@ ${websub}} }
     const from = await service.bus.head();
     const { id, cursor } = await store(publish.bus, draftOf('t', { retain: true }));
     await until(() => seen.ids.includes(id), 'it live');
-    assert.equal((await service.bus.find('t' as Topic, cursor))?.id, id);
+    const found = await service.bus.find('t' as Topic, cursor);
+    assert.equal(found?.id, id);
+    assert.equal((await service.bus.at([found as Publication]))[0]?.id, id);
     assert.equal((await replayed(service.bus, ['#'], from, await service.bus.head())).publications.length, 1);
     for await (const page of service.bus.retained('#' as TopicFilter, new AbortController().signal)) {
       assert.equal(page[0]?.id, id);
@@ -90,6 +92,20 @@ ${websub}} }
       return 'done';
     });
     await until(() => worked.includes(id), 'the work');
+    await service.bus.openGroup('shared', '#' as TopicFilter);
+    const lent: string[] = [];
+    const take = (one: Lent): void => {
+      lent.push(one.publication.id);
+      one.done();
+    };
+    const gone = new Promise<void>((resolve) => {
+      const share = service.bus.share('shared', take, resolve);
+      share.want(2);
+    });
+    const shared = await store(publish.bus, draftOf('shared'));
+    await until(() => lent.includes(shared.id), 'what is shared');
+    await service.bus.closeGroup('shared');
+    await gone;
     assert.deepEqual([service.refused, publish.refused], [[], []]);
     assert.equal((await publish.bus.delete('t' as Topic, cursor)).count, 1);
     await store(publish.bus, draftOf('t'));

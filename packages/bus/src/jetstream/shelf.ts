@@ -1,3 +1,4 @@
+import { Gate } from '@pushfleet/core';
 import type { Shelf, ShelfDraft, ShelfEntry } from '../shelf.ts';
 import { checkDraft, checkShelfKey } from '../shelf-rules.ts';
 import { fromTokens, shelfScope, tokensFrom, toTokens } from '../subject.ts';
@@ -14,7 +15,6 @@ import { Appender, type AppenderTerms } from './appender.ts';
 import { readBackwards } from './backwards.ts';
 import type { Broker } from './broker.ts';
 import { directMessage } from './direct-get.ts';
-import { Gate } from './gate.ts';
 import { headerLine, ttlLine } from './headers.ts';
 import { patiently } from './retry.ts';
 import { StreamReader } from './stream-reader.ts';

@@ -1,6 +1,6 @@
+import type { Gate } from '@pushfleet/core';
 import { leaderMessage, type StoredMessage } from './api.ts';
 import { directPage } from './direct-get.ts';
-import type { Gate } from './gate.ts';
 import type { Link } from './link.ts';
 import { patiently } from './retry.ts';
 

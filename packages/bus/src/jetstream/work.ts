@@ -9,15 +9,8 @@ import {
   jetstreamManager,
 } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
-import {
-  type Namespace,
-  type Publication,
-  PushfleetError,
-  quote,
-  type TopicFilter,
-  type Verdict,
-  type WorkOptions,
-} from '@pushfleet/core';
+import type { Namespace, Publication, TopicFilter, Verdict, WorkOptions } from '@pushfleet/core';
+import { checkGroup } from '../group-rules.ts';
 import { filterOf, logScope, topicOf } from '../subject.ts';
 import type { Broker } from './broker.ts';
 import { decodePublication } from './headers.ts';
@@ -51,8 +44,6 @@ const oneMember: Partial<ConsumerConfig> = {
   priority_timeout: nanos(5_000),
 };
 
-const groupName = /^[A-Za-z0-9_-]{1,64}$/;
-
 /**
  * Joins a durable group: one pull consumer per shard, made at the first call and kept by the broker. A new group
  * begins with the oldest publication there is.
@@ -66,12 +57,7 @@ export async function joinGroup(
   options: WorkOptions & WorkLimits,
   on: Work,
 ): Promise<{ stop(): Promise<void> }> {
-  if (!groupName.test(group)) {
-    throw new PushfleetError(
-      'request_invalid',
-      `${quote(group)} is not a group: 1 to 64 letters, digits, "_" or "-".`,
-    );
-  }
+  checkGroup(group);
   const member = new Member(broker, log, namespace, `${namespace}=${group}`, filter, options, on);
   await member.join();
   return { stop: () => member.stop() };

@@ -7,12 +7,14 @@ import {
   type Following,
   formatCursor,
   type Item,
+  type Lent,
   matches,
   type Namespace,
   type Place,
   type Publication,
   type PushfleetError,
   parseCursor,
+  type Share,
   type Stored,
   type Topic,
   type TopicFilter,
@@ -22,6 +24,7 @@ import {
 import { type Clock, systemClock } from '../clock.ts';
 import { Follower, type FollowerOptions, followerDefaults } from '../follower.ts';
 import { opening, type RetentionMs, type Start, shortestRetentionMs, startCursor } from '../gap.ts';
+import { checkGroup, type GroupTerms, groupTerms } from '../group-rules.ts';
 import { mistrustMs } from '../leaders.ts';
 import type { Ledger } from '../ledger.ts';
 import type { Queue } from '../queue.ts';
@@ -31,6 +34,7 @@ import type { Shelf } from '../shelf.ts';
 import { checkShelfName } from '../shelf-rules.ts';
 import type { Stores } from '../stores.ts';
 import type { Tail } from '../tail.ts';
+import { MemoryGroup, MemoryShare } from './group.ts';
 import { MemoryLedger } from './ledger.ts';
 import { MemoryLog } from './log.ts';
 import { MemoryQueue, QueueStore } from './queue.ts';
@@ -53,6 +57,7 @@ export interface MemoryOptions {
   readonly retentionMs?: RetentionMs;
   /** Of a queue: those of the backbone that is asked for it first count. */
   readonly queue?: Partial<QueueTerms>;
+  readonly group?: Partial<GroupTerms>;
   /** Several backbones on one log are several edges of one fleet. */
   readonly log?: MemoryLog;
 }
@@ -78,6 +83,7 @@ class Memory implements MemoryBackbone {
   readonly #shelves = new Map<string, Shelf>();
   readonly #tails = new Map<string, MemoryTail>();
   readonly #queueTerms: Partial<QueueTerms> | undefined;
+  readonly #groupTerms: GroupTerms;
   readonly #queues = new Map<string, MemoryQueue>();
 
   constructor(options: MemoryOptions) {
@@ -86,6 +92,7 @@ class Memory implements MemoryBackbone {
     this.log = options.log ?? new MemoryLog({ clock: this.#clock, shards, generation, maxAgeMs });
     this.#retentionMs = options.retentionMs;
     this.#queueTerms = options.queue;
+    this.#groupTerms = { ...groupTerms, ...options.group };
     this.source = new MemorySource(this.log, this.#clock, options.network, options.latency);
     this.signals = new MemorySignals(this.log.wire, this.#clock, this.source);
     this.#follower = { clock: this.#clock, ...followerDefaults, ...options.follower };
@@ -102,13 +109,21 @@ class Memory implements MemoryBackbone {
   async close(): Promise<void> {
     for (const queue of this.#queues.values()) queue.close();
     for (const tail of this.#tails.values()) tail.close();
+    for (const bus of this.#buses.values()) bus.close();
     this.source.close();
   }
 
   bus(namespace: Namespace): Bus {
     let bus = this.#buses.get(namespace);
     if (bus === undefined) {
-      bus = new MemoryBus(this.log, this.source, namespace, this.#follower, this.#retentionMs);
+      bus = new MemoryBus(
+        this.log,
+        this.source,
+        namespace,
+        this.#follower,
+        this.#retentionMs,
+        this.#groupTerms,
+      );
       this.#buses.set(namespace, bus);
     }
     return bus;
@@ -160,7 +175,9 @@ class MemoryBus implements Bus {
   readonly #namespace: Namespace;
   readonly #follower: FollowerOptions;
   readonly #retentionMs: RetentionMs | undefined;
+  readonly #groupTerms: GroupTerms;
   readonly #groups = new Map<string, WorkGroup>();
+  readonly #shares = new Set<MemoryShare>();
 
   constructor(
     log: MemoryLog,
@@ -168,12 +185,20 @@ class MemoryBus implements Bus {
     namespace: Namespace,
     follower: FollowerOptions,
     retentionMs: RetentionMs | undefined,
+    terms: GroupTerms,
   ) {
     this.#log = log;
     this.#source = source;
     this.#namespace = namespace;
     this.#follower = follower;
     this.#retentionMs = retentionMs;
+    this.#groupTerms = terms;
+    source.onSuspicion(({ kind }) => {
+      if (kind === 'connection_lost') for (const share of this.#shares) share.miss();
+    });
+    source.onReturn(() => {
+      for (const share of this.#shares) share.back();
+    });
     log.listen((entry) => {
       if (entry.namespace !== namespace) return;
       for (const group of this.#groups.values()) group.offer(entry.publication);
@@ -252,6 +277,13 @@ class MemoryBus implements Bus {
     return first === undefined ? head : first.publication.sequence - 1;
   }
 
+  async at(
+    places: readonly Pick<Publication, 'shard' | 'sequence'>[],
+  ): Promise<readonly (Publication | undefined)[]> {
+    if (places.length > 0) await this.#source.turn();
+    return places.map(({ shard, sequence }) => this.#log.at(this.#namespace, shard, sequence));
+  }
+
   async head(): Promise<Cursor> {
     const { sequences, time } = await this.#source.heads();
     const { name: leaders } = this.#source.leaders;
@@ -287,5 +319,47 @@ class MemoryBus implements Bus {
         leave();
       },
     };
+  }
+  async openGroup(group: string, filter: TopicFilter): Promise<void> {
+    checkGroup(group);
+    await this.#source.turn();
+    const key = this.#keyOf(group);
+    if (this.#log.groups.has(key)) return;
+    const { clock } = this.#follower;
+    this.#log.groups.set(key, new MemoryGroup(this.#log, clock, this.#namespace, filter));
+  }
+
+  async closeGroup(group: string): Promise<void> {
+    checkGroup(group);
+    await this.#source.turn();
+    const key = this.#keyOf(group);
+    this.#log.groups.get(key)?.close();
+    this.#log.groups.delete(key);
+  }
+
+  share(group: string, on: (lent: Lent) => void, onGone: () => void): Share {
+    checkGroup(group);
+    const { clock } = this.#follower;
+    const place = this.#log.groups.get(this.#keyOf(group));
+    const share = new MemoryShare(place, this.#source, clock, this.#groupTerms, on, onGone);
+    this.#shares.add(share);
+    return {
+      want: (count) => share.want(count),
+      stop: () => {
+        share.stop();
+        this.#shares.delete(share);
+      },
+    };
+  }
+
+  /** As the end of the process. */
+  close(): void {
+    for (const share of this.#shares) share.die();
+    this.#shares.clear();
+  }
+
+  // A namespace holds no blank.
+  #keyOf(group: string): string {
+    return `${this.#namespace} ${group}`;
   }
 }

@@ -12,6 +12,7 @@ import {
 import type { Clock } from '../clock.ts';
 import type { Shelf } from '../gap.ts';
 import { shardOf } from '../shard.ts';
+import type { MemoryGroup } from './group.ts';
 import type { MemoryLedger } from './ledger.ts';
 import type { QueueStore } from './queue.ts';
 import type { ShelfStore } from './shelf.ts';
@@ -55,6 +56,8 @@ export class MemoryLog {
   readonly wire = new Wire();
   /** By name: what they put into a queue, others take. */
   readonly queues = new Map<string, QueueStore>();
+  /** By namespace and name: backbones of one log share what they owe. */
+  readonly groups = new Map<string, MemoryGroup>();
   /** By name: backbones of one log keep the same things beside it. */
   readonly ledgers = new Map<string, MemoryLedger>();
   readonly shelves = new Map<string, ShelfStore>();
@@ -150,6 +153,13 @@ export class MemoryLog {
       entry.publication.topic === topic &&
       entry.publication.sequence === sequence;
     return this.entries(shardOf(topic, this.shards.length)).find(isIt)?.publication;
+  }
+
+  /** The publication at a place, of whatever topic. */
+  at(namespace: Namespace, shard: number, sequence: number): Publication | undefined {
+    if (shard >= this.shards.length) return undefined;
+    const entry = this.entries(shard).find(({ publication }) => publication.sequence === sequence);
+    return entry?.namespace === namespace ? entry.publication : undefined;
   }
 
   /** Deletes a topic's publications: all, or the one of that sequence. */

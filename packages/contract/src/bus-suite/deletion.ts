@@ -76,6 +76,61 @@ export function finding(fresh: () => Bus): void {
   });
 }
 
+export function gettingAt(fresh: () => Bus): void {
+  describe('at', () => {
+    const placeOf = (stored: Stored): Pick<Publication, 'shard' | 'sequence'> => {
+      const shard = parseCursor(stored.cursor).positions.findIndex((position) => position !== undefined);
+      return { shard, sequence: sequenceOf(stored) };
+    };
+
+    it('gives what lies at places of all shards, whole and in the order asked for', async () => {
+      const bus = fresh();
+      const from = await bus.head();
+      const stored = await storeAll(bus, ['a', 'b', 'c/d', 'e', 'f', 'g', 'a', '$x/y', 'a//b']);
+      const { publications } = await replayed(bus, ['#', '$x/#'], from, await bus.head());
+      const asked = [...stored, ...stored.toReversed()];
+      const found = await bus.at(asked.map(placeOf));
+      assert.deepEqual(
+        found,
+        asked.map(({ id }) => publications.find((one) => one.id === id)),
+      );
+      assert.deepEqual(await bus.at([]), []);
+    });
+
+    it('gives more than are asked of the log at once', async () => {
+      const bus = fresh();
+      const stored = await storeAll(
+        bus,
+        Array.from({ length: 100 }, (_, i) => `many/${i % 7}`),
+      );
+      const found = await bus.at(stored.map(placeOf));
+      assert.deepEqual(
+        found.map((one) => one?.id),
+        stored.map(({ id }) => id),
+      );
+    });
+
+    it('gives nothing of another namespace, nor what was deleted, has expired, or never was', async () => {
+      const bus = fresh();
+      const [kept, gone] = (await storeAll(bus, ['at', 'at'])) as [Stored, Stored];
+      await bus.delete(topic('at'), gone.cursor);
+      const foreign = await store(fresh(), draftOf('at'));
+      const over = await store(bus, draftOf('at', { expiresAt: Date.now() - 1 }));
+      const { shard, sequence } = placeOf(kept);
+      const places = [
+        ...[kept, gone, foreign, over].map(placeOf),
+        ...[0, -1, sequence + 1_000_000].map((other) => ({ shard, sequence: other })),
+        ...[3, 63, 1_000_000].map((other) => ({ shard: other, sequence })),
+      ];
+      const found = await bus.at(places);
+      assert.deepEqual(
+        found.map((one) => one?.id),
+        [kept.id, ...places.slice(1).map(() => undefined)],
+      );
+    });
+  });
+}
+
 export function deleting(fresh: () => Bus, makeBackbone: () => Promise<BusUnderTest>): void {
   describe('delete', () => {
     it('takes out all that a topic holds, and nothing else', async () => {

@@ -1,6 +1,6 @@
 import { after, before, describe } from 'node:test';
 import type { Bus, Namespace } from '@pushfleet/core';
-import { deleting, finding } from './deletion.ts';
+import { deleting, finding, gettingAt } from './deletion.ts';
 import { following } from './follow.ts';
 import { keepingLedgers } from './ledger.ts';
 import { publishing } from './publish.ts';
@@ -8,6 +8,7 @@ import { queueing } from './queue.ts';
 import { replaying } from './replay.ts';
 import { retaining } from './retained.ts';
 import { keeping } from './retention.ts';
+import { sharing } from './share.ts';
 import { keepingShelves } from './shelf.ts';
 import { signalling } from './signals.ts';
 import { tailing } from './tail.ts';
@@ -16,6 +17,7 @@ import { working } from './work.ts';
 
 export { suiteQueueTerms } from './queue.ts';
 export { suiteRetentionMs } from './retention.ts';
+export { suiteGroupTerms } from './share.ts';
 export { allRetained, draftOf, replayed, Seen, store } from './tools.ts';
 export type { BusUnderTest } from './under-test.ts';
 
@@ -37,9 +39,11 @@ export function busSuite(name: string, makeBackbone: () => Promise<BusUnderTest>
     replaying(fresh);
     retaining(fresh);
     finding(fresh);
+    gettingAt(fresh);
     deleting(fresh, makeBackbone);
     keeping(fresh, makeBackbone);
     working(fresh);
+    sharing(() => under);
     signalling(() => under.backbone);
     keepingLedgers(() => under.backbone.ledger('revocations'));
     queueing(() => under);

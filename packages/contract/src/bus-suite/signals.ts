@@ -66,8 +66,8 @@ export function signalling(backbone: () => Backbone): void {
       await signals.ask('nobody', {}, 600_000, none);
       const stop = signals.answer('few', () => 'one');
       const answers: unknown[] = [];
-      const asked = signals.ask('few', {}, 100, (answer) => answers.push(answer) === 2);
-      await Promise.all([asked, sleep(200)]); // which keeps the process alive for the log in memory
+      const asked = signals.ask('few', {}, 1_000, (answer) => answers.push(answer) === 2);
+      await Promise.all([asked, sleep(1_100)]); // which keeps the process alive for the log in memory
       assert.deepEqual(answers, ['one']);
       stop();
       await signals.ask('few', {}, 600_000, none);

@@ -1,7 +1,7 @@
 import type { Stores } from '@pushfleet/bus';
 import type { Backbone } from '@pushfleet/core';
 
-/** A started backbone with an empty log of three shards `suiteRetentionMs` and `suiteQueueTerms`, and how to end it. */
+/** A started backbone with an empty log of three shards `suiteRetentionMs`, `suiteQueueTerms` and `suiteGroupTerms`, and how to end it. */
 export interface BusUnderTest {
   readonly backbone: Backbone & Stores;
   /** Another process of the same fleet. */
