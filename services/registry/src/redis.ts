@@ -22,16 +22,20 @@ export class Script {
   }
 }
 
+type Argument = string | number | Buffer;
+
 /** The registry's index: commands that fail fast while Redis is away, and the news of its return. */
 export interface Store {
   /** @throws PushfleetError `unavailable` */
-  command(name: string, ...args: (string | number)[]): Promise<unknown>;
+  command(name: string, ...args: Argument[]): Promise<unknown>;
   /**
    * Runs a script; the other keys that it touches share the hash tag of `key`.
    *
    * @throws PushfleetError `unavailable`
    */
-  run(script: Script, key: string, ...args: (string | number)[]): Promise<unknown>;
+  run(script: Script, key: string, ...args: Argument[]): Promise<unknown>;
+  /** As `run`; strings of the answer are bytes. */
+  read(script: Script, key: string, ...args: Argument[]): Promise<unknown>;
   /** Calls `on` whenever Redis answers again after a command has failed, or answers but has lost what was in it. */
   onReturn(on: () => void): void;
 }
@@ -87,15 +91,23 @@ export class RedisStore implements Store, Part {
     this.#listeners.push(on);
   }
 
-  command(name: string, ...args: (string | number)[]): Promise<unknown> {
+  command(name: string, ...args: Argument[]): Promise<unknown> {
     return this.#answer(() => this.#client.call(name, ...args));
   }
 
-  run(script: Script, key: string, ...args: (string | number)[]): Promise<unknown> {
+  run(script: Script, key: string, ...args: Argument[]): Promise<unknown> {
+    return this.#run(script, (name, text) => this.#client.call(name, text, 1, key, ...args));
+  }
+
+  read(script: Script, key: string, ...args: Argument[]): Promise<unknown> {
+    return this.#run(script, (name, text) => this.#client.callBuffer(name, text, 1, key, ...args));
+  }
+
+  #run(script: Script, call: (name: string, text: string) => Promise<unknown>): Promise<unknown> {
     return this.#answer(() =>
-      this.#client.call('EVALSHA', script.digest, 1, key, ...args).catch((error: Error) => {
+      call('EVALSHA', script.digest).catch((error: Error) => {
         if (!error.message.startsWith('NOSCRIPT')) throw error;
-        return this.#client.call('EVAL', script.source, 1, key, ...args);
+        return call('EVAL', script.source);
       }),
     );
   }

@@ -4,8 +4,11 @@ import { createDeliveryControl } from '@pushfleet/delivery';
 import { createCheck } from '@pushfleet/outbound';
 import {
   type Config,
+  createFleet,
   createPolicies,
   createTokenCheck,
+  declareFleetMetrics,
+  type Fleet,
   HttpServer,
   internalServer,
   logPart,
@@ -26,6 +29,8 @@ import { PresenceRegister } from './presence/register.ts';
 import { RedisStore } from './redis.ts';
 import { RevocationIndex } from './revocation-index.ts';
 import { RevocationRegister } from './revocations.ts';
+import { declareSessions } from './sessions/metrics.ts';
+import { SessionRegister } from './sessions/register.ts';
 import { indexChangeOf } from './subscriptions/record.ts';
 import { Sealing } from './subscriptions/sealing.ts';
 import { Subscriptions } from './subscriptions/store.ts';
@@ -36,6 +41,7 @@ export interface Registry {
   readonly http: HttpServer;
   readonly grpc: GrpcApi;
   readonly presence: PresenceRegister;
+  readonly sessions: SessionRegister;
 }
 
 /** How long a request waits for a receiver that is called because of it, in milliseconds. */
@@ -63,6 +69,8 @@ export function wireRegistry(
   const policies = createPolicies({ file: config.policiesFile, log, metrics });
   const { index, subscriptions } = wireSubscriptions(config, { log, backbone, redis, policies });
   const presence = wirePresence(config, { log, backbone, redis, policies });
+  const fleet = createFleet(backbone.signals, { service: 'registry' });
+  const sessions = wireSessions(config, { log, backbone, redis, policies, fleet, revocations });
   const app = createApp({
     ...config,
     presence,
@@ -94,14 +102,18 @@ export function wireRegistry(
     revocations,
     subscriptions,
     presence,
+    sessions,
     presenceExpiryMs: config.presenceExpiryMs,
     log,
   });
   declarePresence(metrics, presence);
   declareMetrics(metrics, { revocations, tickets, grpc });
   declareSubscriptions(metrics, { subscriptions, index, grpc });
-  const parts = [policies, redis, logPart(backbone), revocations, index, subscriptions, presence, grpc, http];
-  return { parts, http, grpc, presence };
+  declareFleetMetrics(metrics, fleet);
+  declareSessions(metrics, sessions);
+  const stores = [policies, redis, logPart(backbone), fleet];
+  const parts = [...stores, revocations, index, subscriptions, presence, sessions, grpc, http];
+  return { parts, http, grpc, presence, sessions };
 }
 
 function wireSubscriptions(
@@ -139,6 +151,33 @@ function wirePresence(
     ...{ store, ...others },
     limits: { topic, namespace, watches, waiting: presenceLimits.waiting, lists: presenceLimits.lists },
     expiryMs: config.presenceExpiryMs,
+  });
+}
+
+/** How often the sweeper looks, in milliseconds, and how long the fleet's gossip takes to miss an instance. */
+const sweepMs = 1_000;
+const missedMs = 5_000;
+
+function wireSessions(
+  config: Config<typeof fields>,
+  of: {
+    readonly log: ServiceContext['log'];
+    readonly backbone: Backbone & Stores;
+    readonly redis: RedisStore;
+    readonly policies: Policies;
+    readonly fleet: Fleet;
+    readonly revocations: RevocationRegister;
+  },
+): SessionRegister {
+  const { redis: store, ...others } = of;
+  const { sessionFilters: filters, sessionRecordBytes: recordBytes, sessionStateBytes: stateBytes } = config;
+  return new SessionRegister({
+    ...{ store, ...others },
+    ledger: of.backbone.ledger('sessions'),
+    terms: { filters, recordBytes, stateBytes },
+    limit: (namespace) => Math.min(of.policies.quota(namespace).sessions ?? config.sessions, config.sessions),
+    deadTurns: Math.ceil((config.sessionDeadMs - missedMs) / sweepMs),
+    everyMs: sweepMs,
   });
 }
 

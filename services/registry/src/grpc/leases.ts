@@ -13,8 +13,7 @@ export function leaseService(presence: PresenceRegister, watches: Watches, log: 
         presence.holding.hold({
           lease: readLease(call.request.instanceId),
           service: call.request.service.slice(0, presenceLimits.nameLength),
-          onHeld: ({ until, resumed }) =>
-            void sink.write({ leaseUntil: new Date(until), sessionsLost: [], resumed }),
+          onHeld: ({ until, resumed }) => void sink.write({ leaseUntil: new Date(until), resumed }),
           onEnd: (error) => sink.end(error),
         }),
       ),

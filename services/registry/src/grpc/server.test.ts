@@ -8,7 +8,6 @@ import {
   RevocationServiceClient,
   type WatchRevocationsResponse,
 } from '@pushfleet/proto/pushfleet/registry/v1/revocations';
-import { SessionServiceClient } from '@pushfleet/proto/pushfleet/registry/v1/sessions';
 import { TicketServiceClient } from '@pushfleet/proto/pushfleet/registry/v1/tickets';
 import { internalClient } from '@pushfleet/runtime';
 import { type Instance, reasons, sharedLog, startInstance, token } from '../testing.ts';
@@ -102,15 +101,6 @@ describe('gRPC', () => {
     }
     const large = await failure((done) => client.redeemTicket({ ticket: 'x'.repeat(5_000_000) }, done));
     assert.equal(large.code, status.RESOURCE_EXHAUSTED);
-    client.close();
-  });
-
-  it('says that sessions are not built yet', async () => {
-    const { target, credentials: channel, options } = one.client();
-    const client = new SessionServiceClient(target, channel, options);
-    const request = { key: undefined };
-    const refused = await failure((done) => client.getSession(request, done));
-    assert.equal(refused.code, status.UNIMPLEMENTED);
     client.close();
   });
 

@@ -3,17 +3,20 @@ import { Server } from '@grpc/grpc-js';
 import { LeaseServiceService } from '@pushfleet/proto/pushfleet/registry/v1/leases';
 import { PresenceServiceService } from '@pushfleet/proto/pushfleet/registry/v1/presence';
 import { RevocationServiceService } from '@pushfleet/proto/pushfleet/registry/v1/revocations';
+import { SessionServiceService } from '@pushfleet/proto/pushfleet/registry/v1/sessions';
 import { SubscriptionServiceService } from '@pushfleet/proto/pushfleet/registry/v1/subscriptions';
 import { TicketServiceService } from '@pushfleet/proto/pushfleet/registry/v1/tickets';
 import { type Address, type InternalServer, type Log, listening, type Part } from '@pushfleet/runtime';
 import { heartbeats } from '../presence/holding.ts';
 import type { PresenceRegister } from '../presence/register.ts';
 import type { RevocationRegister } from '../revocations.ts';
+import type { SessionRegister } from '../sessions/register.ts';
 import type { Subscriptions } from '../subscriptions/store.ts';
 import type { Tickets } from '../tickets.ts';
 import { leaseService } from './leases.ts';
 import { presenceService } from './presence.ts';
 import { revocationService } from './revocations.ts';
+import { sessionService } from './sessions.ts';
 import { subscriptionService } from './subscriptions.ts';
 import { ticketService } from './tickets.ts';
 import { Watches } from './watches.ts';
@@ -25,6 +28,7 @@ export interface GrpcOptions {
   readonly revocations: RevocationRegister;
   readonly subscriptions: Subscriptions;
   readonly presence: PresenceRegister;
+  readonly sessions: SessionRegister;
   /** An instance that was cut off without a word is noticed within a third of this time, in milliseconds. */
   readonly presenceExpiryMs: number;
   readonly log: Log;
@@ -33,10 +37,7 @@ export interface GrpcOptions {
 /** Largest message that is taken, in bytes: a match of 500 questions with their page tokens. */
 const messageBytes = 4_194_304;
 
-/**
- * The registry as the other services see it. A service of the protos that is not registered here answers
- * UNIMPLEMENTED by itself.
- */
+/** The registry as the other services see it. */
 export class GrpcApi implements Part {
   readonly name = 'grpc';
   readonly #options: GrpcOptions;
@@ -47,7 +48,7 @@ export class GrpcApi implements Part {
   #port = 0;
 
   constructor(options: GrpcOptions) {
-    const { internal, tickets, revocations, subscriptions, presence, log } = options;
+    const { internal, tickets, revocations, subscriptions, presence, sessions, log } = options;
     const { pingMs } = heartbeats(options.presenceExpiryMs);
     this.#options = options;
     this.#revocationWatches = new Watches(log);
@@ -61,6 +62,7 @@ export class GrpcApi implements Part {
     });
     this.#server.addService(PresenceServiceService, presenceService(presence, this.#presenceWatches, log));
     this.#server.addService(LeaseServiceService, leaseService(presence, this.#presenceWatches, log));
+    this.#server.addService(SessionServiceService, sessionService(sessions, log));
     this.#server.addService(TicketServiceService, ticketService(tickets, log));
     this.#server.addService(
       RevocationServiceService,

@@ -3,6 +3,7 @@ import { type Namespace, PushfleetError } from '@pushfleet/core';
 import type { Log } from '@pushfleet/runtime';
 import { applySteps } from './apply.ts';
 import { forgetMs, namespaceOf, revisionOf } from './following.ts';
+import { lockKey } from './keys.ts';
 import { Lock } from './lock.ts';
 import { type RebuildOptions, rebuild } from './rebuild.ts';
 import type { Summary, SummaryStore } from './summary.ts';
@@ -156,7 +157,7 @@ export class Repair {
   /** What another does now may be what is wanted here; it is mostly over at once. */
   async #take(): Promise<Lock> {
     for (let waited = 0; waited <= patienceMs && !this.#closed.signal.aborted; waited += askMs) {
-      const lock = await Lock.take(this.#o.store);
+      const lock = await Lock.take(this.#o.store, lockKey);
       if (lock !== undefined) return lock;
       await sleep(askMs, undefined, { ref: false });
     }

@@ -5,10 +5,12 @@ export interface RoomOptions {
   readonly count: (namespace: Namespace) => Promise<number>;
   /** How many it may have. */
   readonly limit: (namespace: Namespace) => number;
+  /** What a namespace is told that has its most. */
+  readonly full?: (held: number, limit: number) => PushfleetError;
 }
 
 /**
- * Keeps each namespace within its number of subscriptions. What is being created here counts; what other instances
+ * Keeps each namespace within its number of subscriptions, or of something else. What is being created here counts; what other instances
  * create at the same moment does not, so together they can pass the limit by that.
  */
 export class Room {
@@ -23,7 +25,7 @@ export class Room {
    * Takes room for one; the returned function ends the claim.
    *
    * @param share the part of the namespace's room that may be full before
-   * @throws PushfleetError `quota_subscriptions`
+   * @throws PushfleetError `quota_subscriptions`, or what else it is told
    */
   async take(namespace: Namespace, share = 1): Promise<() => void> {
     for (;;) {
@@ -31,7 +33,7 @@ export class Room {
       const held = await this.#options.count(namespace);
       const creating = this.#creating.get(namespace) ?? new Set();
       if (held + creating.size < limit) return this.#claim(namespace, creating);
-      if (creating.size === 0) throw full(held, limit);
+      if (creating.size === 0) throw (this.#options.full ?? full)(held, limit);
       // Some of them may be counted already, and some may fail.
       await Promise.race(creating);
     }

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { connectJetStream, migrate } from '@pushfleet/bus';
+import {
+  type NatsCluster,
+  type RedisServer,
+  type ServiceProcess,
+  startNats,
+  startRedis,
+  startService,
+  until,
+} from '@pushfleet/contract';
+import type { Item, Namespace, Publication } from '@pushfleet/core';
+import { internalClient } from '@pushfleet/runtime';
+import { secret } from '../testing.ts';
+import { fieldsOf, keyOf, SessionApi, team, textsOf, willOf } from './testing.ts';
+
+const streams = {
+  ...{ shards: 1, replicas: 1, maxAgeMs: 3_600_000 },
+  ...{ maxBytes: 67_108_864, duplicateWindowMs: 120_000 },
+};
+
+/** A real broker, a real Redis, and the registry as processes: the gossip of the fleet is that of the fleet. */
+describe('sessions of registries as processes', () => {
+  let nats: NatsCluster;
+  let redis: RedisServer;
+  let one: ServiceProcess;
+  let two: ServiceProcess;
+  const apiOf = (service: ServiceProcess): SessionApi => {
+    const none = { internalTlsCa: undefined, internalTlsCert: undefined, internalTlsKey: undefined };
+    const config = { internalSecret: undefined, tokenSecret: secret, ...none };
+    return new SessionApi(
+      internalClient(config, { url: `http://${service.addresses.grpc}`, service: 'test' }),
+    );
+  };
+
+  before(async () => {
+    [nats, redis] = await Promise.all([startNats(), startRedis()]);
+    await migrate({ servers: nats.url, ...streams });
+    const env = {
+      ...{ PUSHFLEET_TOKEN_SECRET: secret, PUSHFLEET_NATS_URL: nats.url },
+      ...{ PUSHFLEET_REDIS_URL: redis.url, PUSHFLEET_SESSION_DEAD_SECONDS: '6' },
+    };
+    [one, two] = await Promise.all([startService('registry', env), startService('registry', env)]);
+  });
+  after(async () => {
+    await Promise.all([one.kill('SIGKILL'), two.kill('SIGKILL')]);
+    await Promise.all([nats.stop(), redis.stop()]);
+  });
+
+  it('outlive a kill of their registry, and of an instance that nobody hears of', {
+    timeout: 120_000,
+  }, async () => {
+    const backbone = connectJetStream({ servers: nats.url, name: 'test', log: console as never });
+    await backbone.start();
+    const wills: string[] = [];
+    const following = backbone.bus(team as Namespace).follow((item: Item<Publication>) => {
+      if (item.kind === 'publication') wills.push(item.value.topic);
+    });
+    await following.add('#' as never);
+    const [first, second] = [apiOf(one), apiOf(two)];
+    const { generation } = await first.own(keyOf('c'), { instanceId: 'never-heard', will: willOf('w') });
+    const shared = { filter: 's/#', group: 'g', options: Buffer.alloc(0), startCursor: '', groupId: '' };
+    const { filters } = await first.update(keyOf('c'), generation, { addFilters: [shared] });
+    assert.match(filters[0]?.groupId ?? '', /^[\w-]{22}$/);
+    assert.equal(await first.commit(keyOf('c'), generation, { putFields: fieldsOf({ a: 'b' }) }), 'stored');
+    await one.kill('SIGKILL');
+    assert.equal(await second.commit(keyOf('c'), generation, { cursor: 'here' }), 'stored');
+    await until(() => wills.length > 0, 'the will', 60_000);
+    assert.equal(await second.commit(keyOf('c'), generation, { cursor: 'late' }), 'fenced');
+    const again = await second.acquire(keyOf('c'));
+    assert.equal(again.resumed, true);
+    assert.deepEqual([again.state?.cursor, textsOf(again.state?.fields)], ['here', { a: 'b' }]);
+    await second.end(keyOf('c'));
+    assert.deepEqual(wills, ['w']);
+    first.close();
+    second.close();
+    await backbone.close();
+  });
+});
