@@ -48,6 +48,17 @@ export const presenceFields = {
   }),
 };
 
+/** What an edge reads whose sessions outlive their connections. */
+export const sessionFields = {
+  sessionPatienceMs: field.duration({
+    env: 'PUSHFLEET_SESSION_PATIENCE_SECONDS',
+    doc: 'How long a client waits while the registry or its Redis cannot keep what has to be kept of its session; then its connection ends.',
+    fallback: 10,
+    min: 1,
+    max: 300,
+  }),
+};
+
 export interface EdgeFieldsOptions<E extends string> {
   /** As in PUSHFLEET_EDGE_SSE_LISTEN: `EDGE_SSE`. */
   readonly env: E;

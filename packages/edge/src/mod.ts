@@ -5,7 +5,7 @@ export * from './connections.ts';
 export { Cors } from './cors.ts';
 export { Credentials, type SameSite, type Visitor } from './credentials.ts';
 export { detach, onDetached } from './detach.ts';
-export { edgeFields, fleetFields, pageFields, presenceFields } from './fields.ts';
+export { edgeFields, fleetFields, pageFields, presenceFields, sessionFields } from './fields.ts';
 export { Listener } from './listener.ts';
 export {
   type Fields,
@@ -22,6 +22,9 @@ export * from './presence-request.ts';
 export { notPresent } from './presence-rules.ts';
 export * from './request.ts';
 export { Runs } from './runs.ts';
+export { Desk, type DeskOptions } from './sessions/desk.ts';
+export * from './sessions/owned.ts';
+export * from './sessions/sessions.ts';
 export { Shell, type ShellGiven } from './shell.ts';
 export * from './stream.ts';
 export { declareWritten, Streams } from './streams.ts';

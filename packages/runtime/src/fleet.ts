@@ -31,6 +31,8 @@ export interface Fleet extends Part {
   readonly instance: string;
   /** Those that were heard of lately, this one included. */
   instances(): readonly Instance[];
+  /** Turns in a row, of a second each, in which it heard itself; 0 where it hears nobody. */
+  readonly steady: number;
   /**
    * Asks every instance that answers this name, this one included. Resolves once all that are known to have
    * answered, after `waitMs` milliseconds (1,000) at the latest, and at once without a connection. Who has
@@ -106,6 +108,10 @@ class Gossip implements Fleet {
     this.#self = Object.freeze({ instance, service, ...(protocol === undefined ? {} : { protocol }) });
     this.#signals = signals;
     this.#usage = usage;
+  }
+
+  get steady(): number {
+    return this.#steady;
   }
 
   get instance(): string {

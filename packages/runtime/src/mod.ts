@@ -36,6 +36,8 @@ export { declareRequests, type Requests } from './requests.ts';
 export * from './revocations.ts';
 export { type Route, readRoutes, routeFor } from './routes.ts';
 export * from './service.ts';
+export type { SessionCalls } from './session-calls.ts';
+export { createSessionCalls } from './session-client.ts';
 export * from './shared-fields.ts';
 export { isLoopback, type TlsPair, tlsPair } from './tls-pair.ts';
 export * from './tokens.ts';

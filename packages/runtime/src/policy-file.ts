@@ -32,6 +32,8 @@ export interface Quota {
   readonly connections?: number;
   /** Filters that live connections hold; and, counted apart, subscriptions in the registry. */
   readonly subscriptions?: number;
+  /** Sessions that outlive connections, and those of live ones. */
+  readonly sessions?: number;
   /** Publications a second. */
   readonly publishRate?: number;
   /** Bytes of publications in the log. */
@@ -77,6 +79,7 @@ const topicNumbers: Readonly<Record<'retention' | 'maxBytes' | 'rate', Bounds>> 
 const quotaNumbers: Readonly<Record<keyof Quota, Bounds>> = {
   connections: [0, 1_000_000_000],
   subscriptions: [0, 1_000_000_000],
+  sessions: [0, 1_000_000_000],
   publishRate: [0, 1_000_000_000],
   storedBytes: [0, 1_000_000_000_000_000],
 };

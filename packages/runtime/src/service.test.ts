@@ -59,6 +59,7 @@ describe('runService', () => {
     ]) {
       assert.match(metrics, new RegExp(`^${name}[ {]`, 'm'));
     }
+    assert.match(metrics, /^pushfleet_ready 1$/m);
     assert.match(metrics, /^pushfleet_testing_requests_total\{path="\/"\} 1$/m);
     assert.equal((await fetch(`${ops}/other`)).status, 404);
     assert.equal((await fetch(`${ops}/healthz`, { method: 'POST' })).status, 405);
@@ -76,6 +77,7 @@ describe('runService', () => {
     assert.equal(answer.status, 503);
     assert.deepEqual(await answer.json(), { status: 'not ready', reasons: { http: 'the log is away' } });
     assert.equal((await fetch(`${service.address('ops')}/healthz`)).status, 200);
+    assert.match(await (await fetch(`${service.address('ops')}/metrics`)).text(), /^pushfleet_ready 0$/m);
   });
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {

@@ -61,6 +61,9 @@ async function run<F extends ServiceFields>(options: ServiceOptions<F>): Promise
   const metrics = createMetrics();
   const { parts } = options.wire(config, { log, metrics, env });
   const supervisor = new Supervisor({ parts, log, drainMs });
+  metrics.gauge('pushfleet_ready', { description: '1 while /readyz says 200, else 0.' }, () =>
+    Object.keys(supervisor.reasons).length === 0 ? 1 : 0,
+  );
   dieOfBugs(log);
   const ops = await startOps(opsListen, { reasons: () => supervisor.reasons, metrics });
   listening(log, 'ops', ops);

@@ -77,8 +77,9 @@ export const tokenFields = {
 export const natsFields = {
   natsUrl: field.text({
     env: 'PUSHFLEET_NATS_URL',
-    doc: 'The NATS servers, comma-separated.',
+    doc: 'The NATS servers, comma-separated. A user and a password may stand in the first; give them in a file then.',
     fallback: 'nats://127.0.0.1:4222',
+    file: true,
   }),
   natsCreds: field.secret({
     env: 'PUSHFLEET_NATS_CREDS',
