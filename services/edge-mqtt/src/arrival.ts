@@ -25,6 +25,20 @@ export class Unwelcome extends Error {
   }
 }
 
+/**
+ * The session cannot be had at this moment. Nobody is told: to a CONNACK that refuses, clients such as MQTT.js and those on
+ * libmosquitto do not come back, and to a connection that is lost they do. [MQTT-3.1.4-2] leaves it open.
+ */
+export class Postponed extends Error {
+  override readonly name = 'Postponed';
+  override readonly cause: PushfleetError;
+
+  constructor(cause: PushfleetError) {
+    super(cause.message);
+    this.cause = cause;
+  }
+}
+
 type ArrivalLink = Pick<Link, 'hold' | 'release' | 'write' | 'end' | 'destroy' | 'version'> & { peer: Peer };
 
 /** Who has said CONNECT and is not let in yet. */
@@ -46,7 +60,7 @@ export interface ArrivalOptions {
   /**
    * Makes it a session, which has yet to begin.
    *
-   * @throws PushfleetError or Unwelcome
+   * @throws PushfleetError, Unwelcome or Postponed
    */
   open(connect: Connect, guest: Guest): Promise<Session | undefined>;
   /** It is no arrival any more. */
@@ -134,7 +148,7 @@ export class Arrival implements Peer {
     } else resolve(packet.properties.authenticationData);
   }
 
-  /** The client goes by itself (section 4.12), and is told nothing. */
+  /** The client is told nothing: it goes by itself (section 4.12), or is to come back. */
   #leave(): void {
     this.#gone = true;
     this.#o.onSettled();
@@ -154,6 +168,11 @@ export class Arrival implements Peer {
       session.begin(connect);
       link.release();
     } catch (thrown) {
+      if (thrown instanceof Postponed) {
+        this.#o.onRefused(thrown.cause);
+        if (!this.#gone) this.#leave();
+        return;
+      }
       const error = thrown instanceof Unwelcome ? thrown : PushfleetError.from(thrown);
       this.#o.onRefused(error);
       this.#refuse(...this.#answerTo(error, connect), connect.version);

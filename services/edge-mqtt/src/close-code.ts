@@ -32,6 +32,8 @@ const connacks: Partial<Record<ErrorCode, Reason>> = {
   request_invalid: reasons.implementationSpecificError,
   payload_too_large: reasons.packetTooLarge,
   storage_full: quota,
+  // Others of this client came at the same moment.
+  conflict: busy,
   draining: reasons.serverUnavailable,
   unavailable: reasons.serverUnavailable,
   timeout: reasons.serverUnavailable,

@@ -1,4 +1,4 @@
-import { edgeFields, fleetFields, pageFields, presenceFields } from '@pushfleet/edge';
+import { edgeFields, fleetFields, pageFields, presenceFields, sessionFields } from '@pushfleet/edge';
 import { intakeFields } from '@pushfleet/intake';
 import { type CertificateRule, type Config, field, parseCertificateRules } from '@pushfleet/runtime';
 import { parseNetworks } from './doors/networks.ts';
@@ -214,13 +214,13 @@ const own = {
   }),
   sessions: field.integer({
     env: 'PUSHFLEET_EDGE_MQTT_SESSIONS',
-    doc: 'Most sessions of this process, those of connected clients included.',
+    doc: 'Most sessions of this process, those of connected clients included. With a registry sessions lie there, and this is of no matter.',
     fallback: 100_000,
     min: 1,
   }),
   sessionExpiryMs: field.duration({
     env: 'PUSHFLEET_EDGE_MQTT_SESSION_EXPIRY_SECONDS',
-    doc: 'The longest Session Expiry Interval; a client that asks for more is told. It is to be shorter than the log keeps publications.',
+    doc: 'The longest Session Expiry Interval; a client that asks for more is told. It is never longer than the log keeps publications.',
     fallback: 3_600,
     min: 0,
     max: 0xffff_fffe,
@@ -244,7 +244,7 @@ const own = {
   }),
 };
 
-export const fields = { ...fleetFields, ...pageFields, ...presenceFields, ...own };
+export const fields = { ...fleetFields, ...pageFields, ...presenceFields, ...sessionFields, ...own };
 
 /** What the edge itself needs of the configuration. */
 export type EdgeConfig = Config<typeof own> &

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
+import { createMemoryBackbone } from '@pushfleet/bus';
 import { defaultNamespace, parseTopicFilter } from '@pushfleet/core';
 import { until, untilNobody } from '@pushfleet/edge/testing';
 import { readConfig } from '@pushfleet/runtime';
@@ -297,6 +298,20 @@ suite('how it ends', () => {
     const properties = { userProperties: [['specversion', '1.0']] as const };
     const will = { topic: 'w', payload: Buffer.alloc(0), qos: 0, retain: false, properties } as const;
     assert.equal(await answer({ password: password(), will }), reasons.implementationSpecificError);
+  });
+
+  test('with a session that lasts no longer than the log keeps publications, and is told so', async () => {
+    const terms = { maxAgeMs: 100_900 };
+    const backbone = Object.assign(createMemoryBackbone(), { terms });
+    const short = await startEdge(scope, { PUSHFLEET_EDGE_MQTT_SESSION_EXPIRY_SECONDS: '200' }, { backbone });
+    const told = async (sessionExpiryInterval: number): Promise<number | undefined> => {
+      const client = await RawMqtt.open(short, { properties: { sessionExpiryInterval } });
+      client.socket.destroy();
+      return client.of('connack')[0]?.properties.sessionExpiryInterval;
+    };
+    assert.deepEqual([await told(99), await told(100), await told(101)], [undefined, undefined, 100]);
+    terms.maxAgeMs = Number.POSITIVE_INFINITY;
+    assert.deepEqual([await told(199), await told(200), await told(201)], [undefined, undefined, 200]);
   });
 
   test('a drain asks everyone to go, and lets nobody in', async () => {

@@ -1,4 +1,4 @@
-import { createPresence, wireEdge } from '@pushfleet/edge';
+import { createPresence, createSessions, wireEdge } from '@pushfleet/edge';
 import { createIntake } from '@pushfleet/intake';
 import { part, runService } from '@pushfleet/runtime';
 import { fields } from './config.ts';
@@ -17,7 +17,12 @@ await runService({
       terms: () => backbone.terms,
     });
     const presence = createPresence(config, { name, policies, ...context });
-    const edge = new Edge({ config, intake, presence, ...footing, ...context });
-    return { parts: [...parts, { ...part('meters', meters), ready: () => meters.ready() }, presence, edge] };
+    const { instance } = fleet;
+    const desk = createSessions(config, {
+      ...{ name, protocol: 'mqtt', instance, signals: backbone.signals, ...context },
+    });
+    const edge = new Edge({ config, intake, presence, desk, ...footing, ...context });
+    const measured = { ...part('meters', meters), ready: () => meters.ready() };
+    return { parts: [...parts, measured, presence, ...(desk === undefined ? [] : [desk]), edge] };
   },
 });

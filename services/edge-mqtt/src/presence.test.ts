@@ -144,7 +144,7 @@ suite('a client is present', () => {
     lost.socket.destroy();
     await until(() => edge.edge.guests === 1, 'one is lost');
     gate.resolve();
-    assert.equal((await slow.has('connack'))[0]?.reason, reasons.unspecifiedError);
+    assert.equal((await slow.has('connack'))[0]?.reason, reasons.serverBusy);
     await until(() => edge.presence.partings.length === 2, 'both parted');
     assert.deepEqual([edge.presence.all, edge.presence.partings], [[], ['lost', 'lost']]);
     assert.deepEqual([edge.edge.size, other.ended], [1, false]);

@@ -1,6 +1,13 @@
 import { hash } from 'node:crypto';
-import { PushfleetError, parseTopic } from '@pushfleet/core';
-import { type CloseCode, type Connections, type Presence, Runs, type Written } from '@pushfleet/edge';
+import { type Backbone, PushfleetError, parseTopic } from '@pushfleet/core';
+import {
+  type CloseCode,
+  type Connections,
+  type Presence,
+  Runs,
+  type SessionDesk,
+  type Written,
+} from '@pushfleet/edge';
 import type { Hubs } from '@pushfleet/hub';
 import { type Intake, Publishing, requirePublish } from '@pushfleet/intake';
 import {
@@ -15,7 +22,7 @@ import {
   type TokenCheck,
   type Traces,
 } from '@pushfleet/runtime';
-import { type Guest, Unwelcome } from './arrival.ts';
+import { type Guest, Postponed, Unwelcome } from './arrival.ts';
 import type { Exchange, Turn } from './auth/exchange.ts';
 import { Methods } from './auth/methods.ts';
 import type { SessionAuth } from './auth/renewal.ts';
@@ -27,11 +34,12 @@ import type { Link } from './doors/link.ts';
 import { Identity } from './identity.ts';
 import { type Present, readPresent } from './presence.ts';
 import { submissionOf } from './publication/message.ts';
-import { MemoryStore } from './session/memory-store.ts';
+import { makeStore } from './session/make-store.ts';
 import { PacketIds } from './session/packet-ids.ts';
-import { Session, type SessionShared } from './session/session.ts';
+import { Session } from './session/session.ts';
+import type { SessionShared } from './session/session-options.ts';
 import { SharedGroups } from './session/shared-groups.ts';
-import type { HeldSession, OwedWill, SessionKey } from './session/store.ts';
+import type { Claim, HeldSession, OwedWill, SessionKey, SessionStore } from './session/store.ts';
 import { agree, eventMode, eventModeOf, type ServerTerms, type Terms } from './session/terms.ts';
 
 export interface SessionsOptions {
@@ -40,6 +48,12 @@ export interface SessionsOptions {
   readonly quotas: Pick<Quotas, 'open' | 'subscribe' | 'unsubscribe'>;
   readonly tokens: TokenCheck;
   readonly registry: Pick<RegistryClient, 'revocations'>;
+  /** Undefined: there is no registry, and sessions end with this process. */
+  readonly desk?: SessionDesk | undefined;
+  readonly backbone: Pick<Backbone, 'bus'> & {
+    /** How long the log keeps publications; undefined before it was reached. */
+    readonly terms?: { readonly maxAgeMs: number } | undefined;
+  };
   readonly intake: Pick<Intake, 'publish'>;
   readonly presence: Pick<Presence, 'enter' | 'leaveAll'>;
   /** The hubs' observer. */
@@ -63,7 +77,7 @@ export class Sessions {
   readonly #publishing: Publishing;
   readonly #methods: Methods;
   readonly #shared: SessionShared;
-  readonly #store: MemoryStore;
+  readonly #store: SessionStore;
   readonly #identity: Identity;
   readonly #clientIds: ClientIds;
   readonly #groups: SharedGroups;
@@ -86,21 +100,25 @@ export class Sessions {
       topicAliases: config.topicAliases,
       inflight: config.inflight,
       keepAlive: Math.floor(config.keepAliveMs / 1_000),
-      expiryMost: Math.floor(config.sessionExpiryMs / 1_000),
+      get expiryMost() {
+        // A session that lives longer than the log keeps what came for it would be resumed with a gap.
+        const keptMs = options.backbone.terms?.maxAgeMs ?? Number.POSITIVE_INFINITY;
+        return Math.floor(Math.min(config.sessionExpiryMs, keptMs) / 1_000);
+      },
     };
     this.#publishing = new Publishing({
       ...{ api: 'mqtt', intake, traces, metrics, pendingBytes: config.pendingBytes },
     });
     const outbox = { count: config.outboxCount, bytes: config.outboxBytes };
     this.#groups = new SharedGroups({
-      hub: (namespace) => options.hubs.of(namespace),
-      ...{ outbox, most: config.sharedSubscriptions, now: Date.now },
-    });
-    const store = new MemoryStore({
-      sessions: config.sessions,
+      bus: (namespace) => options.backbone.bus(namespace),
       after: (ms, run) => wheel.after(ms, run),
+      ...{ most: config.sharedSubscriptions, now: Date.now, log },
+    });
+    const store = makeStore({
+      ...{ desk: options.desk, backbone: options.backbone, wheel, log },
+      sessions: config.sessions,
       publishWill: (owed) => this.#publishWill(owed),
-      onEnded: ({ namespace }, had) => this.#groups.ended(namespace, had),
     });
     this.#store = store;
     const ended = metrics.counter('pushfleet_edge_connections_ended', {
@@ -127,7 +145,7 @@ export class Sessions {
     );
     metrics.gauge(
       'pushfleet_mqtt_sessions',
-      { description: 'Sessions that are kept, those of connected clients included.' },
+      { description: 'Sessions that this process has, those of connected clients included.' },
       () => store.size,
     );
   }
@@ -166,9 +184,12 @@ export class Sessions {
     }
   }
 
-  /** After the last connection: sessions end with this process, and their wills are in the log when this resolves. */
+  /**
+   * After the last connection: the sessions are given back to the registry, or end with this process. Their wills are in
+   * the log when this resolves.
+   */
   async drain(): Promise<void> {
-    this.#store.end();
+    await this.#store.drain();
     this.#groups.close();
     await Promise.all(this.#wills);
   }
@@ -232,11 +253,11 @@ export class Sessions {
     const key = keyOf(grant, clientId);
     let session: Session | undefined;
     let taken = false;
-    const held = await this.#store.take({
+    const held = await this.#claim({
       ...{ key, will, cleanStart: connect.cleanStart, expiry: terms.expiry },
-      onTaken: () => {
+      onTaken: (how) => {
         taken = true;
-        session?.taken();
+        session?.taken(how);
       },
     });
     const leave = (withoutWill: boolean) =>
@@ -262,6 +283,17 @@ export class Sessions {
     presence.leaveAll(connection, 'lost');
     await leave(false);
     return undefined;
+  }
+
+  /** @throws PushfleetError, Postponed */
+  async #claim(claim: Claim): Promise<HeldSession> {
+    try {
+      return await this.#store.take(claim);
+    } catch (thrown) {
+      const error = PushfleetError.from(thrown);
+      if (error.code === 'unavailable' || error.code === 'timeout') throw new Postponed(error);
+      throw error;
+    }
   }
 
   /** Those that are kept are asked when something is revoked; this one was not among them yet. @throws PushfleetError */

@@ -1,4 +1,4 @@
-import { connectJetStream, type Stores } from '@pushfleet/bus';
+import { connectJetStream, type JetStreamBackbone, type Stores } from '@pushfleet/bus';
 import type { Backbone, Lifecycle } from '@pushfleet/core';
 import { callRegistry, createDeliveryControl } from '@pushfleet/delivery';
 import { createHubs } from '@pushfleet/hub';
@@ -114,6 +114,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
     serving: () => backbone.ready,
     ...{ archive, tokens, tracking, budget, outgoing, quotas, hubs, streams, log },
   });
+  declareLogMetrics(metrics, backbone);
   declareMetrics(metrics, { intake, budget, grpc, archive, meters });
   declareHubMetrics(metrics, hubs);
   declareFleetMetrics(metrics, fleet);
@@ -209,5 +210,24 @@ function declareMetrics(
     'pushfleet_publish_deletions',
     { description: 'Publications deleted from the log.' },
     () => o.archive.deleter.publications,
+  );
+}
+
+/** How the log stands, as this instance hears it; a shard without a leader has no series. */
+function declareLogMetrics(metrics: Metrics, log: Pick<JetStreamBackbone, 'shards'>): void {
+  type Shard = NonNullable<JetStreamBackbone['shards'][number]>;
+  const gauge = (name: string, description: string, read: (shard: Shard) => number): void =>
+    metrics.gauge(`pushfleet_log_${name}`, { description }, () =>
+      log.shards.flatMap((shard, index) =>
+        shard === undefined ? [] : [[read(shard), { shard: String(index) }] as const],
+      ),
+    );
+  gauge('bytes', 'Bytes in a shard of the log.', ({ bytes }) => bytes);
+  gauge('limit_bytes', 'Bytes at which a shard refuses publications.', ({ maxBytes }) => maxBytes);
+  gauge('replicas', 'Replicas that a shard of the log has to have.', ({ replicas }) => replicas);
+  gauge(
+    'replicas_current',
+    'Replicas of a shard that have all of it.',
+    ({ replicasCurrent }) => replicasCurrent,
   );
 }

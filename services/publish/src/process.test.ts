@@ -81,6 +81,10 @@ describe('publish on a real NATS', () => {
     assert.match(metrics, /^pushfleet_hub_feeds 1$/m);
     assert.match(metrics, /^pushfleet_hub_filters 1$/m);
     assert.match(metrics, /^pushfleet_publish_subscriptions 1$/m);
+    assert.match(metrics, /^pushfleet_log_bytes\{shard="0"\} \d+$/m);
+    assert.match(metrics, /^pushfleet_log_limit_bytes\{shard="0"\} [1-9]\d*$/m);
+    assert.match(metrics, /^pushfleet_log_replicas\{shard="0"\} 1$/m);
+    assert.match(metrics, /^pushfleet_log_replicas_current\{shard="0"\} 1$/m);
     one.client.close();
     other.client.close();
   });

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { PushfleetError, parseTopicFilter } from '@pushfleet/core';
+import { type ErrorCode, PushfleetError, parseTopicFilter } from '@pushfleet/core';
 import { reasons } from '../codec.ts';
 import { ack, grantOf, publishOf, Stage, subscribeOf } from './testing.ts';
 
-const refusal = (code: 'unavailable' | 'forbidden' | 'storage_full') => () => new PushfleetError(code, 'No.');
+const refusal = (code: ErrorCode) => () => new PushfleetError(code, 'No.');
 
 /** Something that settles when the test says so. */
 const gate = () => Promise.withResolvers<void>();
@@ -170,6 +170,14 @@ suite('what a client publishes', () => {
     await stage.settle();
     assert.equal(five.of('puback')[0]?.reason, reasons.quotaExceeded);
     assert.deepEqual([four.of('puback').length, four.ended], [0, true]);
+  });
+
+  test('nor is one of QoS 2 that is sent again, which the log may have by its first sending', async () => {
+    const stage = new Stage({ refuse: refusal('rate_limited') });
+    const client = await stage.connect();
+    client.send(publishOf('a', '1', { qos: 2, packetId: 1, dup: true }));
+    await stage.settle();
+    assert.deepEqual([client.of('pubrec').length, client.ended], [0, true]);
   });
 
   test('without the log a connection ends, and the client sends it again on the next one', async () => {

@@ -6,7 +6,7 @@ import { type Ack, type Publish, type Reason, reasons } from '../codec.ts';
 import { submissionOf } from '../publication/message.ts';
 import { IncomingAliases } from './aliases.ts';
 import { Answers } from './answers.ts';
-import type { HeldSession } from './store.ts';
+import type { HeldSession, Incoming } from './store.ts';
 import type { Terms } from './terms.ts';
 
 export interface InboundOptions {
@@ -41,6 +41,8 @@ export class Inbound {
   /** Those of QoS 2 whose publication is on its way into the log. */
   readonly #storing = new Set<number>();
   #pending = 0;
+  /** The last id that is not on record yet. */
+  #recording: Promise<Incoming> | undefined;
 
   constructor(options: InboundOptions) {
     this.#o = options;
@@ -109,27 +111,50 @@ export class Inbound {
     const { packetId } = packet;
     // It was sent twice; one answer is on its way ([MQTT-4.3.3-10]).
     if (this.#storing.has(packetId)) return;
-    const { id, stored } = this.#o.session.incoming(packetId);
-    if (stored) this.#answers.place()(ackOf(packet, accepted));
+    const incoming = this.#inOrder(this.#o.session.incoming(packetId));
+    if (!(incoming instanceof Promise) && incoming.stored) this.#answers.place()(ackOf(packet, accepted));
     else {
       this.#storing.add(packetId);
-      void this.#store(packet, topic, id);
+      void this.#store(packet, topic, incoming);
     }
   }
 
-  async #store(packet: Publish, topic: string, id?: string): Promise<void> {
+  /** None goes into the log before those that came before it ([MQTT-4.6.0-5]), whose ids are not on record yet. */
+  #inOrder(incoming: Incoming | Promise<Incoming>): Incoming | Promise<Incoming> {
+    const before = this.#recording;
+    if (before === undefined && !(incoming instanceof Promise)) return incoming;
+    const both = Promise.all([incoming, before]);
+    const recording = both.then(([one]) => {
+      if (this.#recording === recording) this.#recording = undefined;
+      return one;
+    });
+    this.#recording = recording;
+    return recording;
+  }
+
+  async #store(packet: Publish, topic: string, incoming?: Incoming | Promise<Incoming>): Promise<void> {
     const answer = packet.qos === 0 ? nobodyWaits : this.#answers.place();
     this.#begin();
     try {
-      const { grant, origin, publishing } = this.#o;
-      const [stored] = await publishing.publish(grant, [submissionOf({ ...packet, topic }, origin, id)]);
-      answer(await this.#settled(packet, topic, stored));
+      const known = incoming instanceof Promise ? await incoming : incoming;
+      answer(known?.stored ? this.#known(packet) : await this.#publish(packet, topic, known?.id));
     } catch (error) {
       answer(undefined);
       if (packet.qos > 0) this.#o.onFailed(error);
     } finally {
       this.#end();
     }
+  }
+
+  #known(packet: Publish): Ack {
+    this.#storing.delete(packet.packetId as number);
+    return ackOf(packet, accepted);
+  }
+
+  async #publish(packet: Publish, topic: string, id: string | undefined): Promise<Ack | undefined> {
+    const { grant, origin, publishing } = this.#o;
+    const [stored] = await publishing.publish(grant, [submissionOf({ ...packet, topic }, origin, id)]);
+    return this.#settled(packet, topic, stored);
   }
 
   /** What is said of a publication that the log answered. @throws what ends the connection */
@@ -141,7 +166,7 @@ export class Inbound {
     if (packet.qos === 0) return undefined;
     const { packetId } = packet;
     const failed = answer instanceof PushfleetError;
-    const outcome = failed ? this.#refusal(answer, topic) : accepted;
+    const outcome = failed ? this.#refusal(answer, packet, topic) : accepted;
     if (packet.qos === 2) {
       if (failed) await this.#o.session.released(packetId);
       else await this.#o.session.stored(packetId);
@@ -152,13 +177,16 @@ export class Inbound {
   }
 
   /** @throws the error, where the client had better come again than hear of it */
-  #refusal(error: PushfleetError, topic: string): Outcome {
+  #refusal(error: PushfleetError, { qos, dup }: Publish, topic: string): Outcome {
     // No token opens it, so there is no grant to name; and paho's interoperability client reads no words in a PUBACK.
     if (error.code === 'forbidden' && isReserved(topic as Topic)) return closed;
     const reason = publishReason(error.code);
     // Before MQTT 5 every acknowledgement is a success ([MQTT-3.3.5-2]), and what had no room would be lost.
-    const unsaid = this.#o.terms.peer.version !== 5 && reason === reasons.quotaExceeded;
-    if (reason === undefined || unsaid) throw error;
+    const isSaid = this.#o.terms.peer.version === 5;
+    // The log may have it by the sending before, and the client would send it again as another one ([MQTT-4.3.3-5]).
+    const isPerhapsStored = qos === 2 && dup;
+    const isPassing = reason === reasons.quotaExceeded;
+    if (reason === undefined || (isPassing && (!isSaid || isPerhapsStored))) throw error;
     return { reason, properties: whyOf(error) };
   }
 

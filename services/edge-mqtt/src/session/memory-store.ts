@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { type Cursor, PushfleetError } from '@pushfleet/core';
 import type { Grant } from '@pushfleet/runtime';
 import { LazyMap } from './lazy-map.ts';
+import { MemoryGroups, type MemoryGroupsOptions } from './memory-groups.ts';
+import { isShared } from './shared-groups.ts';
 import type {
   Claim,
   Held,
@@ -22,17 +24,18 @@ export interface MemoryStoreOptions {
   after(ms: number, run: () => void): () => void;
   /** A will is due. */
   publishWill(owed: OwedWill, key: SessionKey): void;
-  /** A session is over, and this is what it had. No connection holds it any more. */
-  onEnded(key: SessionKey, had: Kept): void;
+  readonly groups: MemoryGroupsOptions;
 }
 
 /** Sessions in the memory of this process: they end with it. */
 export class MemoryStore implements SessionStore {
   readonly #o: MemoryStoreOptions;
+  readonly #groups: MemoryGroups;
   readonly #sessions = new Map<string, MemorySession>();
 
   constructor(options: MemoryStoreOptions) {
     this.#o = options;
+    this.#groups = new MemoryGroups(options.groups);
   }
 
   /** Sessions, those of connected clients included. */
@@ -46,17 +49,18 @@ export class MemoryStore implements SessionStore {
     const ends = before !== undefined && (claim.cleanStart || before.endsWithConnection);
     if (before === undefined && this.#sessions.size >= this.#o.sessions) throw full(this.#o.sessions);
     before?.displace(ends);
-    const session = before === undefined || ends ? this.#create(name) : before;
+    const session = before === undefined || ends ? this.#create(name, claim.key) : before;
     return session.hold(claim);
   }
 
   /** Ends the sessions without a connection: what is due when they end is due now. */
-  end(): void {
+  async drain(): Promise<void> {
     for (const session of this.#sessions.values()) session.end();
+    await this.#groups.settled();
   }
 
-  #create(name: string): MemorySession {
-    const session = new MemorySession(this.#o, () => {
+  #create(name: string, key: SessionKey): MemorySession {
+    const session = new MemorySession(key, this.#groups, this.#o, () => {
       if (this.#sessions.get(name) === session) this.#sessions.delete(name);
     });
     this.#sessions.set(name, session);
@@ -83,6 +87,8 @@ class MemorySession {
   /** Sent and not acknowledged; undefined once PUBREC came. A Map keeps the order of sending. */
   readonly unfinished = new LazyMap<number, Sent | undefined>();
   readonly incoming = new LazyMap<number, Arriving>();
+  readonly #key: SessionKey;
+  readonly #groups: MemoryGroups;
   readonly #o: MemoryStoreOptions;
   readonly #onEnd: () => void;
   #used = false;
@@ -93,7 +99,9 @@ class MemorySession {
   #cancelWill: () => void = nothing;
   #cancelExpiry: () => void = nothing;
 
-  constructor(o: MemoryStoreOptions, onEnd: () => void) {
+  constructor(key: SessionKey, groups: MemoryGroups, o: MemoryStoreOptions, onEnd: () => void) {
+    this.#key = key;
+    this.#groups = groups;
     this.#o = o;
     this.#onEnd = onEnd;
   }
@@ -123,9 +131,15 @@ class MemorySession {
     this.#rest();
     if (due) this.#publishWill();
     this.#owed = undefined;
-    if (ends) this.#onEnd();
-    if (holder !== undefined) claim?.onTaken();
-    if (ends && claim !== undefined) this.#o.onEnded(claim.key, this.#kept());
+    if (ends) this.#over();
+    if (holder !== undefined) claim?.onTaken('taken');
+  }
+
+  subscribe(all: readonly Held[], cursor: Cursor): void {
+    const had = this.subscriptions;
+    this.subscriptions = all;
+    this.cursor = cursor;
+    this.leaveGroups(had);
   }
 
   renewed(grant: Grant): void {
@@ -159,8 +173,32 @@ class MemorySession {
   #end(): void {
     this.#rest();
     this.#publishWill();
+    this.#over();
+  }
+
+  #over(): void {
     this.#onEnd();
-    if (this.#claim !== undefined) this.#o.onEnded(this.#claim.key, this.#kept());
+    const had = this.subscriptions;
+    this.subscriptions = [];
+    this.leaveGroups(had);
+  }
+
+  /** Joins the groups among them. @throws PushfleetError `unavailable` */
+  joinGroups(all: readonly Held[]): Promise<Held[]> {
+    return Promise.all(
+      all.filter(isShared).map(async (held) => {
+        return { ...held, group: await this.#groups.join(this, this.#key.namespace, held) };
+      }),
+    );
+  }
+
+  /** Leaves those among them that it is not subscribed to. */
+  leaveGroups(among: readonly Held[]): void {
+    const isHeld = ({ share, filter }: Held) =>
+      this.subscriptions.some((held) => held.share === share && held.filter === filter);
+    for (const held of among) {
+      if (isShared(held) && !isHeld(held)) this.#groups.leave(this, this.#key.namespace, held);
+    }
   }
 
   #rest(): void {
@@ -173,12 +211,12 @@ class MemorySession {
   #publishWill(): void {
     const owed = this.#owed;
     this.#owed = undefined;
-    if (owed !== undefined && this.#claim !== undefined) this.#o.publishWill(owed, this.#claim.key);
+    if (owed !== undefined) this.#o.publishWill(owed, this.#key);
   }
 
   #kept(): Kept {
     const unfinished = [...this.unfinished].map(([packetId, sent]) => ({ packetId, sent }));
-    return { subscriptions: this.subscriptions, cursor: this.cursor, unfinished };
+    return { subscriptions: this.subscriptions, cursor: this.cursor, unfinished, lost: false };
   }
 }
 
@@ -194,11 +232,24 @@ class Holding implements HeldSession {
     this.kept = kept;
   }
 
-  subscribed(all: readonly Held[], cursor: Cursor): Promise<void> | undefined {
-    return this.#write((session) => {
-      session.subscriptions = all;
-      session.cursor = cursor;
-    });
+  subscribed(all: readonly Held[], cursor: Cursor): Promise<readonly Held[]> | undefined {
+    if (all.some(isShared)) return this.#share(all, cursor);
+    return this.#write((session) => session.subscribe(all, cursor)) as undefined | Promise<never>;
+  }
+
+  async #share(all: readonly Held[], cursor: Cursor): Promise<readonly Held[]> {
+    const session = this.#session;
+    try {
+      await this.#write(nothing);
+      const shared = await session.joinGroups(all);
+      await this.#write(() =>
+        session.subscribe([...all.filter((held) => !isShared(held)), ...shared], cursor),
+      );
+      return shared;
+    } catch (error) {
+      session.leaveGroups(all);
+      throw error;
+    }
   }
 
   sending(sent: readonly Sent[], cursor: Cursor): Promise<void> | undefined {

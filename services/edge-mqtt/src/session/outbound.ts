@@ -1,78 +1,18 @@
 import type { Item, Publication, Topic, TopicFilter } from '@pushfleet/core';
-import type { OutflowShared, Wire } from '@pushfleet/edge';
-import type { CloseReason, Delivery, Feed, FeedOptions, Hub } from '@pushfleet/hub';
-import type { Grant } from '@pushfleet/runtime';
+import type { Wire } from '@pushfleet/edge';
+import type { CloseReason, Delivery, Feed, FeedOptions } from '@pushfleet/hub';
 import { type Ack, isFailure, type OutgoingPublish, reasons, type Sending } from '../codec.ts';
 import { gapOf, gapTopic } from '../publication/gap.ts';
-import { type Encoding, encoders, expiryOf, placelessEncoder, qosOf } from '../publication/message.ts';
+import { type Encoding, encoders, expiryOf, placelessEncoder } from '../publication/message.ts';
 import { OutgoingAliases } from './aliases.ts';
+import { type Batch, type Flight, flights } from './flights.ts';
 import { LazyMap } from './lazy-map.ts';
-import type { PacketIds } from './packet-ids.ts';
-import type { SharedMember, Work } from './shared-group.ts';
-import type { HeldSession, Kept, Sent, Unfinished } from './store.ts';
+import type { OutboundOptions, OutboundShared } from './outbound-options.ts';
+import { aliased, noAlias, sendingOf } from './sending.ts';
+import type { SharedMember } from './shared-group.ts';
+import { Hand, type Work } from './shared-work.ts';
+import type { Kept, Sent, Unfinished } from './store.ts';
 import type { Subscriptions, Wanted } from './subscriptions.ts';
-import type { Terms } from './terms.ts';
-
-/** What the outbounds of one edge share. */
-export interface OutboundShared extends OutflowShared {
-  readonly packetIds: PacketIds;
-}
-
-export interface OutboundOptions {
-  readonly shared: OutboundShared;
-  readonly hub: Pick<Hub, 'open'>;
-  readonly wire: Pick<Wire, 'write'>;
-  readonly session: Pick<HeldSession, 'sending' | 'received' | 'finished'>;
-  readonly terms: Pick<Terms, 'peer' | 'encoding' | 'expiry' | 'sendMaximum' | 'sendAliases'>;
-  /** Unix time in milliseconds. */
-  readonly now: () => number;
-  readonly owner: OutboundOwner;
-}
-
-/** Whose client it is that is sent something. */
-export interface OutboundOwner {
-  /** The hub closed the feed. */
-  onClose(reason: CloseReason): void;
-  /** The one in force. */
-  readonly grant: Pick<Grant, 'maySubscribe'>;
-  /** The session could not be told something. */
-  onFailed(error: unknown): void;
-  say(ack: Ack): void;
-  /** The client acknowledged what it cannot have got. */
-  onDisorder(): void;
-  /** What a group gave was not sent, or is not sent again. */
-  onReturned(share: string, work: readonly Pick<Work, 'publication'>[]): void;
-}
-
-/** A PUBLISH of QoS 1 or 2 whose acknowledgement is not complete. */
-interface Flight {
-  readonly qos: 1 | 2;
-  /** Its PUBREC came. */
-  readonly released: boolean;
-  /** It was not sent on this connection yet. */
-  readonly waiting: boolean;
-  /** The session was told of it. */
-  readonly kept: boolean;
-}
-
-/** What is sent in one go. */
-interface Batch {
-  readonly items: readonly Item<Pick<Delivery, 'publication'>>[];
-  /** The group that gave them; undefined: the feed. */
-  readonly share: string | undefined;
-  /** A packet each. */
-  readonly packets: Buffer[];
-  /** What of it is to be on record before. */
-  readonly sent: Sent[];
-}
-
-const flightOf = (qos: 1 | 2, kept: boolean): Flight => ({ qos, released: false, waiting: false, kept });
-/** What has just been sent, of which there is one object for all. */
-const flights = {
-  1: { kept: flightOf(1, true), passing: flightOf(1, false) },
-  2: { kept: flightOf(2, true), passing: flightOf(2, false) },
-} as const;
-const noAlias = { topicAlias: 0, aliasKnown: false } as const;
 
 // What one write carries at most: see `Outflow`.
 const flushCount = 512;
@@ -103,8 +43,10 @@ export class Outbound implements SharedMember, FeedOptions {
   #waiting = 0;
   #writable = true;
   #saving = false;
-  /** The groups come first and the feed after them, or the feed alone: neither starves the other. */
-  #turn = false;
+  /** Of groups, and theirs until PUBACK, by packet identifier. */
+  readonly #lent = new LazyMap<number, Work>();
+  /** The groups come first, as the feed had something last: neither starves the other. */
+  #groupsNext = true;
   #begun = false;
   #closed = false;
 
@@ -157,20 +99,29 @@ export class Outbound implements SharedMember, FeedOptions {
   fits(share: string, work: Work): boolean {
     const held = this.#subscriptions.get(share);
     if (held === undefined || this.#packetBytes === Number.POSITIVE_INFINITY) return true;
-    return this.#fits(work.encoded(this.#sharedEncoder), this.#sending(work.publication, held, false));
+    return this.#fits(
+      work.encoded(this.#sharedEncoder),
+      sendingOf(work.publication, held, false, this.#o.now),
+    );
   }
 
   give(share: string, work: readonly Work[]): void {
     const held = this.#subscriptions.get(share);
-    if (held === undefined) return;
+    if (held === undefined) {
+      for (const one of work) one.back();
+      return;
+    }
+    this.#groupsNext = false;
     const items = work.map((value) => ({ kind: 'publication' as const, value }));
-    const batch = { items, share, packets: [], sent: [] };
-    for (const one of work) this.#add(batch, one, held, false);
-    this.#deliver(batch, () => this.#o.owner.onReturned(share, work));
+    const hand = new Hand();
+    const batch = { items, share, hand, packets: [], sent: [] };
+    for (const one of work) this.#take(one, this.#add(batch, one, held, false), hand);
+    this.#deliver(batch);
   }
 
-  lost(reason: CloseReason): void {
-    this.#o.owner.onClose(reason);
+  dry(): void {
+    this.#groupsNext = false;
+    this.#flush();
   }
 
   /** After CONNACK: sends again what an earlier connection left open ([MQTT-4.4.0-1]), and then what is new. */
@@ -212,11 +163,7 @@ export class Outbound implements SharedMember, FeedOptions {
     } else if (flight.qos === 1) this.#o.owner.onDisorder();
     else if (isFailure(reason)) this.#finish(packetId, flight);
     else if (flight.released) this.#release(packetId);
-    else {
-      this.#flights.set(packetId, { ...flight, released: true });
-      const wait = flight.kept ? this.#o.session.received(packetId) : undefined;
-      this.#after(wait, () => this.#release(packetId));
-    }
+    else this.#received(packetId, flight);
   }
 
   pubcomp({ packetId }: Ack): void {
@@ -229,6 +176,21 @@ export class Outbound implements SharedMember, FeedOptions {
   close(): void {
     this.#closed = true;
     this.feed.close();
+    for (const [, work] of this.#lent) work.back();
+  }
+
+  /** Whose it is from now on: of QoS 1 the group's, until PUBACK; of QoS 2 the session's, once that has it. */
+  #take(work: Work, sending: Sending | undefined, hand: Hand): void {
+    if (sending === undefined) work.done();
+    else if (sending.qos === 1) this.#lent.set(sending.packetId, work);
+    else if (sending.qos === 2 && this.#keeps) hand.isRecorded(work);
+    else hand.passes(work);
+  }
+
+  #received(packetId: number, flight: Flight): void {
+    this.#flights.set(packetId, { ...flight, released: true });
+    const wait = flight.kept ? this.#o.session.received(packetId) : undefined;
+    this.#after(wait, () => this.#release(packetId));
   }
 
   #release(packetId: number): void {
@@ -241,20 +203,20 @@ export class Outbound implements SharedMember, FeedOptions {
     this.#flights.delete(packetId);
     if (flight.waiting) this.#waiting--;
     if (flight.kept) this.#o.session.finished(packetId);
+    // [MQTT-4.8.2-6]: also where the client refuses it.
+    this.#lent.get(packetId)?.done();
+    this.#lent.delete(packetId);
     if (waited) this.#flush();
   }
 
-  #after(wait: Promise<void> | undefined, go: () => void, onRefused?: () => void): void {
+  #after(wait: Promise<void> | undefined, go: () => void): void {
     if (wait === undefined) go();
     else {
       wait.then(
         () => {
           if (!this.#closed) go();
         },
-        (error) => {
-          this.#o.owner.onFailed(error);
-          onRefused?.();
-        },
+        (error) => this.#o.owner.onFailed(error),
       );
     }
   }
@@ -270,20 +232,22 @@ export class Outbound implements SharedMember, FeedOptions {
         if (!this.#resend(this.#again)) return;
         continue;
       }
-      if (this.#room() === 0) return;
-      this.#turn = !this.#turn || !this.#subscriptions.sharing;
-      if (this.#turn) this.#subscriptions.offer();
-      const room = this.#ready ? this.#room() : 0;
-      if (room > 0) {
-        const items = this.feed.take(room, flushBytes);
-        if (items.length > 0) {
-          this.#send(items);
-          continue;
-        }
+      const free = this.#room();
+      const room = free - (this.#subscriptions.sharing && this.#leavesRoom(free) ? 1 : 0);
+      if (room === 0) return;
+      const items = this.feed.take(room, flushBytes);
+      if (items.length === 0) {
         this.#subscriptions.emptied();
+        return;
       }
-      if (this.#turn) return;
+      this.#groupsNext = true;
+      this.#send(items);
     }
+  }
+
+  /** Whether the groups are about to bring something, and are to have room for it. */
+  #leavesRoom(free: number): boolean {
+    return this.#subscriptions.offer(free > 0 && this.#groupsNext);
   }
 
   /** [MQTT-3.3.4-9]; what can only have QoS 0 waits for nothing. */
@@ -293,7 +257,7 @@ export class Outbound implements SharedMember, FeedOptions {
   }
 
   #send(items: readonly Item<Delivery>[]): void {
-    const batch = { items, share: undefined, packets: [], sent: [] };
+    const batch = { items, share: undefined, hand: undefined, packets: [], sent: [] };
     for (const item of items) {
       if (item.kind === 'gap') {
         this.#tell(batch, item);
@@ -306,10 +270,12 @@ export class Outbound implements SharedMember, FeedOptions {
   }
 
   /** What is about to be sent is on record before it is, where that is of use to anybody. */
-  #deliver(batch: Batch, onRefused?: () => void): void {
-    const isKept = this.#keeps || batch.sent.length > 0;
-    const wait = isKept ? this.#o.session.sending(batch.sent, this.feed.cursor) : undefined;
+  #deliver(batch: Batch): void {
+    const { share, sent, hand } = batch;
+    const isKept = this.#keeps && (share === undefined || sent.length > 0);
+    const wait = isKept ? this.#o.session.sending(sent, this.feed.cursor) : undefined;
     if (wait === undefined) {
+      hand?.onRecord();
       this.#write(batch);
       return;
     }
@@ -319,7 +285,12 @@ export class Outbound implements SharedMember, FeedOptions {
       this.#write(batch);
       this.#flush();
     };
-    this.#after(wait, go, onRefused);
+    this.#after(wait, go);
+    if (hand !== undefined)
+      void wait
+        .then(() => hand.onRecord())
+        .catch(() => {})
+        .then(() => hand.over());
   }
 
   /** For who asked to be told of gaps. */
@@ -328,47 +299,33 @@ export class Outbound implements SharedMember, FeedOptions {
     if (held === undefined) return;
     const publication = gapOf(from, to, this.#o.now());
     const message = this.#encoder({ publication, cursor: to });
-    const sending = this.#sending(publication, held, false);
+    const sending = sendingOf(publication, held, false, this.#o.now);
     if (this.#fits(message, sending)) packets.push(message.packet(sending));
   }
 
   /** [MQTT-3.1.2-24], [MQTT-3.1.2-25]: what is larger than the client takes counts as delivered. */
-  #add(batch: Batch, work: Work, wanted: Wanted, retained: boolean): void {
+  #add(
+    batch: Batch,
+    work: Pick<Work, 'publication' | 'encoded'>,
+    wanted: Wanted,
+    retained: boolean,
+  ): Sending | undefined {
     const message = work.encoded(batch.share === undefined ? this.#encoder : this.#sharedEncoder);
-    const sending = this.#sending(work.publication, wanted, retained);
+    const sending = sendingOf(work.publication, wanted, retained, this.#o.now);
     if (sending.qos > 0) sending.packetId = this.#idOf(message);
     const bytes = this.#bytesOf(message, sending, work.publication.topic);
-    if (bytes === undefined) return;
+    if (bytes === undefined) return undefined;
     if (sending.qos > 0) this.#launch(batch, work.publication, sending);
     batch.packets.push(bytes);
+    return sending;
   }
 
   #launch({ share, sent }: Batch, publication: Publication, sending: Sending): void {
     const { packetId, retain, subscriptionIds } = sending;
     const qos = sending.qos as 1 | 2;
-    // A session that ends with its connection leaves only what others of a group are to have.
-    const kept = share !== undefined || this.#keeps;
+    const kept = this.#keeps && (share === undefined || qos === 2);
     this.#flights.set(packetId, kept ? flights[qos].kept : flights[qos].passing);
     if (kept) sent.push({ packetId, qos, publication, retain, subscriptionIds, share });
-  }
-
-  #sending(
-    publication: Publication,
-    { qos, retainAsPublished, subscriptionIds }: Wanted,
-    retained: boolean,
-  ): { -readonly [K in keyof Sending]: Sending[K] } {
-    const published = qosOf(publication);
-    return {
-      qos: qos < published ? qos : published,
-      dup: false,
-      // [MQTT-3.3.1-8], [MQTT-3.3.1-12], [MQTT-3.3.1-13]
-      retain: retained || (retainAsPublished && publication.retain === true),
-      packetId: 0,
-      expiry: expiryOf(publication, this.#o.now),
-      subscriptionIds,
-      topicAlias: 0,
-      aliasKnown: false,
-    };
   }
 
   /** What comes by a group says nothing of the client's own place. */
@@ -391,23 +348,16 @@ export class Outbound implements SharedMember, FeedOptions {
   /** The packet, its bytes shared with all to whom the same is said; undefined: the client does not take it. */
   #bytesOf(message: OutgoingPublish, sending: Sending, topic: string): Buffer | undefined {
     if (!this.#fits(message, sending)) return undefined;
-    if (this.#aliases !== undefined)
-      return message.packet(this.#aliased(message, sending, this.#aliases, topic));
+    if (this.#aliases !== undefined) {
+      const fits = (told: Sending): boolean => this.#fits(message, told);
+      return message.packet(aliased(sending, this.#aliases, topic, fits));
+    }
     return sending.subscriptionIds.length === 0 ? message.shared(sending) : message.packet(sending);
   }
 
-  #aliased(message: OutgoingPublish, sending: Sending, aliases: OutgoingAliases, topic: string): Sending {
-    const known = aliases.known(topic);
-    if (known !== undefined) return { ...sending, topicAlias: known, aliasKnown: true };
-    const { next } = aliases;
-    const told = { ...sending, topicAlias: next };
-    if (next === 0 || !this.#fits(message, told)) return sending;
-    aliases.assign(topic);
-    return told;
-  }
-
-  #write({ packets, items }: Batch): void {
+  #write({ packets, items, hand }: Batch): void {
     if (packets.length === 0) return;
+    hand?.written();
     const shared = this.#shared;
     const written = shared.deliveries.writing(items);
     // Packets with aliases are the client's own, and so is what they make together.
@@ -445,10 +395,8 @@ export class Outbound implements SharedMember, FeedOptions {
       this.say(message.packet(sending));
       return;
     }
-    this.#finish(sent.packetId, flight);
-    // [MQTT-4.8.2-5]: of QoS 2, nobody else may have it.
-    if (!granted && sent.share !== undefined && sent.qos === 1) {
-      this.#o.owner.onReturned(sent.share, [{ publication }]);
-    }
+    // Its client may have it, and wait for PUBREL: a packet identifier that is used again before is taken for this one.
+    if (sent.qos === 2) this.#received(sent.packetId, flight);
+    else this.#finish(sent.packetId, flight);
   }
 }

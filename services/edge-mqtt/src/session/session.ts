@@ -1,17 +1,9 @@
-import { type Attributes, PushfleetError, parseTopic, type Topic } from '@pushfleet/core';
-import {
-  type CloseCode,
-  type Connection,
-  closeDetail,
-  type Parting,
-  type Presence,
-  retryMs,
-  type Wire,
-} from '@pushfleet/edge';
-import type { CloseReason, Feed, Hub } from '@pushfleet/hub';
-import { type Publishing, requirePublish } from '@pushfleet/intake';
-import type { Grant, Quotas, TimerWheel } from '@pushfleet/runtime';
-import { Renewal, type SessionAuth } from '../auth/renewal.ts';
+import { type Attributes, PushfleetError, parseTopic } from '@pushfleet/core';
+import { type CloseCode, type Connection, closeDetail, type Parting, retryMs } from '@pushfleet/edge';
+import type { CloseReason, Feed } from '@pushfleet/hub';
+import { requirePublish } from '@pushfleet/intake';
+import type { Grant } from '@pushfleet/runtime';
+import { Renewal } from '../auth/renewal.ts';
 import { disconnectReason, toldOf, type Why } from '../close-code.ts';
 import {
   type Ack,
@@ -26,69 +18,20 @@ import {
   type Subscribe,
   type Unsubscribe,
   type Violation,
-  type Will,
 } from '../codec.ts';
 import type { Peer } from '../doors/link.ts';
+import { farewell, losses, nothing, welcome } from './greeting.ts';
+import { Holds, holds } from './holds.ts';
 import { Inbound } from './inbound.ts';
-import { Outbound, type OutboundOwner, type OutboundShared } from './outbound.ts';
-import type { SharedMember, Work } from './shared-group.ts';
-import type { SharedGroups } from './shared-groups.ts';
-import type { HeldSession } from './store.ts';
+import { Outbound } from './outbound.ts';
+import type { OutboundOwner } from './outbound-options.ts';
+import type { SessionOptions, SessionShared } from './session-options.ts';
+import type { SharedMember } from './shared-group.ts';
 import { cursorProperty, type Outcome, Subscriptions } from './subscriptions.ts';
-import { type ServerTerms, type Terms, told } from './terms.ts';
+import { Vigil } from './vigil.ts';
 
-/** What the sessions of one edge share. */
-export interface SessionShared extends OutboundShared {
-  readonly wheel: Pick<TimerWheel, 'after'>;
-  /** Unix time in milliseconds. */
-  readonly now: () => number;
-  readonly server: ServerTerms;
-  /** Filters of one session. */
-  readonly filters: number;
-  /** Where clients go on a drain (section 4.11); undefined: they are not told. */
-  readonly serverReference: string | undefined;
-  readonly quotas: Pick<Quotas, 'subscribe' | 'unsubscribe'>;
-  readonly groups: Pick<SharedGroups, 'of' | 'join' | 'leave' | 'giveBack'>;
-  readonly publishing: Pick<Publishing, 'publish'>;
-  readonly presence: Pick<Presence, 'leaveAll'>;
-  /** Names the connection of a token. */
-  nameOf(grant: Grant): string;
-  onEnd(code: CloseCode): void;
-  onError(error: unknown): void;
-}
-
-/** The way to the client; a link is one. */
-export interface SessionWire extends Wire {
-  /** Takes no more packets, and goes on; each once in turn. */
-  hold(): void;
-  release(): void;
-}
-
-export interface SessionOptions {
-  readonly wire: SessionWire;
-  readonly hub: Pick<Hub, 'open'>;
-  readonly grant: Grant;
-  /** Undefined: not by an authentication method. */
-  readonly auth: SessionAuth | undefined;
-  readonly connection: string;
-  readonly clientId: string;
-  readonly will: Pick<Will, 'topic' | 'properties'> | undefined;
-  /** It is present on them. */
-  readonly topics: readonly Topic[];
-  readonly terms: Terms;
-  readonly session: HeldSession;
-  /** Names the client for "no local". */
-  readonly origin: string;
-  /** When it is asked to come back for its age, Unix time in milliseconds; Infinity: never. */
-  readonly agedAt: number;
-}
-
-/** Why nothing is read at this moment. */
-const holds = { subscribing: 1, publishing: 2, answers: 4, finishing: 8 } as const;
 // How long publications that are under way may hold up an end that can wait.
 const finishMs = 5_000;
-const takenOver = 'Another connection of this client took the session over.';
-const nothing: Buffer = Buffer.alloc(0);
 
 /**
  * One connection whose CONNECT was accepted: packets in, packets out, and no socket. What has to outlive it lies in the
@@ -108,10 +51,8 @@ export class Session implements Connection, Peer, OutboundOwner {
   /** Made when the first AUTH comes, which few send. */
   #renewal: Renewal | undefined;
   #expiry: number;
-  #holds = 0;
-  /** When the last packet came. */
-  #heard: number;
-  #cancelTimer: () => void = () => {};
+  readonly #holds: Holds;
+  readonly #vigil: Vigil;
   #finishing: CloseCode | undefined;
   #ended = false;
 
@@ -122,7 +63,8 @@ export class Session implements Connection, Peer, OutboundOwner {
     this.#shared = shared;
     this.#o = o;
     this.#expiry = o.terms.expiry;
-    this.#heard = shared.now();
+    this.#holds = new Holds(o.wire);
+    this.#vigil = this.#makeVigil();
     let subscriptions: Subscriptions | undefined;
     this.#outbound = this.#makeOutbound((made) => {
       subscriptions = made;
@@ -138,20 +80,8 @@ export class Session implements Connection, Peer, OutboundOwner {
 
   /** Says CONNACK, and after it whatever is resumed. */
   begin(connect: Connect): void {
-    const { clientId, terms, session, auth } = this.#o;
-    const connack = encode(
-      {
-        type: 'connack',
-        sessionPresent: session.kept !== undefined,
-        reason: reasons.success,
-        properties: {
-          ...told(connect, clientId, terms, this.#shared.server),
-          // [MQTT-4.12.0-5]; the last data go with it (section 4.12).
-          ...(auth !== undefined && { authenticationMethod: auth.method, authenticationData: auth.data }),
-        },
-      },
-      terms.peer,
-    );
+    const { session } = this.#o;
+    const connack = welcome(connect, this.#o, this.#shared);
     if (connack === undefined) {
       // [MQTT-3.1.2-24], [MQTT-3.2.0-1]: who does not even take this cannot be told anything.
       this.#leave('left');
@@ -161,7 +91,7 @@ export class Session implements Connection, Peer, OutboundOwner {
     }
     this.#outbound.say(connack);
     this.#outbound.begin(session.kept);
-    this.#arm();
+    this.#vigil.arm();
     if (session.kept !== undefined) {
       this.#subscriptions.resume(session.kept).catch((error: unknown) => this.#failed(error));
     }
@@ -169,7 +99,7 @@ export class Session implements Connection, Peer, OutboundOwner {
 
   packet(packet: ClientPacket): void {
     if (this.#ended) return;
-    this.#heard = this.#shared.now();
+    this.#vigil.heard();
     switch (packet.type) {
       case 'publish':
         this.#publishing.publish(packet);
@@ -213,7 +143,7 @@ export class Session implements Connection, Peer, OutboundOwner {
   }
 
   drained(): void {
-    this.#release(holds.answers);
+    this.#holds.release(holds.answers, !this.#ended);
     if (!this.#ended) this.#outbound.drained();
   }
 
@@ -222,14 +152,17 @@ export class Session implements Connection, Peer, OutboundOwner {
     this.#leave('lost');
   }
 
-  /** Another connection took the session over: this one says so and writes nothing more ([MQTT-3.1.4-3]). */
-  taken(): void {
+  /**
+   * Another connection took the session over ([MQTT-3.1.4-3]), or it was ended: this one says so and writes nothing more.
+   */
+  taken(how: 'taken' | 'ended' = 'taken'): void {
     if (this.#ended) return;
     this.#letGo();
     // Where the client that is back enters again, it was never away.
     this.#part('lost');
     this.#shared.onEnd('conflict');
-    this.#o.wire.end(this.#farewell(reasons.sessionTakenOver, toldOf('conflict', takenOver)));
+    const { reason, says } = losses[how];
+    this.#o.wire.end(this.#farewell(reason, toldOf('conflict', says)));
   }
 
   end(code: CloseCode): void {
@@ -240,9 +173,8 @@ export class Session implements Connection, Peer, OutboundOwner {
       return;
     }
     this.#finishing = code;
-    this.#hold(holds.finishing);
-    this.#cancelTimer();
-    this.#cancelTimer = this.#shared.wheel.after(finishMs, () => this.#finish(code));
+    this.#holds.hold(holds.finishing);
+    this.#vigil.last(finishMs, () => this.#finish(code));
   }
 
   cut(): void {
@@ -268,10 +200,6 @@ export class Session implements Connection, Peer, OutboundOwner {
     this.#fault(reasons.protocolError, 'The acknowledgement is not that of the publication. Section 4.3');
   }
 
-  onReturned(share: string, work: readonly Pick<Work, 'publication'>[]): void {
-    this.#shared.groups.giveBack(this.grant.namespace, share, work);
-  }
-
   get #publishing(): Inbound {
     this.#inbound ??= this.#makeInbound();
     return this.#inbound;
@@ -288,8 +216,8 @@ export class Session implements Connection, Peer, OutboundOwner {
       say: (ack) => this.#say(ack),
       fault: (reason, says) => this.#fault(reason, says),
       onFailed: (error) => this.#failed(error),
-      hold: () => this.#hold(holds.publishing),
-      release: () => this.#release(holds.publishing),
+      hold: () => this.#holds.hold(holds.publishing),
+      release: () => this.#holds.release(holds.publishing, !this.#ended),
       onIdle: () => {
         if (this.#finishing !== undefined) this.#finish(this.#finishing);
       },
@@ -311,6 +239,23 @@ export class Session implements Connection, Peer, OutboundOwner {
     const { session, origin } = this.#o;
     const { quotas, groups, filters: most } = this.#shared;
     return new Subscriptions({ feed, groups, member, session, origin, quotas, most, owner: this });
+  }
+
+  #makeVigil(): Vigil {
+    const { wheel, now } = this.#shared;
+    const { keepAlive, expiry } = this.#o.terms;
+    return new Vigil({
+      ...{ wheel, now, keepAlive, keeps: expiry > 0 },
+      endsAt: () => Math.min(this.#o.agedAt, this.grant.expiresAt),
+      isHeld: () => this.#holds.any,
+      onEnd: () => this.end(this.#o.agedAt < this.grant.expiresAt ? 'connection_age' : 'token_expired'),
+      onSilence: () =>
+        this.#fault(
+          reasons.keepAliveTimeout,
+          'Nothing came within one and a half times the keep alive. [MQTT-3.1.2-22]',
+        ),
+      onIdle: () => this.#moved(),
+    });
   }
 
   #makeRenewal(): Renewal {
@@ -351,17 +296,16 @@ export class Session implements Connection, Peer, OutboundOwner {
       this.#o.session.renewed(grant)?.catch((error: unknown) => this.#failed(error));
     }
     if (this.#finishing !== undefined) return;
-    this.#cancelTimer();
-    this.#arm();
+    this.#vigil.arm();
   }
 
   /** Answers when it is done, and reads nothing meanwhile: what is asked next is asked of its outcome. */
   #request({ packetId }: Subscribe | Unsubscribe, type: Suback['type'], work: Promise<Outcome>): void {
-    this.#hold(holds.subscribing);
+    this.#holds.hold(holds.subscribing);
     work.then(
       ({ reasons: given, why }) => {
         this.#say({ type, packetId, reasons: given, properties: { ...why, ...this.#place(why) } });
-        this.#release(holds.subscribing);
+        this.#holds.release(holds.subscribing, !this.#ended);
       },
       (error) => this.#failed(error),
     );
@@ -396,7 +340,7 @@ export class Session implements Connection, Peer, OutboundOwner {
     const bytes = encode(packet, this.#o.terms.peer);
     if (bytes === undefined) return false;
     this.#outbound.say(bytes);
-    if (!this.#outbound.writable) this.#hold(holds.answers);
+    if (!this.#outbound.writable) this.#holds.hold(holds.answers);
     return true;
   }
 
@@ -422,19 +366,8 @@ export class Session implements Connection, Peer, OutboundOwner {
     this.#o.wire.end(this.#farewell(disconnectReason(code), toldOf(code, says ?? closeDetail(code))));
   }
 
-  /** The last packet; no bytes for who knows no DISCONNECT of a server. */
   #farewell(reason: Reason, why: Why): Buffer {
-    const { serverReference } = this.#shared;
-    const elsewhere = reason === reasons.serverShuttingDown && serverReference !== undefined;
-    const packet: ServerPacket = {
-      type: 'disconnect',
-      reason: elsewhere ? reasons.useAnotherServer : reason,
-      properties: {
-        ...why,
-        ...(elsewhere && { serverReference }),
-      },
-    };
-    return encode(packet, this.#o.terms.peer) ?? nothing;
+    return farewell(this.#o.terms.peer, reason, why, this.#shared);
   }
 
   /** Lets go of everything; the session is kept for as long as it is to be. */
@@ -456,54 +389,10 @@ export class Session implements Connection, Peer, OutboundOwner {
 
   #letGo(): void {
     this.#ended = true;
-    this.#cancelTimer();
+    this.#vigil.stop();
     this.#outbound.close();
     this.#subscriptions.close();
   }
-
-  #hold(why: number): void {
-    if (this.#holds === 0) this.#o.wire.hold();
-    this.#holds |= why;
-  }
-
-  #release(why: number): void {
-    if ((this.#holds & why) === 0) return;
-    this.#holds &= ~why;
-    if (this.#holds === 0 && !this.#ended) this.#o.wire.release();
-  }
-
-  get #endsAt(): number {
-    return Math.min(this.#o.agedAt, this.grant.expiresAt);
-  }
-
-  /** [MQTT-3.1.2-22]: one and a half times the keep alive. */
-  get #silentAt(): number {
-    const { keepAlive } = this.#o.terms;
-    return keepAlive === 0 ? Number.POSITIVE_INFINITY : this.#heard + keepAlive * 1_500;
-  }
-
-  // One timer for keep alive and deadline.
-  #arm(): void {
-    const at = Math.min(this.#endsAt, this.#silentAt);
-    this.#cancelTimer = this.#shared.wheel.after(at - this.#shared.now(), this.#onTimer);
-  }
-
-  readonly #onTimer = (): void => {
-    const now = this.#shared.now();
-    // Who is not read cannot be heard.
-    if (this.#holds !== 0) this.#heard = now;
-    if (now >= this.#endsAt) {
-      this.end(this.#o.agedAt < this.grant.expiresAt ? 'connection_age' : 'token_expired');
-    } else if (now >= this.#silentAt) {
-      this.#fault(
-        reasons.keepAliveTimeout,
-        'Nothing came within one and a half times the keep alive. [MQTT-3.1.2-22]',
-      );
-    } else {
-      this.#moved();
-      this.#arm();
-    }
-  };
 
   /** The place of a quiet session moves on, or a resume would one day meet a gap. */
   #moved(): void {

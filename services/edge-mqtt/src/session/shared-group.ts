@@ -1,12 +1,6 @@
-import type { Cursor, Publication, TopicFilter } from '@pushfleet/core';
-import type { CloseReason, Delivery, Feed, Hub } from '@pushfleet/hub';
-
-/** What a group has to give: a delivery of its feed, or what another member left unacknowledged. */
-export interface Work {
-  readonly publication: Publication;
-  /** The result of `encoder`, computed once for all who are given it. */
-  encoded<T>(encoder: (one: Pick<Delivery, 'publication'>) => T): T;
-}
+import type { Bus, Share, TopicFilter } from '@pushfleet/core';
+import type { Log } from '@pushfleet/runtime';
+import { SharedWork, type Work } from './shared-work.ts';
 
 /** A connection whose session is subscribed, as its group sees it. */
 export interface SharedMember {
@@ -16,140 +10,232 @@ export interface SharedMember {
   fits(share: string, work: Work): boolean;
   /** Sends them: at most `credit` of them, which all fit. */
   give(share: string, work: readonly Work[]): void;
-  /** The group's supply broke. */
-  lost(reason: CloseReason): void;
+  /** What it left room for does not come. */
+  dry(): void;
 }
+
+export type GroupBus = Pick<Bus, 'openGroup' | 'share'>;
 
 export interface SharedGroupOptions {
   /** `$share/`, the ShareName and the filter. */
   readonly name: string;
   readonly filter: TopicFilter;
-  readonly hub: Pick<Hub, 'open'>;
-  readonly outbox: { readonly count: number; readonly bytes: number };
+  /** The group's name in the log. */
+  readonly id: string;
+  readonly bus: GroupBus;
   /** Unix time in milliseconds. */
   readonly now: () => number;
+  /** Calls `run` once after `ms` milliseconds; returns how to cancel it. */
+  readonly after: (ms: number, run: () => void) => () => void;
+  readonly log: Pick<Log, 'warn'>;
+  /** No member is here, and nothing that one has in hand. */
+  readonly onEmpty: () => void;
 }
 
 /** What one member is given in one go. */
-interface Hand {
+interface Dealt {
   readonly work: Work[];
   bytes: number;
 }
 
 // What one write carries at most: see `Outflow`.
-const handBytes = 64 * 1_024;
+const dealtBytes = 64 * 1_024;
+/** More than so much in one go brings nothing; counting who takes it would. */
+const wantedMost = 256;
+/** The log answers sooner than this where it has something. */
+const patienceMs = 50;
+/** A group that had nothing is not waited for again before this. */
+const quietMs = 1_000;
+/** A group that the log has no more is made again after this: by then, members whose sessions are over know it. */
+const againMs = 1_000;
 
 /**
- * A shared subscription (MQTT 5 section 4.8.2): sessions that share one feed, of which each publication goes to one.
+ * This instance's part in a shared subscription (MQTT 5 section 4.8.2), for as long as a member is connected here.
  *
- * Nothing is taken from the feed before a member is there that takes it at once. While none is, what comes stays in the
- * log: the feed's outbox fills, and rewinds.
+ * The log is asked for as much as the members take at this moment. What comes and finds none of them ready after all
+ * goes back at once: nothing waits here.
  */
 export class SharedGroup {
-  /** Sessions that are subscribed, with and without a connection. */
-  sessions = 0;
-  readonly name: string;
   readonly #o: SharedGroupOptions;
-  #feed: Feed | undefined;
-  /** Where the supply goes on, while there is no feed. */
-  #cursor: Cursor | undefined;
-  #opening: Promise<void> | undefined;
+  #share: Share | undefined;
   readonly #members = new Set<SharedMember>();
   /** Members that may have credit, whose turn comes first in front. Who is found without comes back by `offer`. */
   readonly #ready = new Set<SharedMember>();
-  /** Was given to a member whose session ended without acknowledging it. */
-  readonly #returned: Publication[] = [];
+  /** Those that left room for what is about to come. */
+  readonly #waiting = new Set<SharedMember>();
+  /** Came in this turn of the event loop. */
+  readonly #came: SharedWork[] = [];
+  /** What came and is not settled. */
+  #open = 0;
+  #soon = false;
+  /** Since when the log has had nothing for what is wanted; undefined: nothing is wanted. */
+  #askedAt: number | undefined;
+  #cameAt = 0;
+  #quietUntil = 0;
+  #cancelWait: (() => void) | undefined;
 
   constructor(options: SharedGroupOptions) {
-    this.name = options.name;
     this.#o = options;
+    this.#take();
   }
 
-  /** Resolves once all that is stored from then on comes. @throws PushfleetError as feeds do */
-  open(): Promise<void> {
-    this.#opening ??= this.#open().catch((error: unknown) => {
-      this.#opening = undefined;
-      throw error;
-    });
-    return this.#opening;
-  }
-
-  /** A member's connection is there. */
+  /** A member is connected. */
   attach(member: SharedMember): void {
     this.#members.add(member);
-    this.offer(member);
+    this.offer(member, false);
   }
 
   detach(member: SharedMember): void {
-    this.#members.delete(member);
+    if (!this.#members.delete(member)) return;
     this.#ready.delete(member);
+    this.#served(member);
+    this.#deal();
+    this.#ifEmpty();
   }
 
-  /** The member may have credit again. */
-  offer(member: SharedMember): void {
-    if (!this.#members.has(member)) return;
+  /**
+   * The member may have credit again.
+   *
+   * @param waits it leaves room where something is likely to come within moments, until `give` or `dry`
+   * @returns whether it is
+   */
+  offer(member: SharedMember, waits: boolean): boolean {
+    if (!this.#members.has(member)) return false;
     this.#ready.add(member);
-    this.#pump();
+    this.#dealSoon();
+    if (!waits || !this.#expects) return false;
+    this.#waiting.add(member);
+    this.#cancelWait ??= this.#o.after(patienceMs, () => this.#waited());
+    return true;
   }
 
-  /** Nobody acknowledged them, and another member may have them. */
-  giveBack(publications: readonly Publication[]): void {
-    this.#returned.push(...publications);
-    this.#pump();
-  }
-
+  /** As the end of the process: what is in hand goes to others. */
   close(): void {
-    this.#feed?.close();
+    for (const member of [...this.#members]) this.detach(member);
+    this.#share?.stop();
   }
 
-  async #open(): Promise<void> {
-    const feed = this.#o.hub.open({
-      overflow: 'rewind',
-      ...this.#o.outbox,
-      onReadable: () => this.#pump(),
-      onClose: (reason) => this.#lost(reason),
-    });
-    const after = this.#cursor;
+  #take(): void {
+    const { bus, id } = this.#o;
+    this.#share = bus.share(
+      id,
+      (lent) => {
+        this.#open++;
+        this.#came.push(new SharedWork(lent, () => this.#settled()));
+        this.#cameAt = this.#o.now();
+        this.#askedAt = this.#cameAt;
+        this.#quietUntil = 0;
+        this.#dealSoon();
+      },
+      () => this.#gone(),
+    );
+  }
+
+  /** Its last session has left, and members that are still here are about to hear it; or somebody removed it. */
+  #gone(): void {
+    this.#share = undefined;
+    this.#o.after(againMs, () => void this.#again());
+  }
+
+  async #again(): Promise<void> {
+    if (this.#members.size === 0) return;
+    const { bus, id, filter, name, log } = this.#o;
     try {
-      this.#feed = feed;
-      await feed.add([this.#o.filter], after === undefined ? {} : { after });
+      await bus.openGroup(id, filter);
+      log.warn({ share: name }, 'the log had no such group any more; it is made again and begins anew');
+      this.#take();
+      this.#deal();
     } catch (error) {
-      this.#feed = undefined;
-      feed.close();
-      throw error;
+      log.warn({ err: error, share: name }, 'a shared subscription cannot be made again; trying on');
+      this.#gone();
     }
   }
 
-  /** Members come back to a new feed, which goes on where this one ended. */
-  #lost(reason: CloseReason): void {
-    this.#cursor = this.#feed?.cursor;
-    this.#feed = undefined;
-    this.#opening = undefined;
-    for (const member of [...this.#members]) member.lost(reason);
+  #settled(): void {
+    this.#open--;
+    this.#ifEmpty();
   }
 
-  #pump(): void {
-    for (let hands = this.#deal(); hands.size > 0; hands = this.#deal()) {
-      for (const [member, { work }] of hands) {
-        member.give(this.name, work);
+  /** What members have in hand that unsubscribed is theirs until they have done it ([MQTT-3.10.4-3]). */
+  #ifEmpty(): void {
+    if (this.#members.size > 0 || this.#open > 0) return;
+    this.#cancelWait?.();
+    this.#share?.stop();
+    this.#o.onEmpty();
+  }
+
+  #dealSoon(): void {
+    if (this.#soon) return;
+    this.#soon = true;
+    queueMicrotask(() => {
+      this.#soon = false;
+      this.#deal();
+    });
+  }
+
+  #deal(): void {
+    for (let dealt = this.#hands(); dealt.size > 0; dealt = this.#hands()) {
+      for (const [member, { work }] of dealt) {
+        this.#served(member);
+        member.give(this.#o.name, work);
         if (this.#members.has(member)) this.#ready.add(member);
       }
     }
+    for (const work of this.#came.splice(0)) work.back();
+    this.#ask();
+  }
+
+  /** Asks the log for what the members take at this moment. */
+  #ask(): void {
+    let wanted = 0;
+    for (const member of this.#ready) {
+      if (wanted >= wantedMost) break;
+      if (member.credit === 0) this.#ready.delete(member);
+      wanted += member.credit;
+    }
+    this.#share?.want(wanted);
+    if (wanted === 0) this.#askedAt = undefined;
+    else this.#askedAt ??= this.#o.now();
+  }
+
+  /** Something is likely to come within moments. */
+  get #expects(): boolean {
+    const now = this.#o.now();
+    if (now < this.#quietUntil || this.#share === undefined) return false;
+    return this.#askedAt === undefined || now - this.#askedAt < patienceMs;
+  }
+
+  #served(member: SharedMember): void {
+    this.#waiting.delete(member);
+    if (this.#waiting.size > 0) return;
+    this.#cancelWait?.();
+    this.#cancelWait = undefined;
+  }
+
+  #waited(): void {
+    this.#cancelWait = undefined;
+    const now = this.#o.now();
+    if (now - this.#cameAt >= patienceMs) this.#quietUntil = now + quietMs;
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const member of waiting) member.dry();
   }
 
   /** One to each in turn, while there is credit and something to give. */
-  #deal(): Map<SharedMember, Hand> {
-    const hands = new Map<SharedMember, Hand>();
+  #hands(): Map<SharedMember, Dealt> {
+    const hands = new Map<SharedMember, Dealt>();
     const hasRoom = (member: SharedMember): boolean => {
       const { work, bytes } = hands.get(member) ?? nothing;
-      return bytes < handBytes && work.length < member.credit;
+      return bytes < dealtBytes && work.length < member.credit;
     };
-    while (this.#anyReady(hasRoom)) {
-      const work = this.#take();
-      if (work === undefined) break;
+    while (this.#came.length > 0 && this.#anyReady(hasRoom)) {
+      const work = this.#came.shift() as SharedWork;
       const member = this.#taker(work, hasRoom);
-      // [MQTT-3.1.2-25] and what follows it: what none of those who could have it takes counts as delivered.
-      if (member === undefined) continue;
+      if (member === undefined) {
+        // [MQTT-3.1.2-25] and what follows it: what none of those who could have it takes counts as delivered.
+        work.done();
+        continue;
+      }
       const hand = hands.get(member) ?? { work: [], bytes: 0 };
       hand.work.push(work);
       hand.bytes += work.publication.payload.length;
@@ -170,27 +256,13 @@ export class SharedGroup {
   /** Whose turn it is, and its next one comes after everybody else's. */
   #taker(work: Work, hasRoom: (member: SharedMember) => boolean): SharedMember | undefined {
     for (const member of this.#ready) {
-      if (!hasRoom(member) || !member.fits(this.name, work)) continue;
+      if (!hasRoom(member) || !member.fits(this.#o.name, work)) continue;
       this.#ready.delete(member);
       this.#ready.add(member);
       return member;
     }
     return undefined;
   }
-
-  #take(): Work | undefined {
-    for (let one = this.#returned.shift(); one !== undefined; one = this.#returned.shift()) {
-      if (one.expiresAt === undefined || one.expiresAt > this.#o.now()) return returned(one);
-    }
-    for (const item of this.#feed?.take(1, handBytes) ?? [])
-      if (item.kind === 'publication') return item.value;
-    return undefined;
-  }
 }
 
-const nothing: Hand = { work: [], bytes: 0 };
-
-const returned = (publication: Publication): Work => ({
-  publication,
-  encoded: (encoder) => encoder({ publication }),
-});
+const nothing: Dealt = { work: [], bytes: 0 };

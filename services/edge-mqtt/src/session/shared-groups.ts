@@ -1,17 +1,12 @@
 import { type Namespace, PushfleetError } from '@pushfleet/core';
-import type { Hub } from '@pushfleet/hub';
-import { SharedGroup, type Work } from './shared-group.ts';
-import type { Held, Kept } from './store.ts';
+import { type GroupBus, SharedGroup, type SharedGroupOptions, type SharedMember } from './shared-group.ts';
+import type { Held } from './store.ts';
 
-export interface SharedGroupsOptions {
-  hub(namespace: Namespace): Pick<Hub, 'open'>;
-  /** Of each group. */
-  readonly outbox: { readonly count: number; readonly bytes: number };
-  /** Most groups of this process. */
+export type SharedGroupsOptions = Pick<SharedGroupOptions, 'now' | 'after' | 'log'> & {
+  bus(namespace: Namespace): GroupBus;
+  /** Most groups that have a member at this process. */
   readonly most: number;
-  /** Unix time in milliseconds. */
-  readonly now: () => number;
-}
+};
 
 /** What a subscription is called: its filter, with `$share/` and the ShareName in front where it is shared. */
 export const subscriptionName = ({ share, filter }: { share: string | undefined; filter: string }): string =>
@@ -20,12 +15,11 @@ export const subscriptionName = ({ share, filter }: { share: string | undefined;
 /** A shared subscription. */
 export type Shared = Pick<Held, 'filter'> & { readonly share: string };
 
-/**
- * The shared subscriptions of this process. Each is there for as long as a session is subscribed (section 4.8.2), and
- * its work comes back here from sessions that ended with it.
- */
+/** The shared subscriptions that connections of this process take part in. */
 export class SharedGroups {
   readonly #o: SharedGroupsOptions;
+  /** How many connections are subscribed to each. */
+  readonly #members = new Map<string, number>();
   readonly #groups = new Map<string, SharedGroup>();
 
   constructor(options: SharedGroupsOptions) {
@@ -33,54 +27,41 @@ export class SharedGroups {
   }
 
   get size(): number {
-    return this.#groups.size;
+    return this.#members.size;
   }
 
-  /** The one that a session is subscribed to. */
-  of(namespace: Namespace, shared: Shared): SharedGroup | undefined {
-    return this.#groups.get(keyOf(namespace, subscriptionName(shared)));
-  }
-
-  /**
-   * A session subscribes. Resolves once all that is stored from then on comes to one of the group.
-   *
-   * @throws PushfleetError `too_many_filters` where there is no room for another group, or as feeds do
-   */
-  async join(namespace: Namespace, shared: Shared): Promise<SharedGroup> {
-    const group = this.of(namespace, shared) ?? this.#create(namespace, shared);
-    group.sessions++;
-    try {
-      await group.open();
-      return group;
-    } catch (error) {
-      this.#leave(namespace, group);
-      throw error;
+  /** A connection subscribes. @throws PushfleetError `too_many_filters` where there is no room for another group */
+  enter(namespace: Namespace, shared: Shared): void {
+    const { most } = this.#o;
+    if (this.#members.size >= most && !this.#members.has(keyOf(namespace, subscriptionName(shared)))) {
+      throw new PushfleetError(
+        'too_many_filters',
+        `This instance holds its most, ${most} shared subscriptions.`,
+      );
     }
+    this.resume(namespace, shared);
   }
 
-  /** A session is subscribed no more. */
+  /** As `enter`, for one that its session is subscribed to already. */
+  resume(namespace: Namespace, shared: Shared): void {
+    const key = keyOf(namespace, subscriptionName(shared));
+    this.#members.set(key, (this.#members.get(key) ?? 0) + 1);
+  }
+
+  /** A connection is gone, or not subscribed any more. */
   leave(namespace: Namespace, shared: Shared): void {
-    const group = this.of(namespace, shared);
-    if (group !== undefined) this.#leave(namespace, group);
+    const key = keyOf(namespace, subscriptionName(shared));
+    const left = (this.#members.get(key) ?? 0) - 1;
+    if (left > 0) this.#members.set(key, left);
+    else this.#members.delete(key);
   }
 
-  /**
-   * A session is over. What it was sent with QoS 1 and did not acknowledge goes to others of the group; what it was sent
-   * with QoS 2 must not ([MQTT-4.8.2-5]).
-   */
-  ended(
-    namespace: Namespace,
-    { subscriptions, unfinished }: Pick<Kept, 'subscriptions' | 'unfinished'>,
-  ): void {
-    for (const { sent } of unfinished) {
-      if (sent?.share !== undefined && sent.qos < 2) this.giveBack(namespace, sent.share, [sent]);
-    }
-    for (const held of subscriptions) if (isShared(held)) this.leave(namespace, held);
-  }
-
-  /** Others of the group may have what one was given. @param name as `subscriptionName` says */
-  giveBack(namespace: Namespace, name: string, work: readonly Pick<Work, 'publication'>[]): void {
-    this.#groups.get(keyOf(namespace, name))?.giveBack(work.map(({ publication }) => publication));
+  /** Has the group give the member its part until it is detached. @param id the group's name in the log */
+  attach(namespace: Namespace, shared: Shared, id: string, member: SharedMember): SharedGroup {
+    const key = keyOf(namespace, id);
+    const group = this.#groups.get(key) ?? this.#create(namespace, shared, id);
+    group.attach(member);
+    return group;
   }
 
   close(): void {
@@ -88,29 +69,24 @@ export class SharedGroups {
     this.#groups.clear();
   }
 
-  #create(namespace: Namespace, shared: Shared): SharedGroup {
-    const { most, outbox, now } = this.#o;
-    if (this.#groups.size >= most) {
-      throw new PushfleetError(
-        'too_many_filters',
-        `This instance holds its most, ${most} shared subscriptions.`,
-      );
-    }
-    const name = subscriptionName(shared);
-    const group = new SharedGroup({ name, filter: shared.filter, hub: this.#o.hub(namespace), outbox, now });
-    this.#groups.set(keyOf(namespace, name), group);
+  #create(namespace: Namespace, shared: Shared, id: string): SharedGroup {
+    const { now, after, log } = this.#o;
+    const key = keyOf(namespace, id);
+    const group: SharedGroup = new SharedGroup({
+      ...{ id, name: subscriptionName(shared), filter: shared.filter, bus: this.#o.bus(namespace) },
+      ...{ now, after, log },
+      onEmpty: () => {
+        if (this.#groups.get(key) === group) this.#groups.delete(key);
+      },
+    });
+    this.#groups.set(key, group);
     return group;
-  }
-
-  #leave(namespace: Namespace, group: SharedGroup): void {
-    if (--group.sessions > 0) return;
-    group.close();
-    this.#groups.delete(keyOf(namespace, group.name));
   }
 }
 
 /** Whether it is one of several sessions' together. */
-export const isShared = <T extends Held>(held: T): held is T & Shared => held.share !== undefined;
+export const isShared = <T extends Pick<Held, 'share'>>(held: T): held is T & { readonly share: string } =>
+  held.share !== undefined;
 
 // A namespace holds no blank.
 const keyOf = (namespace: Namespace, name: string): string => `${namespace} ${name}`;

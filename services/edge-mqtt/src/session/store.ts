@@ -19,6 +19,8 @@ export interface SessionKey {
 export interface Held {
   /** The ShareName of a shared one (section 4.8.2), of which `filter` is the rest. */
   readonly share: string | undefined;
+  /** Names the group of a shared one in the log, as the store has given it; undefined: not yet. */
+  readonly group: string | undefined;
   readonly filter: TopicFilter;
   readonly qos: Qos;
   readonly noLocal: boolean;
@@ -27,7 +29,10 @@ export interface Held {
   readonly subscriptionIds: readonly number[];
 }
 
-/** A PUBLISH of QoS 1 or 2 as it is sent, but for what the connection adds to it. */
+/**
+ * A PUBLISH of QoS 1 or 2 as it is sent, but for what the connection adds to it. What came by a shared subscription
+ * is the session's where its QoS is 2 ([MQTT-4.8.2-4], [MQTT-4.8.2-5]), and otherwise its group's until PUBACK.
+ */
 export interface Sent {
   readonly packetId: number;
   readonly qos: 1 | 2;
@@ -52,6 +57,12 @@ export interface Kept {
   readonly cursor: Cursor | undefined;
   /** In the order in which they were sent ([MQTT-4.6.0-1]). */
   readonly unfinished: readonly Unfinished[];
+  /**
+   * What was under way is not known any more. The client is told that there is no session, so that it forgets its part
+   * of that: a packet identifier of QoS 2 that it holds would swallow another publication. What it is subscribed to is
+   * kept, and given from a place where nothing was under way.
+   */
+  readonly lost: boolean;
 }
 
 /** A will, and the right by which it is published when its client is gone. */
@@ -69,8 +80,8 @@ export interface Claim {
   /** Session Expiry Interval in seconds, as CONNACK says it. */
   readonly expiry: number;
   readonly will: OwedWill | undefined;
-  /** Another connection holds the session: nothing of this one is kept any more. Called once at most. */
-  onTaken(): void;
+  /** Another connection holds the session, or it was ended: nothing of this one is kept any more. Called once at most. */
+  onTaken(how: 'taken' | 'ended'): void;
 }
 
 export interface Leaving {
@@ -94,16 +105,19 @@ export interface Incoming {
 export interface HeldSession {
   /** Undefined: the session is new ([MQTT-3.2.2-2]). */
   readonly kept: Kept | undefined;
-  /** What is subscribed from now on, before SUBACK or UNSUBACK says so. */
-  subscribed(all: readonly Held[], cursor: Cursor): Promise<void> | undefined;
+  /**
+   * What is subscribed from now on, before SUBACK or UNSUBACK says so. Resolves with the shared ones among it, each with
+   * its group: what is stored from then on comes to one of that.
+   */
+  subscribed(all: readonly Held[], cursor: Cursor): Promise<readonly Held[]> | undefined;
   /** What is about to be sent, in its order; before it is. The place behind it all is `cursor`. */
   sending(sent: readonly Sent[], cursor: Cursor): Promise<void> | undefined;
   /** Its PUBREC came: it is never sent again; before PUBREL is sent ([MQTT-4.3.3-8]). */
   received(packetId: number): Promise<void> | undefined;
   /** It is acknowledged to the end. Where that gets lost it is sent once more. */
   finished(packetId: number): void;
-  /** A QoS 2 PUBLISH came under this packet identifier. */
-  incoming(packetId: number): Incoming;
+  /** A QoS 2 PUBLISH came under this packet identifier. Its id is on record when this settles, and before the log is asked. */
+  incoming(packetId: number): Incoming | Promise<Incoming>;
   /** The log has it; before PUBREC is sent ([MQTT-4.3.3-9]). */
   stored(packetId: number): Promise<void> | undefined;
   /** PUBREL came, or the log refused it: the packet identifier is free; before PUBCOMP. */
@@ -121,4 +135,8 @@ export interface SessionStore {
    * @throws PushfleetError `unavailable`, or `too_many_connections` where it keeps its most sessions
    */
   take(claim: Claim): Promise<HeldSession>;
+  /** Sessions that this process has, for its operators. */
+  readonly size: number;
+  /** After the last connection: resolves once what was told of it is on record. */
+  drain(): Promise<void>;
 }

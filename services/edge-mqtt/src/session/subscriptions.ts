@@ -19,12 +19,12 @@ import {
 } from '../codec.ts';
 import { gapTopic } from '../publication/gap.ts';
 import type { SharedGroup, SharedMember } from './shared-group.ts';
-import { isShared, type Shared, type SharedGroups, subscriptionName } from './shared-groups.ts';
+import { isShared, type SharedGroups, subscriptionName } from './shared-groups.ts';
 import type { Held, HeldSession, Kept } from './store.ts';
 
 export interface SubscriptionsOptions {
   readonly feed: Pick<Feed, 'add' | 'remove' | 'cursor' | 'live'>;
-  readonly groups: Pick<SharedGroups, 'of' | 'join' | 'leave'>;
+  readonly groups: Pick<SharedGroups, 'enter' | 'resume' | 'leave' | 'attach'>;
   /** This connection, for the groups. */
   readonly member: SharedMember;
   readonly session: Pick<HeldSession, 'subscribed'>;
@@ -143,7 +143,10 @@ export class Subscriptions {
   /** Takes over what was kept. @throws PushfleetError `quota_subscriptions` */
   restore({ subscriptions }: Kept): void {
     this.#count(subscriptions.length);
-    for (const held of subscriptions) this.#hold(held);
+    for (const held of subscriptions) {
+      if (isShared(held)) this.#o.groups.resume(this.#grant.namespace, held);
+      this.#hold(held);
+    }
   }
 
   /** Has the feed go on where the session's last one ended. @throws PushfleetError as the feed does */
@@ -151,8 +154,8 @@ export class Subscriptions {
     // What the token no longer grants is held, and given again should another one grant it.
     const granted = [...this.#held.values()].filter(({ filter }) => this.#grant.maySubscribe(filter));
     const filters = granted.filter((held) => !isShared(held)).map(({ filter }) => filter);
-    const own = filters.length === 0 ? undefined : this.#resume(filters, cursor);
-    await Promise.all([own, ...granted.filter(isShared).map((held) => this.#rejoin(held))]);
+    this.#attach();
+    if (filters.length > 0) await this.#o.feed.add(filters, cursor === undefined ? {} : { after: cursor });
   }
 
   /**
@@ -165,16 +168,9 @@ export class Subscriptions {
     const taken = asked.filter(isTaken);
     const after = properties.userProperties?.find(([name]) => name === cursorProperty)?.[1];
     const failed = new Map<string, PushfleetError>();
-    const joined: Shared[] = [];
-    await Promise.all([
-      this.#add(
-        taken.filter(({ held }) => !isShared(held)),
-        after as Cursor | undefined,
-        failed,
-      ),
-      ...taken.map((one) => this.#join(one, failed, joined)),
-    ]);
-    if (taken.length > 0) await this.#record(joined);
+    const own = taken.filter(({ held }) => !isShared(held));
+    await this.#add(own, after as Cursor | undefined, failed);
+    if (taken.length > 0) await this.#record();
     this.#attach();
     const outcomes = asked.map((one) =>
       isTaken(one) ? (failed.get(subscriptionName(one.held)) ?? one.held.qos) : one,
@@ -188,20 +184,15 @@ export class Subscriptions {
 
   /** Section 3.10.4. @throws PushfleetError where the session is lost */
   async remove({ filters }: Unsubscribe): Promise<Outcome> {
-    const left: Shared[] = [];
     const answers = filters.map((one) => {
       const held = this.#held.get(subscriptionName(one));
       if (held === undefined) return reasons.noSubscriptionExisted;
       this.#forget(held);
-      if (isShared(held)) left.push(held);
-      else this.#o.feed.remove(held.filter);
+      if (!isShared(held)) this.#o.feed.remove(held.filter);
       return reasons.success;
     });
-    const { session, feed, groups } = this.#o;
-    const grant = this.#grant;
-    await session.subscribed([...this.#held.values()], feed.cursor);
-    for (const one of left) groups.leave(grant.namespace, one);
-    this.offer();
+    await this.#record();
+    this.offer(false);
     return { reasons: answers, why: undefined };
   }
 
@@ -218,27 +209,23 @@ export class Subscriptions {
     return this.#groups !== undefined;
   }
 
-  /** The client may take more: its groups have something for it, perhaps. */
-  offer(): void {
-    for (const group of this.#groups?.values() ?? []) group.offer(this.#o.member);
+  /** The client may take more: its groups have something for it, perhaps. As `SharedGroup.offer`. */
+  offer(waits: boolean): boolean {
+    let waiting = false;
+    for (const group of this.#groups?.values() ?? []) {
+      if (group.offer(this.#o.member, waits)) waiting = true;
+    }
+    return waiting;
   }
 
   /** Gives back what they took of the quota; the feed is closed by its owner. */
   close(): void {
     this.#closed = true;
-    for (const group of this.#groups?.values() ?? []) group.detach(this.#o.member);
+    const { groups, member } = this.#o;
+    for (const group of this.#groups?.values() ?? []) group.detach(member);
     this.#groups = undefined;
+    for (const held of this.#held.values()) if (isShared(held)) groups.leave(this.#grant.namespace, held);
     this.#count(-this.#counted);
-  }
-
-  #resume(filters: readonly TopicFilter[], cursor: Kept['cursor']): Promise<void> {
-    return this.#o.feed.add(filters, cursor === undefined ? {} : { after: cursor });
-  }
-
-  /** A group is there for as long as a session is subscribed. */
-  async #rejoin(held: Shared): Promise<void> {
-    await this.#o.groups.of(this.#grant.namespace, held)?.open();
-    this.#attach();
   }
 
   /** Holds it from now on: what the feed gives may come before the SUBACK ([MQTT-3.8.4-1], non-normative). */
@@ -250,9 +237,11 @@ export class Subscriptions {
       const gaps = share === undefined && filter === gapTopic;
       if (!gaps) this.#grant.require('subscribe', filter);
       const subscriptionIds = subscriptionId === undefined ? [] : [subscriptionId];
-      const held = { share, filter, noLocal, retainAsPublished, subscriptionIds, qos: gaps ? 0 : qos };
-      const fresh = !this.#held.has(subscriptionName(held));
-      if (fresh) this.#require();
+      const before = this.#held.get(subscriptionName({ share, filter }));
+      const options = { qos: gaps ? (0 as const) : qos, noLocal, retainAsPublished, subscriptionIds };
+      const held = { share, group: before?.group, filter, ...options };
+      const fresh = before === undefined;
+      if (fresh) this.#require(held);
       this.#hold(held);
       // [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]
       return { held, fresh, retained: retainHandling === 0 || (retainHandling === 1 && fresh) };
@@ -262,12 +251,19 @@ export class Subscriptions {
   }
 
   /** Room for one more. @throws PushfleetError `too_many_filters` or `quota_subscriptions` */
-  #require(): void {
-    const { most } = this.#o;
+  #require(held: Held): void {
+    const { most, groups } = this.#o;
     if (this.#held.size >= most) {
       throw new PushfleetError('too_many_filters', `A session holds at most ${most} topic filters.`);
     }
     this.#count(1);
+    if (!isShared(held)) return;
+    try {
+      groups.enter(this.#grant.namespace, held);
+    } catch (error) {
+      this.#count(-1);
+      throw error;
+    }
   }
 
   async #add(
@@ -287,18 +283,6 @@ export class Subscriptions {
     }
   }
 
-  /** Retained publications are not sent for a shared subscription (section 4.8.2). */
-  async #join(one: Taken, failed: Map<string, PushfleetError>, joined: Shared[]): Promise<void> {
-    const { held, fresh } = one;
-    if (!isShared(held) || !fresh) return;
-    try {
-      await this.#o.groups.join(this.#grant.namespace, held);
-      joined.push(held);
-    } catch (error) {
-      this.#failed(one, error, failed);
-    }
-  }
-
   #failed({ held, fresh }: Taken, error: unknown, failed: Map<string, PushfleetError>): void {
     failed.set(subscriptionName(held), PushfleetError.from(error));
     if (fresh) this.#forget(held);
@@ -313,6 +297,7 @@ export class Subscriptions {
     const name = subscriptionName(held);
     if (!this.#held.delete(name)) return;
     this.#changed();
+    if (isShared(held)) this.#o.groups.leave(this.#grant.namespace, held);
     this.#groups?.get(name)?.detach(this.#o.member);
     this.#groups?.delete(name);
     if (this.#groups?.size === 0) this.#groups = undefined;
@@ -324,30 +309,29 @@ export class Subscriptions {
     this.#asked = undefined;
   }
 
-  /** What the session does not know of is not left again when it ends. */
-  async #record(joined: readonly Shared[]): Promise<void> {
-    const { session, feed, groups } = this.#o;
-    const grant = this.#grant;
-    try {
-      await session.subscribed([...this.#held.values()], feed.cursor);
-    } catch (error) {
-      for (const one of joined) groups.leave(grant.namespace, one);
-      throw error;
+  /** The session knows what is subscribed, and says which groups are meant. */
+  async #record(): Promise<void> {
+    const { session, feed } = this.#o;
+    const shared = await session.subscribed([...this.#held.values()], feed.cursor);
+    for (const { group, ...one } of shared ?? []) {
+      const held = this.#held.get(subscriptionName(one));
+      if (held !== undefined) this.#hold({ ...held, group });
     }
   }
 
-  /** Has the groups that are held give this connection its part. */
+  /**
+   * Has the groups that are held give this connection its part. Retained publications are not sent for a shared
+   * subscription (section 4.8.2).
+   */
   #attach(): void {
     if (this.#closed) return;
     const { groups, member } = this.#o;
     const grant = this.#grant;
     for (const [name, held] of this.#held) {
-      if (!isShared(held) || this.#groups?.has(name) || !grant.maySubscribe(held.filter)) continue;
-      const group = groups.of(grant.namespace, held);
-      if (group === undefined) continue;
+      if (!isShared(held) || held.group === undefined || this.#groups?.has(name)) continue;
+      if (!grant.maySubscribe(held.filter)) continue;
       this.#groups ??= new Map();
-      this.#groups.set(name, group);
-      group.attach(member);
+      this.#groups.set(name, groups.attach(grant.namespace, held, held.group, member));
     }
   }
 

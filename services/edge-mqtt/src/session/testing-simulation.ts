@@ -19,6 +19,14 @@ export class SlowStore implements SessionStore {
     this.#random = random;
   }
 
+  get size(): number {
+    return this.#store.size;
+  }
+
+  drain(): Promise<void> {
+    return this.#store.drain();
+  }
+
   async take(claim: Claim): Promise<HeldSession> {
     const held = await this.#store.take(claim);
     // Writes of one holder come in their order.
@@ -34,7 +42,7 @@ export class SlowStore implements SessionStore {
       kept: held.kept,
       incoming: (packetId) => held.incoming(packetId),
       finished: (packetId) => void slow(() => held.finished(packetId)).catch(() => {}),
-      subscribed: (all, cursor) => slow(() => held.subscribed(all, cursor)),
+      subscribed: (all, cursor) => slow(async () => (await held.subscribed(all, cursor)) ?? []),
       sending: (sent, cursor) => slow(() => held.sending(sent, cursor)),
       received: (packetId) => slow(() => held.received(packetId)),
       stored: (packetId) => slow(() => held.stored(packetId)),

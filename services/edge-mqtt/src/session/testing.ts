@@ -22,7 +22,8 @@ import { Decoder } from '../codec.ts';
 import { readPresent } from '../presence.ts';
 import { MemoryStore } from './memory-store.ts';
 import { PacketIds } from './packet-ids.ts';
-import { Session, type SessionOptions, type SessionShared, type SessionWire } from './session.ts';
+import { Session } from './session.ts';
+import type { SessionOptions, SessionShared, SessionWire } from './session-options.ts';
 import { SharedGroups } from './shared-groups.ts';
 import type { HeldSession, OwedWill, SessionStore } from './store.ts';
 import { agree, type ServerTerms } from './terms.ts';
@@ -154,11 +155,19 @@ export interface StageOptions {
   readonly serverReference?: string;
   /** What the log answers in the place of storing; undefined stores. */
   readonly refuse?: (submitted: Submitted) => PushfleetError | undefined;
+  /** Several stages on one log, in one time, are several pods of one fleet; each has a name. */
+  readonly fleet?: {
+    readonly clock: SimulatedClock;
+    readonly log: MemoryBackbone['log'];
+    readonly name: string;
+  };
+  /** Has a publication stored, or not. */
+  readonly storing?: (store: () => Promise<Stored>) => Promise<Stored>;
 }
 
 /** An engine on a log in memory whose time the test moves. */
 export class Stage {
-  readonly clock = new SimulatedClock();
+  readonly clock: SimulatedClock;
   readonly backbone: MemoryBackbone;
   readonly hubs: Hubs;
   readonly ends: CloseCode[] = [];
@@ -182,19 +191,24 @@ export class Stage {
   constructor(o: StageOptions = {}) {
     this.#o = o;
     this.server = { ...server, ...o.server };
-    this.backbone = createMemoryBackbone({ clock: this.clock });
+    this.clock = o.fleet?.clock ?? new SimulatedClock();
+    this.backbone = createMemoryBackbone({ clock: this.clock, ...(o.fleet && { log: o.fleet.log }) });
     this.hubs = createHubs(this.backbone, { clock: this.clock, ...o.hub });
     const after = (ms: number, run: () => void) => this.clock.after(ms, run);
     const now = (): number => this.clock.now();
     const outbox = o.outbox ?? { count: 100, bytes: 1_000_000 };
     this.groups = new SharedGroups({
-      ...{ hub: (namespace) => this.hubs.of(namespace), outbox, most: o.sharedSubscriptions ?? 100, now },
+      ...{ bus: (namespace) => this.backbone.bus(namespace), most: o.sharedSubscriptions ?? 100, now, after },
+      log: { warn: (fields: object) => this.errors.push(fields) },
     });
     this.store = new MemoryStore({
       sessions: 1_000,
       after,
       publishWill: (owed) => this.wills.push(owed),
-      onEnded: ({ namespace }, had) => this.groups.ended(namespace, had),
+      groups: {
+        bus: (namespace) => this.backbone.bus(namespace),
+        onError: (error) => this.errors.push(error),
+      },
     });
     this.#shared = {
       wheel: { after },
@@ -221,21 +235,35 @@ export class Stage {
 
   /** A client whose CONNECT is answered. */
   async connect(over: Partial<Connect> = {}, grant = grantOf(), auth?: SessionAuth): Promise<Client> {
+    const client = await this.arrive(over, grant, auth);
+    await this.settle();
+    return client;
+  }
+
+  /** The same, as soon as it is. */
+  async arrive(over: Partial<Connect> = {}, grant = grantOf(), auth?: SessionAuth): Promise<Client> {
     const connect = connectOf(over);
     const terms = agree(connect, this.server);
     const wire = new TestWire(connect.version);
     const { will, clientId, cleanStart } = connect;
+    let session: Session | undefined;
+    let taken = false;
     const held = await this.store.take({
       key: { namespace: grant.namespace, subject: grant.subject, clientId },
-      ...{ cleanStart, expiry: terms.expiry, onTaken: () => session.taken() },
+      ...{ cleanStart, expiry: terms.expiry },
+      onTaken: (how) => {
+        taken = true;
+        session?.taken(how);
+      },
       will: will && { will, grant, origin: clientId },
     });
-    const session = this.#session(connect, { wire, session: held, grant, auth });
-    session.begin(connect);
-    await this.settle();
+    if (taken) throw new PushfleetError('conflict', 'Another connection took the session over meanwhile.');
+    session = this.#session(connect, { wire, session: held, grant, auth });
     wire.read(connect);
+    session.begin(connect);
+    const running = session;
     const send = (...packets: ClientPacket[]) => {
-      for (const packet of packets) session.packet(wire.read(packet));
+      for (const packet of packets) running.packet(wire.read(packet));
     };
     return Object.assign(wire, { session, send });
   }
@@ -277,7 +305,10 @@ export class Stage {
         const { topic } = submitted.submission;
         // As the log: one after the other on a topic.
         const turn = Promise.all([this.#turns.get(topic), this.stalled]);
-        const stored = turn.then(async () => this.#o.refuse?.(submitted) ?? (await this.#store(submitted)));
+        const { refuse, storing = (store) => store() } = this.#o;
+        const stored = turn.then(
+          async () => refuse?.(submitted) ?? (await storing(() => this.#store(submitted))),
+        );
         this.#turns.set(topic, stored);
         return stored;
       }),
@@ -286,7 +317,7 @@ export class Stage {
 
   async #store({ submission }: Submitted): Promise<Stored> {
     const { topic, payload, id, contentType, attributes, retain, origin, ttlMs, source, type } = submission;
-    return this.publish(topic, id ?? `p${this.#made++}`, {
+    return this.publish(topic, id ?? `p${this.#o.fleet?.name ?? ''}${this.#made++}`, {
       ...{ payload, contentType: contentType ?? 'application/octet-stream' },
       ...(attributes !== undefined && { attributes }),
       ...(source !== undefined && { source }),
