@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { jwtVerify } from 'jose';
-import { pushfleet } from './testing.ts';
+import { pushfleet, saysOf } from './testing.ts';
 
 const state = mkdtempSync(join(tmpdir(), 'pushfleet-cli-'));
 const secret = 'a secret for tests alone, thirty-two bytes or more';
@@ -16,10 +16,10 @@ test('every command explains itself and ends with 0', async () => {
   assert.equal(overview.code, 0);
   for (const name of [
     ...['publish', 'tail', 'history', 'explain', 'delete', 'token'],
-    ...['verifier', 'revoke', 'revocations', 'status', 'migrate'],
+    ...['verifier', 'revoke', 'revocations', 'status', 'migrate', 'secrets'],
   ]) {
     assert.match(overview.stdout, new RegExp(`^  ${name}\\b`, 'm'));
-    const help = await pushfleet(name, '--help').ended;
+    const help = await saysOf(name, '--help');
     assert.equal(help.code, 0, name);
     assert.match(help.stdout, /--json/, name);
   }
@@ -60,12 +60,19 @@ const wrong: readonly (readonly [args: string[], words: RegExp])[] = [
 ];
 for (const [args, words] of wrong) {
   test(`pushfleet ${args.join(' ')}: wrong arguments end with 2 and advice`, async () => {
-    const ended = await pushfleet(...args).ended;
+    const ended = await saysOf(...args);
     assert.equal(ended.code, 2, ended.stderr);
     assert.match(ended.stderr, words);
     assert.equal(ended.stdout, '');
   });
 }
+
+test('a shell is told the same', async () => {
+  const ended = await pushfleet('status', '--loud').ended;
+  assert.equal(ended.code, 2);
+  assert.match(ended.stderr, /unknown option '--loud'/);
+  assert.equal(ended.stdout, '');
+});
 
 test('without a local fleet, what needs one ends with 3 and says how to start it', async () => {
   for (const args of [
@@ -79,7 +86,7 @@ test('without a local fleet, what needs one ends with 3 and says how to start it
     ['revocations'],
     ['webhooks', 'list'],
   ]) {
-    const ended = await pushfleet(...args, '--state', state).ended;
+    const ended = await saysOf(...args, '--state', state);
     assert.equal(ended.code, 3, args.join(' '));
     assert.match(ended.stderr, /npm start/);
   }
@@ -101,7 +108,7 @@ test('a topic or filter that is none is told as such, not as a fault of the toke
     ['tail', ''],
     ['tail', 'a/#/b'],
   ]) {
-    const ended = await pushfleet(...args, '--state', state).ended;
+    const ended = await saysOf(...args, '--state', state);
     assert.equal(ended.code, 1, args.join(' '));
     assert.doesNotMatch(ended.stderr, /token|issuer/, args.join(' '));
   }
