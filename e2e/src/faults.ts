@@ -31,6 +31,9 @@ export const faults = {
   async 'kill -9 of the registry'(fleet: Fleet) {
     await fleet.restartRegistry('SIGKILL');
   },
+  async 'Redis restarted'(fleet: Fleet) {
+    await fleet.redis.restart();
+  },
   async 'Redis restarted and emptied'(fleet: Fleet) {
     await fleet.redis.restart({ empty: true });
   },

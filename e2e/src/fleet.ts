@@ -147,6 +147,11 @@ export class Fleet {
     this.grpc = await openDoor(() => this.publishers.map(({ addresses }) => addresses.grpc as string));
   }
 
+  /** What every service of the fleet is told. */
+  get env(): Readonly<Record<string, string>> {
+    return this.#env;
+  }
+
   /** The instances of an edge, the oldest first. */
   edgesOf(name: EdgeService): ServiceProcess[] {
     return this.#edges.get(name) as ServiceProcess[];
@@ -207,19 +212,22 @@ export class Fleet {
 
   /** What the services printed, for a failure's report. */
   logs(): string {
-    return this.#services
+    return this.services
       .map((service) => `--- ${service.name} (${service.pid})\n${service.logs()}`)
       .join('\n');
   }
 
   async stop(): Promise<void> {
     for (const door of [...this.#doors.values(), this.http, this.grpc, this.hub]) door?.close();
-    await Promise.all(this.#services.map((service) => service.kill('SIGKILL')));
+    await Promise.all(this.services.map((service) => service.kill('SIGKILL')));
     await Promise.all([this.nats.stop(), this.redis.stop()]);
   }
 
+  /** A token that this fleet takes. */
+  readonly token = token;
+
   /** Those that were started, as far as that came. */
-  get #services(): ServiceProcess[] {
+  get services(): ServiceProcess[] {
     const all: (ServiceProcess | undefined)[] = [
       this.registry,
       ...[...this.#edges.values()].flat(),

@@ -2,6 +2,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import type { MosquittoClients } from '@pushfleet/contract';
+import type { Wanted } from './mqtt-sessions-check.ts';
 
 /** An MQTT client of another language, and the lines that it prints. */
 export class MqttProgram {
@@ -10,6 +11,7 @@ export class MqttProgram {
   readonly ended: Promise<number>;
   /** What it printed, and where something went wrong what it said of it. */
   text = '';
+  #untaken = '';
 
   constructor(command: string, args: readonly string[]) {
     this.#child = spawn(command, args);
@@ -18,6 +20,7 @@ export class MqttProgram {
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
         this.text += text;
+        this.#untaken += text;
       });
     }
   }
@@ -25,6 +28,13 @@ export class MqttProgram {
   /** Whole lines. */
   get lines(): readonly string[] {
     return this.text.split('\n').slice(0, -1);
+  }
+
+  /** The whole lines that came since this was last called. */
+  take(): readonly string[] {
+    const lines = this.#untaken.split('\n');
+    this.#untaken = lines.pop() ?? '';
+    return lines;
   }
 
   say(line: string): void {
@@ -79,6 +89,27 @@ export class MqttPrograms {
   paho(token: string, filter: string): MqttProgram {
     const [host, port] = this.#address.split(':') as [string, string];
     return this.#run(this.#python, [join(import.meta.dirname, 'paho_client.py'), host, port, token, filter]);
+  }
+
+  /** Mosquitto's subscriber with a session of an hour; its lines are `> topic|user properties|payload`. */
+  mosquittoSession(token: string, name: string, filters: readonly Wanted[]): MqttProgram {
+    const asking = ['-D', 'connect', 'user-property', 'cloudevents', 'binary'];
+    // Of what comes again, libmosquitto 2.0 counts twice what it holds already, and ends where that is its Receive Maximum, 20.
+    const session = ['-c', '-x', '3600', '-i', name, '-D', 'connect', 'receive-maximum', '1000'];
+    const topics = filters.flatMap(({ filter }) => ['-t', filter]);
+    const qos = String(Math.max(...filters.map((one) => one.qos)));
+    return this.#mosquittoProgram('sub', token, [
+      ...[...session, ...asking, ...topics, '-q', qos],
+      ...['-F', '> %t|%P|%p'],
+    ]);
+  }
+
+  /** Paho for Python with a session: see `paho_session.py`. */
+  pahoSession(token: string, name: string, filters: readonly Wanted[] = []): MqttProgram {
+    const [host, port] = this.#address.split(':') as [string, string];
+    const topics = filters.flatMap(({ filter, qos }) => [filter, String(qos)]);
+    const file = join(import.meta.dirname, 'paho_session.py');
+    return this.#run(this.#python, [file, host, port, token, name, ...topics]);
   }
 
   async stop(): Promise<void> {

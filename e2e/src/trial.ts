@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { until } from '@pushfleet/contract';
 import { matches, type Topic, type TopicFilter } from '@pushfleet/core';
-import { type EdgeService, type Fleet, token } from './fleet.ts';
+import type { Claims, EdgeService } from './fleet.ts';
 import { Listener } from './listener.ts';
 import { type Load, LoadPublisher } from './load.ts';
 import { ProtocolListener } from './protocol-listener.ts';
@@ -24,7 +24,17 @@ export const filters = [
   '+/+/2',
 ];
 
-export interface TrialOptions {
+/** Where clients and publishers come to: a fleet of processes, or one of containers. */
+export interface Site {
+  /** Those edges that it has. */
+  readonly protocols: readonly EdgeService[];
+  readonly grpc: { readonly address: string };
+  door(name: EdgeService): { readonly address: string };
+  /** A token that it takes. */
+  token(claims: Claims): Promise<string>;
+}
+
+export interface TrialOptions<S extends Site> {
   /** At least so many; publishing goes on for as long as the disturbance lasts. */
   readonly publications: number;
   readonly publishers: number;
@@ -32,15 +42,17 @@ export interface TrialOptions {
   /** Publications a second of all publishers together. */
   readonly rate: number;
   /** What goes wrong; called once a quarter of the publications is acknowledged. */
-  readonly disturb: (fleet: Fleet) => Promise<void>;
+  readonly disturb: (fleet: S) => Promise<void>;
 }
 
 /**
  * Publishes under a disturbance to clients that resume by themselves, and checks what everybody was promised:
  * all that was acknowledged arrives, in order per topic and publisher, and nobody is refused for good.
+ *
+ * @returns what was acknowledged
  */
-export async function trial(fleet: Fleet, o: TrialOptions): Promise<void> {
-  const all = await token({ publish: ['load/#'], subscribe: ['#'] });
+export async function trial<S extends Site>(fleet: S, o: TrialOptions<S>): Promise<readonly Load[]> {
+  const all = await fleet.token({ publish: ['load/#'], subscribe: ['#'] });
   const listeners = Array.from({ length: o.clients }, (_, i) => listener(fleet, all, i));
   try {
     await connected(listeners);
@@ -66,6 +78,7 @@ export async function trial(fleet: Fleet, o: TrialOptions): Promise<void> {
     await running;
     await arrived(listeners, acknowledged());
     for (const listener of listeners) assertPromises(listener, run);
+    return acknowledged();
   } finally {
     for (const listener of listeners) listener.close();
   }
@@ -77,11 +90,11 @@ type Client = Pick<Listener, 'name' | 'filters' | 'open' | 'close'> & {
   readonly troubles: readonly string[];
 };
 
-const served = (fleet: Fleet, service: string): boolean =>
+const served = (fleet: Site, service: string): boolean =>
   service === 'publish' || fleet.protocols.includes(service as EdgeService);
 
 /** A client of each protocol in turn, with up to three filters; every other one is an EventSource left to itself. */
-function listener(fleet: Fleet, token: string, index: number): Client {
+function listener(fleet: Site, token: string, index: number): Client {
   const present = protocols.filter(({ service }) => served(fleet, service));
   const protocol = index % 2 === 0 ? undefined : present[((index - 1) / 2) % present.length];
   const usable = filters.filter((filter) => protocol?.takes?.(filter) !== false);
@@ -89,7 +102,7 @@ function listener(fleet: Fleet, token: string, index: number): Client {
     { length: 1 + (index % 3) },
     (_, k) => usable[(index + k * 7) % usable.length] as string,
   );
-  if (protocol === undefined) return new Listener(fleet.sse.address, token, mine);
+  if (protocol === undefined) return new Listener(fleet.door('edge-sse').address, token, mine);
   const door = protocol.service === 'publish' ? fleet.grpc : fleet.door(protocol.service as EdgeService);
   return new ProtocolListener(protocol, door.address, token, mine);
 }

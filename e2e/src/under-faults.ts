@@ -6,7 +6,7 @@ import { type TrialOptions, trial } from './trial.ts';
 /** Plays a trial for every fault of the list, one after the other on the same fleet. */
 export function underFaults(
   title: string,
-  size: Omit<TrialOptions, 'disturb'>,
+  size: Omit<TrialOptions<Fleet>, 'disturb'>,
   fleetOptions: FleetOptions,
   which: readonly Fault[],
 ): void {

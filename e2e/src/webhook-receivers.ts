@@ -73,9 +73,10 @@ export class Receivers {
     this.#server.keepAliveTimeout = 0;
   }
 
-  static async open(): Promise<Receivers> {
+  /** @param host an address of this machine at which the fleet reaches it */
+  static async open(host = '127.0.0.1'): Promise<Receivers> {
     const receivers = new Receivers();
-    receivers.#server.listen(0, '127.0.0.1');
+    receivers.#server.listen(0, host);
     await once(receivers.#server, 'listening');
     return receivers;
   }
@@ -83,7 +84,8 @@ export class Receivers {
   /** @returns the endpoint's URL */
   add(endpoint: string, behave: Behaviour): string {
     this.#endpoints.set(endpoint, { behave, secrets: [], count: 0, accepted: new Set(), gone: false });
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/${endpoint}`;
+    const { address, port } = this.#server.address() as AddressInfo;
+    return `http://${address}:${port}/${endpoint}`;
   }
 
   /** From here on the endpoint behaves like this. */

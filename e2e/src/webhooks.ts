@@ -30,12 +30,17 @@ export interface Answer<T> {
   readonly body: T;
 }
 
+/** Where subscriptions are managed. */
+interface Managed {
+  readonly registry: { readonly addresses: Readonly<Record<string, string>> };
+}
+
 /** A manager of webhooks, by HTTP. */
 export class HookManager {
-  readonly #fleet: Fleet;
+  readonly #fleet: Managed;
   readonly #token: string;
 
-  constructor(fleet: Fleet, token: string) {
+  constructor(fleet: Managed, token: string) {
     this.#fleet = fleet;
     this.#token = token;
   }

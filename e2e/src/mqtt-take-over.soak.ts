@@ -1,0 +1,3 @@
+import { takeOverRaces } from './mqtt-races.ts';
+
+takeOverRaces(1_000);
