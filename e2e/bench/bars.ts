@@ -1,5 +1,6 @@
 import { verdict } from './columns.ts';
 import { mqttBars } from './mqtt-bars.ts';
+import { mqttSessionsBars } from './mqtt-sessions-report.ts';
 import type { ScenarioName } from './plan.ts';
 import {
   over,
@@ -36,6 +37,9 @@ function barsOf(table: Table): string[] {
   if (table.kind === 'appointments') return table.rows.flatMap((row) => appointmentsBar(table, row));
   if (table.kind === 'mqttFlow' || table.kind === 'mqttConnect' || table.kind === 'mqttIdle') {
     return mqttBars(table);
+  }
+  if (table.kind === 'mqttRest' || table.kind === 'mqttResume' || table.kind === 'mqttLasting') {
+    return mqttSessionsBars(table);
   }
   // How fast and how small matching is: no bar was set.
   if (table.kind === 'matching') return [];

@@ -1,4 +1,7 @@
 // npm run bench: what a publication, a delivery and an open connection cost, beside peers and a reference, in one run.
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { findNatsServer, findRedisServer } from '@pushfleet/cli/servers';
 import { barePipe } from './hooks/bare-pipe.ts';
 import type { Sender } from './hooks/sender.ts';
 import { load, machine } from './machine.ts';
@@ -12,6 +15,7 @@ import { type Contenders, running, runScenario } from './run.ts';
 import { checkExact } from './scenarios/exact.ts';
 import { findTargets } from './targets/find.ts';
 
+const root = fileURLToPath(new URL('../..', import.meta.url));
 const say = (line: string) => process.stderr.write(`${line}\n`);
 
 async function chooseSenders(options: Options): Promise<Sender[]> {
@@ -30,8 +34,24 @@ async function choose(options: Options): Promise<Contenders> {
   return {
     targets: await findTargets(options, say),
     brokers: await findBrokers(options, say),
+    nodeOptions: options.nodeOptions,
     senders: posting ? await chooseSenders(options) : [],
   };
+}
+
+/** Versions and configuration of what the scenarios of sessions start. */
+async function sessionsFact(): Promise<string> {
+  const progress = say;
+  const [nats, redis] = await Promise.all([
+    findNatsServer({ root, progress }),
+    findRedisServer({ root, progress }),
+  ]);
+  const versionOf = (binary: string) => execFileSync(binary, ['--version'], { encoding: 'utf8' }).trim();
+  return (
+    `pushfleet: Node ${process.versions.node}, ${versionOf(nats)}, ${/v=[\d.]+/.exec(versionOf(redis))?.[0].replace('v=', 'Redis ')}; ` +
+    'edge-mqtt (two where one dies), one registry, one Redis with an append-only file, one nats-server with one shard ' +
+    'and file storage, a token of its own for each client'
+  );
 }
 
 async function main(): Promise<void> {
@@ -41,6 +61,7 @@ async function main(): Promise<void> {
   const { targets, senders, brokers } = contenders;
   const facts = [
     `${new Date().toISOString().slice(0, 10)}, ${machine()}; load average at the start ${load()}`,
+    ...(chapters.mqttSessions.some((name) => options.only.includes(name)) ? [await sessionsFact()] : []),
     ...[...targets, ...senders, ...brokers].map((contender) => `${contender.name}: ${contender.about()}`),
     `Repeat with: \`npm run bench -- --only ${options.only.join(',')}\``,
   ];

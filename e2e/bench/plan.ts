@@ -1,4 +1,5 @@
 import { type MqttScenario, mqttPlan } from './mqtt-plan.ts';
+import { type MqttSessionsScenario, mqttSessionsPlan } from './mqtt-sessions-plan.ts';
 import { type WebhookScenario, webhookPlan } from './webhook-plan.ts';
 
 /** A scenario in which messages flow: how many listen, to what, and how messages are timed. */
@@ -71,7 +72,15 @@ export interface Storm {
   readonly repetitions: number;
 }
 
-export type Scenario = Flow | Idle | Stalled | Publish | Storm | WebhookScenario | MqttScenario;
+export type Scenario =
+  | Flow
+  | Idle
+  | Stalled
+  | Publish
+  | Storm
+  | WebhookScenario
+  | MqttScenario
+  | MqttSessionsScenario;
 
 export const scenarioNames = [
   'fanout',
@@ -94,6 +103,9 @@ export const scenarioNames = [
   'mqttTopics',
   'mqttConnect',
   'mqttIdle',
+  'mqttSessionsRest',
+  'mqttSessionsResume',
+  'mqttSessionsFlow',
 ] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
@@ -105,6 +117,7 @@ export const chapters = {
   websocket: ['wsFanout', 'wsSaturated', 'wsIdle', 'wsStalled'],
   mqtt: ['mqttFanout', 'mqttSaturated'],
   mqttConnections: ['mqttTopics', 'mqttConnect', 'mqttIdle'],
+  mqttSessions: ['mqttSessionsRest', 'mqttSessionsResume', 'mqttSessionsFlow'],
 } as const satisfies Readonly<Record<string, readonly ScenarioName[]>>;
 
 /** Everything the benchmark runs, in full or as a quick look. */
@@ -114,6 +127,7 @@ export function plan(quick: boolean): Scenario[] {
     ...webhookPlan(quick),
     ...webSocketPlan(quick),
     ...mqttPlan(quick),
+    ...mqttSessionsPlan(quick),
   ];
 }
 

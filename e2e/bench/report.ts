@@ -12,6 +12,7 @@ import {
   times,
 } from './columns.ts';
 import { mqttBody } from './mqtt-report.ts';
+import { mqttSessionsBody } from './mqtt-sessions-report.ts';
 import {
   over,
   type PublishRow,
@@ -202,6 +203,9 @@ function body(measured: Table): string {
   if (measured.kind === 'storm') return lines(stormColumns, measured.rows);
   if (measured.kind === 'mqttFlow' || measured.kind === 'mqttConnect' || measured.kind === 'mqttIdle') {
     return mqttBody(measured);
+  }
+  if (measured.kind === 'mqttRest' || measured.kind === 'mqttResume' || measured.kind === 'mqttLasting') {
+    return mqttSessionsBody(measured);
   }
   if (measured.kind !== 'publish') return webhookBody(measured);
   return lines(

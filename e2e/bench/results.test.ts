@@ -107,3 +107,18 @@ test('nats-server keeps a million appointments in less than a gigabyte, also aft
   });
   assert.deepEqual([...words(table(9e8, 1e9)), ...words(table(9e8, 1.1e9))], ['met:', 'MISSED:']);
 });
+
+test('a delivery to a session that lasts may cost twice as much as to one that does not, pair by pair', () => {
+  const cost = (edge: number, registry: number) => ({
+    ...flow(1_000_000, 1),
+    ...{ behindCpu: 1, cpu: { edge, registry, Redis: 0, NATS: 0 } },
+  });
+  const table = (...registry: number[]): Table => ({
+    ...{ kind: 'mqttLasting', scenario: planned('mqttLasting') },
+    rows: [row('that end', cost(10, 0)), row('that last', ...registry.map((each) => cost(10, each)))],
+  });
+  assert.deepEqual(
+    [9.9, 10, 10.1].flatMap((registry) => words(table(registry))),
+    ['met:', 'met:', 'MISSED:'],
+  );
+});

@@ -1,6 +1,10 @@
 import type { MqttFlowResult } from './mqtt/flow.ts';
+import type { MqttRestResult } from './mqtt/rest.ts';
+import type { MqttResumeResult } from './mqtt/resume.ts';
+import type { Part } from './mqtt/session-fleet.ts';
 import type { MqttConnectResult, MqttIdleResult } from './mqtt/visits.ts';
 import type { MqttConnect, MqttFlow, MqttIdle } from './mqtt-plan.ts';
+import type { MqttLasting, MqttRest, MqttResume } from './mqtt-sessions-plan.ts';
 import type { Flow, Idle, Publish, Stalled, Storm } from './plan.ts';
 import type { AppointmentsResult } from './scenarios/appointments.ts';
 import type { FlowResult } from './scenarios/flow.ts';
@@ -49,7 +53,18 @@ export type Table =
       readonly scenario: MqttConnect;
       readonly rows: readonly Row<MqttConnectResult>[];
     }
-  | { readonly kind: 'mqttIdle'; readonly scenario: MqttIdle; readonly rows: readonly Row<MqttIdleResult>[] };
+  | { readonly kind: 'mqttIdle'; readonly scenario: MqttIdle; readonly rows: readonly Row<MqttIdleResult>[] }
+  | { readonly kind: 'mqttRest'; readonly scenario: MqttRest; readonly rows: readonly Row<MqttRestResult>[] }
+  | {
+      readonly kind: 'mqttResume';
+      readonly scenario: MqttResume;
+      readonly rows: readonly Row<MqttResumeResult>[];
+    }
+  | {
+      readonly kind: 'mqttLasting';
+      readonly scenario: MqttLasting;
+      readonly rows: readonly Row<LastingResult>[];
+    };
 
 /** A table of webhooks. */
 export type WebhookTable = Extract<
@@ -59,6 +74,14 @@ export type WebhookTable = Extract<
 
 /** A table of MQTT. */
 export type MqttTable = Extract<Table, { readonly kind: 'mqttFlow' | 'mqttConnect' | 'mqttIdle' }>;
+
+/** A table of MQTT's sessions. */
+export type MqttSessionsTable = Extract<Table, { readonly kind: 'mqttRest' | 'mqttResume' | 'mqttLasting' }>;
+
+/** A flow to sessions, with the CPU time of each part of the fleet in seconds. */
+export interface LastingResult extends Omit<MqttFlowResult, 'each'> {
+  readonly cpu: Readonly<Record<Part, number>>;
+}
 
 export interface Spread {
   readonly median: number;
@@ -89,6 +112,8 @@ export const publishedPerPathSecond = (result: PublishResult) => result.acknowle
 export const usPerDelivery = (result: MqttFlowResult) => (result.frontCpu / result.deliveries) * 1e6;
 export const usPerPathDelivery = (result: MqttFlowResult) =>
   ((result.frontCpu + result.behindCpu) / result.deliveries) * 1e6;
+export const usPerFleetDelivery = ({ cpu, deliveries }: LastingResult) =>
+  (Object.values(cpu).reduce((sum, seconds) => sum + seconds, 0) / deliveries) * 1e6;
 export const usPerVisit = (result: MqttConnectResult) => (result.frontCpu / result.visits) * 1e6;
 
 /** Repetition by repetition, how many times the other's figure a row's is. */

@@ -13,6 +13,7 @@ import {
   type Table,
 } from './results.ts';
 import { mqttTable } from './run-mqtt.ts';
+import { mqttSessionsTable } from './run-mqtt-sessions.ts';
 import { appointmentsTable, hangingTable, hooksTable, matchingTable } from './run-webhooks.ts';
 import { runFlow } from './scenarios/flow.ts';
 import { runIdle } from './scenarios/idle.ts';
@@ -29,6 +30,8 @@ export interface Contenders {
   /** The fleet first. */
   readonly senders: readonly Sender[];
   readonly brokers: readonly Broker[];
+  /** NODE_OPTIONS of the services of Pushfleet that a scenario starts by itself. */
+  readonly nodeOptions: string | undefined;
 }
 
 export function runScenario(scenario: Scenario, contenders: Contenders, say: Say): Promise<Table> {
@@ -45,6 +48,9 @@ export function runScenario(scenario: Scenario, contenders: Contenders, say: Say
   if (scenario.kind === 'matching') return matchingTable(scenario);
   if (scenario.kind === 'mqttFlow' || scenario.kind === 'mqttConnect' || scenario.kind === 'mqttIdle') {
     return mqttTable(scenario, contenders.brokers, say);
+  }
+  if (scenario.kind === 'mqttRest' || scenario.kind === 'mqttResume' || scenario.kind === 'mqttLasting') {
+    return mqttSessionsTable(scenario, contenders.nodeOptions, say);
   }
   const all = contenders.targets;
   const targets = all.filter(({ scenarios }) => scenarios.includes(scenario.name));

@@ -7,7 +7,12 @@ export interface RunningBroker {
   /** What the client of this name sends as its password; undefined: none is asked for. */
   password(clientId: string): string | undefined;
   /** The process that clients connect to, and those behind it that a message passes. */
-  readonly pids: { readonly front: readonly number[]; readonly behind: readonly number[] };
+  readonly pids: {
+    readonly front: readonly number[];
+    readonly behind: readonly number[];
+    /** The same by name, where they are of several kinds. */
+    readonly each?: Readonly<Record<string, readonly number[]>>;
+  };
   stop(): Promise<void>;
 }
 

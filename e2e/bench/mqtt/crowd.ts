@@ -15,7 +15,13 @@ export interface CrowdOptions {
   /** What client `client` subscribes to. */
   filterOf(client: number): string;
   readonly sampleEvery: number;
+  /** Begins the names of the clients: sessions that last are found again by them. */
+  readonly name?: string;
+  /** How long sessions last (MQTT 5); absent: as long as their connections. */
+  readonly lifeSeconds?: number | undefined;
 }
+
+const idOf = ({ name = 'client' }: Pick<CrowdOptions, 'name'>, client: number): string => `${name}-${client}`;
 
 /** MQTT clients in child processes, all connected to one broker, counted as one. */
 export class Crowd {
@@ -31,8 +37,8 @@ export class Crowd {
   /** Connects and subscribes all clients; resolves once every one was acknowledged. */
   async open({ host, port, password }: RunningBroker, o: CrowdOptions): Promise<void> {
     const entrances = Array.from({ length: o.clients }, (_, i) => ({
-      connect: connect(o.version, `client-${i}`, password(`client-${i}`)).toString('base64'),
-      subscribe: subscribe(o.version, o.filterOf(i), o.qos).toString('base64'),
+      connect: connect(o.version, idOf(o, i), password(idOf(o, i)), o.lifeSeconds).toString('base64'),
+      subscribe: subscribe(o.version, [o.filterOf(i)], o.qos).toString('base64'),
     }));
     const { version, qos, sampleEvery } = o;
     await this.#askAll(

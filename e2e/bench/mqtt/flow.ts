@@ -4,7 +4,7 @@ import { now } from '../load/payload.ts';
 import type { MqttFlow } from '../mqtt-plan.ts';
 import { percentile } from '../scenarios/flow.ts';
 import type { RunningBroker } from './broker.ts';
-import { Crowd } from './crowd.ts';
+import { Crowd, type CrowdOptions } from './crowd.ts';
 import { Publisher } from './publisher.ts';
 
 /** What one repetition gave. Times in seconds, latencies in milliseconds. */
@@ -14,6 +14,8 @@ export interface MqttFlowResult {
   /** CPU time of the broker's process, and of what stands behind it. */
   readonly frontCpu: number;
   readonly behindCpu: number;
+  /** The same by the names of the processes, where the broker has names for them. */
+  readonly each?: Readonly<Record<string, number>>;
   readonly p50: number;
   readonly p99: number;
   /** Packets per read of a client's socket: above 1, the broker put several into one write, or the client was late. */
@@ -32,15 +34,18 @@ const sampleEvery = 50;
 
 const topicOf = (topic: number): string => `bench/${topic}`;
 
+export type FlowShape = Omit<MqttFlow, 'kind' | 'name'> & Pick<CrowdOptions, 'name' | 'lifeSeconds'>;
+
 /** Connects the clients, warms up, measures, and checks that each got every message of its topic once, in order. */
-export async function runMqttFlow(broker: RunningBroker, flow: MqttFlow): Promise<MqttFlowResult> {
+export async function runMqttFlow(broker: RunningBroker, flow: FlowShape): Promise<MqttFlowResult> {
   const crowd = new Crowd();
   const publisher = await Publisher.open(broker, { ...flow, topicOf });
   try {
     const { version, qos, topics, clientsPerTopic } = flow;
     const clients = topics * clientsPerTopic;
     const filterOf = (client: number): string => topicOf(client % topics);
-    await crowd.open(broker, { version, qos, clients, filterOf, sampleEvery });
+    const { name = 'client', lifeSeconds } = flow;
+    await crowd.open(broker, { version, qos, clients, filterOf, sampleEvery, name, lifeSeconds });
     await drive(crowd, publisher, flow, flow.warmUpSeconds);
     await crowd.mark();
     publisher.mark();
@@ -52,17 +57,18 @@ export async function runMqttFlow(broker: RunningBroker, flow: MqttFlow): Promis
 }
 
 async function measure(
-  { pids: { front, behind } }: RunningBroker,
+  { pids: { front, behind, each: named = {} } }: RunningBroker,
   crowd: Crowd,
   publisher: Publisher,
-  flow: MqttFlow,
+  flow: FlowShape,
 ): Promise<MqttFlowResult> {
-  const begin = { front: cpuSeconds(front), behind: cpuSeconds(behind), at: now() };
+  const begin = { front: cpuSeconds(front), behind: cpuSeconds(behind), each: eachOf(named), at: now() };
   const generators = [process.pid, ...crowd.pids].map((pid) => ({ pid, before: cpuSeconds([pid]) }));
   const each = await drive(crowd, publisher, flow, flow.seconds);
   const seconds = (now() - begin.at) / 1e6;
   const frontCpu = cpuSeconds(front) - begin.front;
   const behindCpu = cpuSeconds(behind) - begin.behind;
+  const after = eachOf(named);
   const busiest = Math.max(...generators.map(({ pid, before }) => cpuSeconds([pid]) - before));
   const counted = await crowd.count();
   if (counted.min !== each || counted.max !== each) {
@@ -74,12 +80,15 @@ async function measure(
     p50: percentile(latencies, 0.5),
     p99: percentile(latencies, 0.99),
     perRead: counted.total / counted.reads,
+    each: Object.fromEntries(
+      Object.keys(after).map((name) => [name, (after[name] as number) - (begin.each[name] as number)]),
+    ),
     clientCpu: busiest / seconds,
   };
 }
 
 /** @returns how many messages each topic got, once every client has them */
-async function drive(crowd: Crowd, publisher: Publisher, flow: MqttFlow, seconds: number): Promise<number> {
+async function drive(crowd: Crowd, publisher: Publisher, flow: FlowShape, seconds: number): Promise<number> {
   const total =
     flow.rate === undefined
       ? await driveSaturated(crowd, publisher, seconds)
@@ -124,3 +133,6 @@ async function driveSaturated(crowd: Crowd, publisher: Publisher, seconds: numbe
   }
   return sent;
 }
+
+const eachOf = (named: Readonly<Record<string, readonly number[]>>): Record<string, number> =>
+  Object.fromEntries(Object.entries(named).map(([name, pids]) => [name, cpuSeconds(pids)]));

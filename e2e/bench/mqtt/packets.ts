@@ -24,16 +24,28 @@ function packet(first: number, ...parts: readonly Uint8Array[]): Buffer {
   return Buffer.concat([Buffer.of(first, ...length, left), body]);
 }
 
-/** With a clean start, without a keep alive; the password is sent with a user name where there is one. */
-export function connect(version: Version, clientId: string, password?: string): Buffer {
+/**
+ * Without a keep alive; the password is sent with a user name where there is one.
+ *
+ * @param lifeSeconds of the session, which may be there already, in MQTT 5; absent: it begins, and ends, with the connection
+ */
+export function connect(version: Version, clientId: string, password?: string, lifeSeconds?: number): Buffer {
   const secret = password === undefined ? [] : [text('token'), text(password)];
-  const flags = 0x02 | (password === undefined ? 0 : 0xc0);
-  const head = [text('MQTT'), Buffer.of(version, flags, 0, 0), noProperties(version)];
-  return packet(0x10, ...head, text(clientId), ...secret);
+  const clean = lifeSeconds === undefined;
+  const flags = (clean ? 0x02 : 0) | (password === undefined ? 0 : 0xc0);
+  const properties = clean ? noProperties(version) : expiry(lifeSeconds);
+  return packet(0x10, text('MQTT'), Buffer.of(version, flags, 0, 0), properties, text(clientId), ...secret);
 }
 
-export const subscribe = (version: Version, filter: string, qos: Qos): Buffer =>
-  packet(0x82, u16(1), noProperties(version), text(filter), Buffer.of(qos));
+/** The Session Expiry Interval (section 3.1.2.11.2) as all properties there are. */
+function expiry(seconds: number): Buffer {
+  const bytes = Buffer.of(5, 0x11, 0, 0, 0, 0);
+  bytes.writeUInt32BE(seconds, 2);
+  return bytes;
+}
+
+export const subscribe = (version: Version, filters: readonly string[], qos: Qos): Buffer =>
+  packet(0x82, u16(1), noProperties(version), ...filters.flatMap((filter) => [text(filter), Buffer.of(qos)]));
 
 /** @param packetId for QoS 1 */
 export function publish(
