@@ -22,9 +22,11 @@ const steps: Readonly<Record<string, readonly string[]>> = {
     `buf generate --output ${generated}`,
     `git diff --no-index --exit-code --stat ${generated}/proto/gen proto/gen`,
   ],
-  arrows: ['depcruise --config .dependency-cruiser.cjs --output-type err packages services proto/gen e2e'],
+  arrows: [
+    'depcruise --config .dependency-cruiser.cjs --output-type err packages services proto/gen helm/src e2e',
+  ],
   'dead files': ['knip --no-progress'],
-  docs: ['node scripts/docs.ts --check'],
+  docs: ['node scripts/docs.ts --check', 'node helm/src/generate.ts --check'],
 };
 
 interface Outcome {

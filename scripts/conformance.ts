@@ -8,8 +8,9 @@ import { HookManager, webhookEnv } from '../e2e/src/webhooks.ts';
 import { freePort, until } from '../packages/contract/src/mod.ts';
 import { apiEnv, bringSchemathesis, tryApi } from './conformance/api.ts';
 import { bringAutobahn, echoEnv, tryAutobahn } from './conformance/autobahn.ts';
+import { bringHaproxy } from './conformance/haproxy.ts';
 import { type Language, languages, Missing } from './conformance/languages.ts';
-import { tryPaho, trySequences } from './conformance/mqtt.ts';
+import { tryPaho, tryPahoOnPods, trySequences } from './conformance/mqtt.ts';
 import { bringPaho, bringSequences } from './conformance/mqtt-suites.ts';
 import { Running } from './conformance/program.ts';
 import { bringWebsockets, tryWebsockets } from './conformance/websockets.ts';
@@ -198,13 +199,23 @@ async function tryMqtt(): Promise<void> {
       console.log(`  ${await tryPaho(paho)}`);
     }),
   );
+  const bringBoth = async () => ({ paho: bringPaho(), haproxy: await bringHaproxy() });
+  await ifHere("paho's interoperability tests behind HAProxy", bringBoth, ({ paho, haproxy }) =>
+    attempt("two MQTT edges behind HAProxy pass paho's interoperability tests", async () => {
+      console.log(`  ${await tryPahoOnPods(paho, haproxy)}`);
+    }),
+  );
 }
 
 /** Skips what cannot be had on this machine, and says so. */
-async function ifHere<T>(what: string, bring: () => T, check: (brought: T) => Promise<void>): Promise<void> {
+async function ifHere<T>(
+  what: string,
+  bring: () => T | Promise<T>,
+  check: (brought: T) => Promise<void>,
+): Promise<void> {
   let brought: T;
   try {
-    brought = bring();
+    brought = await bring();
   } catch (error) {
     if (!(error instanceof Missing)) throw error;
     counts.skipped++;
