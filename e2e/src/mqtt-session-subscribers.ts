@@ -2,7 +2,7 @@ import { connect, type MqttClient } from 'mqtt';
 import type { MqttProgram, MqttPrograms } from './mqtt-programs.ts';
 import { RawClient } from './mqtt-raw-client.ts';
 import { type PahoSaid, persistent, type Where, watch } from './mqtt-session-client.ts';
-import type { Arrival, Level, Wanted, Witness } from './mqtt-sessions-check.ts';
+import type { Arrival, Wanted, Witness } from './mqtt-sessions-check.ts';
 
 /** A client that follows filters in a session, and comes back by itself. */
 export interface Subscriber extends Witness {
@@ -180,9 +180,8 @@ export function subscriber(
     case 'Paho':
       return new PahoSubscriber(programs.pahoSession(token, name, filters), name, filters);
     case 'mosquitto_sub': {
-      const qos = Math.max(...filters.map((one) => one.qos)) as Level;
-      const same = filters.map(({ filter }) => ({ filter, qos }));
-      const all = [{ filter: readyTopic(run), qos }, ...same];
+      const same = filters.map(({ filter }) => ({ filter, qos: 1 as const }));
+      const all = [readyTopic(run), ...filters.map(({ filter }) => filter)];
       return new MosquittoSubscriber(programs.mosquittoSession(token, name, all), name, same);
     }
     default:
