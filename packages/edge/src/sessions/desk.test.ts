@@ -99,6 +99,7 @@ function open({ onCall, patienceMs = 10_000, ...rest }: OpenOptions = {}) {
 }
 
 const away = () => new PushfleetError('unavailable', 'It is away.');
+const late = () => new PushfleetError('timeout', 'It was late.');
 const codeOf = (code: string) => (error: unknown) => error instanceof PushfleetError && error.code === code;
 
 describe('commits', () => {
@@ -474,18 +475,19 @@ describe('a release', () => {
 });
 
 describe('an update', () => {
-  it('comes behind the one before it, and is tried again while the registry is away', async () => {
-    const { hold, done } = open({
-      onCall: ({ name }, now) => (name === 'update' && now < 2_000 ? { refused: away() } : undefined),
+  for (const answer of [away(), late()])
+    it(`comes behind the one before it, and is tried again after "${answer.code}"`, async () => {
+      const { hold, done } = open({
+        onCall: ({ name }, now) => (name === 'update' && now < 2_000 ? { refused: answer } : undefined),
+      });
+      const { owned } = await hold('c');
+      const filter = { filter: 'a', options: Buffer.alloc(0), startCursor: '', group: '', groupId: '' };
+      const first = owned.update({ addFilters: [filter] });
+      const second = owned.update({ removeFilters: [{ filter: 'a', group: '' }], cursor: 'x' });
+      assert.equal((await done(first)).filters.length, 1);
+      assert.equal((await done(second)).filters.length, 0);
+      assert.equal(owned.record.cursor, 'x');
     });
-    const { owned } = await hold('c');
-    const filter = { filter: 'a', options: Buffer.alloc(0), startCursor: '', group: '', groupId: '' };
-    const first = owned.update({ addFilters: [filter] });
-    const second = owned.update({ removeFilters: [{ filter: 'a', group: '' }], cursor: 'x' });
-    assert.equal((await done(first)).filters.length, 1);
-    assert.equal((await done(second)).filters.length, 0);
-    assert.equal(owned.record.cursor, 'x');
-  });
 
   it('of a session that another has tells the connection', async () => {
     const { hold, backbone, done } = open();

@@ -44,7 +44,7 @@ export interface OwnedSession {
   commit(): Promise<void>;
   /** What the keeper says now is stored with the next commit, within a second at the latest. Nobody waits for it. */
   commitSoon(): void;
-  update(change: Omit<Partial<UpdateSessionRequest>, 'key' | 'generation'>): Promise<Session>;
+  update(change: Omit<Partial<UpdateSessionRequest>, 'key' | 'generation' | 'number'>): Promise<Session>;
   /** The connection is gone: what is still to be committed is, then the session is released. Nothing may be told afterwards. */
   release(how: Omit<Partial<ReleaseSessionRequest>, 'key' | 'generation'>): Promise<void>;
   end(how: { readonly discardWill: boolean }): Promise<void>;

@@ -33,10 +33,13 @@ export class Owning implements OwnedSession {
   readonly #o: OwningOptions;
   /** Changes of the record are made one after the other. */
   #changes: Promise<unknown> = Promise.resolve();
+  /** Of the last update that was sent. */
+  #updates: bigint;
   #left: Promise<void> | undefined;
 
   constructor({ resumed, state }: AcquireSessionResponse, record: Session, options: OwningOptions) {
     this.record = record;
+    this.#updates = record.lastUpdate;
     this.resumed = resumed;
     this.state = state;
     this.holding = options.holding;
@@ -106,16 +109,17 @@ export class Owning implements OwnedSession {
     const { key, generation } = this.holding;
     const nothing = { addFilters: [], removeFilters: [], willChange: undefined, attributes: {} };
     const until = this.#o.now() + this.#o.patienceMs;
+    // Of an update that is repeated: the registry applies it once, and not behind a later one.
+    const number = ++this.#updates;
     for (let failures = 0; ; failures++) {
       this.#requireHeld();
       try {
-        this.record = await this.#o.calls.update({ ...nothing, ...change, key, generation });
+        this.record = await this.#o.calls.update({ ...nothing, ...change, key, generation, number });
         return this.record;
       } catch (thrown) {
         const error = PushfleetError.from(thrown);
         if (error.code === 'conflict') this.#o.onFenced();
-        // One that is held up on its way is not to come behind the next: what timed out is not repeated.
-        if (error.code !== 'unavailable' || this.#o.now() >= until) throw error;
+        if (!['unavailable', 'timeout'].includes(error.code) || this.#o.now() >= until) throw error;
         await this.#o.pause(failures);
       }
     }

@@ -256,6 +256,7 @@ export class TestRegistry {
       cursor: before?.cursor ?? '',
       attributes: before?.attributes ?? {},
       createdAt: before?.createdAt ?? now,
+      lastUpdate: before?.lastUpdate ?? 0n,
     };
   }
 
@@ -309,7 +310,8 @@ export class TestRegistry {
 
   async #update(request: UpdateSessionRequest): Promise<Session> {
     const key = keyOf(request);
-    this.#owned(key, request.generation);
+    const before = this.#owned(key, request.generation).session;
+    if (request.number <= before.lastUpdate) return withSessionBuffers(structuredClone(before));
     const added: SessionFilter[] = [];
     for (const filter of request.addFilters) {
       const groupId = filter.group === '' ? '' : await this.#join(key, filter);
@@ -325,6 +327,7 @@ export class TestRegistry {
     else if (request.willChange?.$case === 'clearWill') session.will = undefined;
     if (request.expirySeconds !== undefined) session.expirySeconds = request.expirySeconds;
     if (request.cursor !== undefined) session.cursor = request.cursor;
+    session.lastUpdate = request.number;
     for (const [name, value] of Object.entries(request.attributes)) {
       if (value.length > 0) session.attributes[name] = value;
       else delete session.attributes[name];

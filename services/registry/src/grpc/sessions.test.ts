@@ -195,6 +195,23 @@ describe('sessions over gRPC', () => {
     await sessions.end(key);
   });
 
+  it('applies an update once, and not behind a later one', async () => {
+    const key = keyOf('numbered');
+    const { generation, lastUpdate } = await sessions.own(key);
+    assert.equal(lastUpdate, 0n);
+    const first = { number: 1n, expirySeconds: 10 };
+    const second = { number: 2n, expirySeconds: 20 };
+    assert.equal((await sessions.update(key, generation, first)).expirySeconds, 10);
+    assert.equal((await sessions.update(key, generation, second)).expirySeconds, 20);
+    for (const late of [first, { ...second, expirySeconds: 30 }]) {
+      const { expirySeconds, lastUpdate: number } = await sessions.update(key, generation, late);
+      assert.deepEqual([expirySeconds, number], [20, 2n]);
+    }
+    const { session: again } = await sessions.acquire(key);
+    assert.equal(again?.lastUpdate, 2n);
+    await sessions.end(key);
+  });
+
   it('does not apply a commit that was held up, nor one that is too large', async () => {
     const key = keyOf('order');
     const { generation } = await sessions.own(key);

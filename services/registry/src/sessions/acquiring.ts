@@ -126,6 +126,7 @@ export class Acquiring {
       cursor: kept?.cursor ?? '',
       attributes: kept?.attributes ?? {},
       createdAt: kept?.createdAt ?? now,
+      lastUpdate: kept?.lastUpdate ?? 0n,
     };
   }
 

@@ -22,6 +22,7 @@ export async function update(
     const { record } = held ?? {};
     if (held === undefined || record?.generation !== request.generation || record.owner === undefined)
       throw over(key, request.generation);
+    if (request.number > 0n && request.number <= record.lastUpdate) return record;
     const joined: SessionFilter[] = [];
     try {
       const filters = await changed(parts, mostFilters, key, record, request, joined);
@@ -89,12 +90,13 @@ async function leaveUnused(
 }
 
 function applied(record: Session, request: UpdateSessionRequest): Session {
-  const { willChange, expirySeconds, attributes, cursor } = request;
+  const { willChange, expirySeconds, attributes, cursor, number } = request;
   const next = { ...record, attributes: { ...record.attributes } };
   if (willChange?.$case === 'will') next.will = willChange.will;
   else if (willChange?.clearWill) next.will = undefined;
   if (expirySeconds !== undefined) next.expirySeconds = expirySeconds;
   if (cursor !== undefined) next.cursor = cursor;
+  if (number > 0n) next.lastUpdate = number;
   for (const [name, value] of Object.entries(attributes)) {
     if (value.length > 0) next.attributes[name] = value;
     else delete next.attributes[name];

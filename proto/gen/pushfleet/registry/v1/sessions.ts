@@ -103,7 +103,11 @@ export interface Session {
   /** Small things that the protocol keeps with the record, by name: an XMPP stream's resumption secret. */
   attributes: { [key: string]: Buffer };
   /** When the session was created. */
-  createdAt: Date | undefined;
+  createdAt:
+    | Date
+    | undefined;
+  /** The number of the last UpdateSession, whichever owner made it. */
+  lastUpdate: bigint;
 }
 
 export interface Session_AttributesEntry {
@@ -289,7 +293,15 @@ export interface UpdateSessionRequest {
   /** Attributes to set; an empty value removes one. */
   attributes: { [key: string]: Buffer };
   /** The new cursor of the record. */
-  cursor?: string | undefined;
+  cursor?:
+    | string
+    | undefined;
+  /**
+   * Rises with every update, from the record's last_update on; of one that is repeated it stays. One at or below
+   * last_update is not applied: it was before, or was held up on its way and would undo what came after it.
+   * 0: applied in any case.
+   */
+  number: bigint;
 }
 
 export interface UpdateSessionRequest_AttributesEntry {
@@ -523,6 +535,7 @@ function createBaseSession(): Session {
     cursor: "",
     attributes: {},
     createdAt: undefined,
+    lastUpdate: 0n,
   };
 }
 
@@ -569,6 +582,12 @@ export const Session: MessageFns<Session> = {
     });
     if (message.createdAt !== undefined) {
       Timestamp.encode(toTimestamp(message.createdAt), writer.uint32(106).fork()).join();
+    }
+    if (message.lastUpdate !== 0n) {
+      if (BigInt.asUintN(64, message.lastUpdate) !== message.lastUpdate) {
+        throw new globalThis.Error("value provided for field message.lastUpdate of type uint64 too large");
+      }
+      writer.uint32(112).uint64(message.lastUpdate);
     }
     return writer;
   },
@@ -693,6 +712,14 @@ export const Session: MessageFns<Session> = {
             message.createdAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.lastUpdate = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -735,6 +762,9 @@ export const Session: MessageFns<Session> = {
       {},
     );
     message.createdAt = object.createdAt ?? undefined;
+    message.lastUpdate = (object.lastUpdate !== undefined && object.lastUpdate !== null)
+      ? BigInt(object.lastUpdate)
+      : 0n;
     return message;
   },
 };
@@ -1793,6 +1823,7 @@ function createBaseUpdateSessionRequest(): UpdateSessionRequest {
     expirySeconds: undefined,
     attributes: {},
     cursor: undefined,
+    number: 0n,
   };
 }
 
@@ -1829,6 +1860,12 @@ export const UpdateSessionRequest: MessageFns<UpdateSessionRequest> = {
     });
     if (message.cursor !== undefined) {
       writer.uint32(74).string(message.cursor);
+    }
+    if (message.number !== 0n) {
+      if (BigInt.asUintN(64, message.number) !== message.number) {
+        throw new globalThis.Error("value provided for field message.number of type uint64 too large");
+      }
+      writer.uint32(80).uint64(message.number);
     }
     return writer;
   },
@@ -1921,6 +1958,14 @@ export const UpdateSessionRequest: MessageFns<UpdateSessionRequest> = {
             message.cursor = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.number = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1969,6 +2014,7 @@ export const UpdateSessionRequest: MessageFns<UpdateSessionRequest> = {
       {},
     );
     message.cursor = object.cursor ?? undefined;
+    message.number = (object.number !== undefined && object.number !== null) ? BigInt(object.number) : 0n;
     return message;
   },
 };
