@@ -192,6 +192,13 @@ const own = {
     min: 1,
     max: 65_534,
   }),
+  given: field.integer({
+    env: 'PUSHFLEET_EDGE_MQTT_GIVEN',
+    doc: 'Publications of QoS 2 that a session remembers to have been given, for 75 seconds: behind a change of leader the log has them read again. The oldest are forgotten first, 256 at a time; then such a change may repeat them.',
+    fallback: 16_384,
+    min: 256,
+    max: 1_000_000,
+  }),
   topicAliases: field.integer({
     env: 'PUSHFLEET_EDGE_MQTT_TOPIC_ALIASES',
     doc: 'Most topic aliases of a connection, each way. 0: none.',

@@ -117,7 +117,7 @@ export class Sessions {
     });
     const store = makeStore({
       ...{ desk: options.desk, backbone: options.backbone, wheel, log },
-      sessions: config.sessions,
+      ...{ sessions: config.sessions, given: config.given },
       publishWill: (owed) => this.#publishWill(owed),
     });
     this.#store = store;

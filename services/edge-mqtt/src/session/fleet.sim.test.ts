@@ -85,6 +85,8 @@ async function step(world: World, lossy: boolean): Promise<void> {
   else if (what < 0.935) await client.goodbye((pod) => told(world, pod));
   else if (what < 0.942) fleet.kill(random.pick(fleet.alive));
   else if (what < 0.945 && lossy) fleet.loseHot();
+  // Who resumes is given again what was published shortly before.
+  else if (what < 0.955) fleet.backbone.log.leaderSince = fleet.clock.now();
   await turn(world, 8);
 }
 

@@ -1,5 +1,6 @@
 import { type Cursor, formatCursor, parseCursor } from '@pushfleet/core';
 import type { SessionState } from '@pushfleet/proto/pushfleet/registry/v1/sessions';
+import { Given } from './given.ts';
 import {
   decodeIn,
   decodeOut,
@@ -62,24 +63,29 @@ class Part<T> {
   }
 }
 
-/** What of a session changes with every few packets: where its supply goes on, and what is under way each way. */
+/** What of a session changes with every few packets: where its supply goes on, what is under way each way, and what it was given lately. */
 export class HotSession {
   readonly #out = new Part<KeptSent | undefined>('out', encodeOut);
   readonly #in = new Part<string | undefined>('in', encodeIn);
+  readonly given: Given;
   #cursor: Cursor | undefined;
   #moved = false;
 
-  /** In the place of one that cannot be read. */
-  static instead(): HotSession {
-    const session = new HotSession();
+  constructor(given: Given) {
+    this.given = given;
+  }
+
+  /** In the place of one that cannot be read; for `given` see Given. */
+  static instead(given: number): HotSession {
+    const session = new HotSession(new Given(given));
     session.#out.outdated();
     session.#in.outdated();
     return session;
   }
 
   /** @throws Unreadable, or PushfleetError `cursor_invalid` */
-  static read({ cursor, fields }: SessionState): HotSession {
-    const session = new HotSession();
+  static read({ cursor, fields }: SessionState, given: number): HotSession {
+    const session = new HotSession(Given.read(fields, given));
     if (cursor !== '') session.#cursor = formatCursor(parseCursor(cursor));
     session.#out.read(fields, decodeOut);
     session.#in.read(fields, decodeIn);
@@ -126,6 +132,7 @@ export class HotSession {
   told(whole: boolean): HotChange {
     const cursor = whole || this.#moved ? this.#cursor : undefined;
     this.#moved = false;
-    return { cursor, fields: { ...this.#out.told(whole), ...this.#in.told(whole) } };
+    const fields = { ...this.#out.told(whole), ...this.#in.told(whole), ...this.given.told(whole) };
+    return { cursor, fields };
   }
 }

@@ -12,6 +12,8 @@ export interface MakeStoreOptions {
   readonly wheel: Pick<TimerWheel, 'after'>;
   /** Most sessions where they lie in this process. */
   readonly sessions: number;
+  /** Most publications of QoS 2 that a session remembers to have given. */
+  readonly given: number;
   readonly log: Pick<Log, 'warn'>;
   /** Of a session that lies in this process. */
   publishWill(owed: OwedWill): void;
@@ -19,16 +21,16 @@ export interface MakeStoreOptions {
 
 /** Where the sessions of this process lie. */
 export function makeStore(options: MakeStoreOptions): SessionStore {
-  const { desk, backbone, wheel, sessions, log, publishWill } = options;
+  const { desk, backbone, wheel, sessions, given, log, publishWill } = options;
   if (desk !== undefined) {
     return new RegistryStore({
-      desk,
+      ...{ desk, given },
       bus: (namespace) => backbone.bus(namespace),
       onUnreadable: (err) => log.warn({ err }, 'what was kept of a session cannot be read'),
     });
   }
   return new MemoryStore({
-    sessions,
+    ...{ sessions, given },
     after: (ms, run) => wheel.after(ms, run),
     publishWill,
     groups: {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Cursor, PushfleetError } from '@pushfleet/core';
 import type { Grant } from '@pushfleet/runtime';
+import { Given } from './given.ts';
 import { LazyMap } from './lazy-map.ts';
 import { MemoryGroups, type MemoryGroupsOptions } from './memory-groups.ts';
 import { isShared } from './shared-groups.ts';
@@ -20,6 +21,8 @@ import type {
 export interface MemoryStoreOptions {
   /** Most sessions, those of connected clients included. */
   readonly sessions: number;
+  /** Most publications of QoS 2 that one remembers to have given. */
+  readonly given: number;
   /** Calls `run` once after `ms` milliseconds; returns how to cancel it. */
   after(ms: number, run: () => void): () => void;
   /** A will is due. */
@@ -87,6 +90,7 @@ class MemorySession {
   /** Sent and not acknowledged; undefined once PUBREC came. A Map keeps the order of sending. */
   readonly unfinished = new LazyMap<number, Sent | undefined>();
   readonly incoming = new LazyMap<number, Arriving>();
+  readonly given: Given;
   readonly #key: SessionKey;
   readonly #groups: MemoryGroups;
   readonly #o: MemoryStoreOptions;
@@ -101,6 +105,7 @@ class MemorySession {
 
   constructor(key: SessionKey, groups: MemoryGroups, o: MemoryStoreOptions, onEnd: () => void) {
     this.#key = key;
+    this.given = new Given(o.given);
     this.#groups = groups;
     this.#o = o;
     this.#onEnd = onEnd;
@@ -216,7 +221,8 @@ class MemorySession {
 
   #kept(): Kept {
     const unfinished = [...this.unfinished].map(([packetId, sent]) => ({ packetId, sent }));
-    return { subscriptions: this.subscriptions, cursor: this.cursor, unfinished, lost: false };
+    const given = this.given.places();
+    return { subscriptions: this.subscriptions, cursor: this.cursor, unfinished, given, lost: false };
   }
 }
 
@@ -255,7 +261,10 @@ class Holding implements HeldSession {
   sending(sent: readonly Sent[], cursor: Cursor): Promise<void> | undefined {
     return this.#write((session) => {
       session.cursor = cursor;
-      for (const one of sent) session.unfinished.set(one.packetId, one);
+      for (const one of sent) {
+        session.unfinished.set(one.packetId, one);
+        if (one.qos === 2 && one.share === undefined) session.given.add(one.publication);
+      }
     });
   }
 

@@ -6,6 +6,7 @@ import { gapOf, gapTopic } from '../publication/gap.ts';
 import { type Encoding, encoders, expiryOf, placelessEncoder } from '../publication/message.ts';
 import { OutgoingAliases } from './aliases.ts';
 import { type Batch, type Flight, flights } from './flights.ts';
+import type { Places } from './given.ts';
 import { LazyMap } from './lazy-map.ts';
 import type { OutboundOptions, OutboundShared } from './outbound-options.ts';
 import { aliased, noAlias, sendingOf } from './sending.ts';
@@ -40,6 +41,8 @@ export class Outbound implements SharedMember, FeedOptions {
   readonly #flights = new LazyMap<number, Flight>();
   /** Of an earlier connection, to be sent again before anything else. */
   #again: Unfinished[] | undefined;
+  /** By an earlier connection. */
+  #given: Places | undefined;
   #waiting = 0;
   #writable = true;
   #saving = false;
@@ -127,6 +130,7 @@ export class Outbound implements SharedMember, FeedOptions {
   /** After CONNACK: sends again what an earlier connection left open ([MQTT-4.4.0-1]), and then what is new. */
   begin(kept: Kept | undefined): void {
     this.#begun = true;
+    this.#given = kept?.given;
     for (const one of kept?.unfinished ?? []) {
       const { packetId, sent } = one;
       const released = sent === undefined;
@@ -263,8 +267,11 @@ export class Outbound implements SharedMember, FeedOptions {
         this.#tell(batch, item);
         continue;
       }
+      const { publication, retained } = item.value;
+      // A retained one is asked for again by SUBSCRIBE.
+      if (!retained && this.#given?.take(publication) === true) continue;
       const wanted = this.#subscriptions.wanted(item.value);
-      if (wanted !== undefined) this.#add(batch, item.value, wanted, item.value.retained);
+      if (wanted !== undefined) this.#add(batch, item.value, wanted, retained);
     }
     this.#deliver(batch);
   }

@@ -3,7 +3,7 @@ import type { Cursor } from '@pushfleet/core';
 import type { OwnedSession, SessionKeeper } from '@pushfleet/edge';
 import type { SessionFilter } from '@pushfleet/proto/pushfleet/registry/v1/sessions';
 import type { Grant } from '@pushfleet/runtime';
-import { type HotChange, HotSession } from './hot-session.ts';
+import type { HotChange, HotSession } from './hot-session.ts';
 import { heldOf, hotMark, isHot, recordOf, willOf } from './registry-record.ts';
 import type { Claim, Held, HeldSession, Incoming, Kept, Leaving, Sent } from './store.ts';
 
@@ -21,7 +21,7 @@ export class RegistrySession implements HeldSession, SessionKeeper {
   readonly #o: RegistrySessionOptions;
   /** It outlives its connection: what is told of it is of use to somebody. */
   readonly #keeps: boolean;
-  #hot = new HotSession();
+  #hot!: HotSession;
   #owned!: OwnedSession;
 
   constructor(claim: Claim, options: RegistrySessionOptions) {
@@ -139,6 +139,7 @@ export class RegistrySession implements HeldSession, SessionKeeper {
     const { shard, sequence, topic } = publication;
     const named = retain ? topic : undefined;
     this.#hot.setOut(packetId, { qos, retain, shard, sequence, topic: named, subscriptionIds, share });
+    if (qos === 2 && share === undefined) this.#hot.given.add(publication);
   }
 
   /** Lost, it costs a client of QoS 0 repeats. */

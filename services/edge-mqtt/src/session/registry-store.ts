@@ -1,6 +1,7 @@
 import type { Cursor, Namespace } from '@pushfleet/core';
 import { Gate, PushfleetError } from '@pushfleet/core';
 import type { OwnedSession, SessionDesk } from '@pushfleet/edge';
+import { Given } from './given.ts';
 import { HotSession } from './hot-session.ts';
 import { type RecallBus, recall } from './recall.ts';
 import { heldOf, isHot, sessionId, willOf } from './registry-record.ts';
@@ -10,6 +11,8 @@ import type { Claim, HeldSession, Kept, SessionStore } from './store.ts';
 export interface RegistryStoreOptions {
   readonly desk: SessionDesk;
   bus(namespace: Namespace): RecallBus;
+  /** Most publications of QoS 2 that a session remembers to have given. */
+  readonly given: number;
   /** What was kept of a session could not be read: it is resumed without. */
   onUnreadable(error: unknown): void;
 }
@@ -49,7 +52,7 @@ export class RegistryStore implements SessionStore {
     const prepared = will === undefined ? {} : { will: willOf(will) };
     const owned = await this.#o.desk.acquire({ ...asked, ...prepared }, session);
     const read = this.#hotOf(owned);
-    const hot = read ?? HotSession.instead();
+    const hot = read ?? HotSession.instead(this.#o.given);
     session.own(owned, hot);
     this.#held.add(session);
     try {
@@ -69,10 +72,11 @@ export class RegistryStore implements SessionStore {
 
   /** Undefined: it is lost. */
   #hotOf({ resumed, state, record }: OwnedSession): HotSession | undefined {
-    if (!resumed) return new HotSession();
-    if (state === undefined) return isHot(record) ? undefined : new HotSession();
+    const { given } = this.#o;
+    if (!resumed) return new HotSession(new Given(given));
+    if (state === undefined) return isHot(record) ? undefined : new HotSession(new Given(given));
     try {
-      return HotSession.read(state);
+      return HotSession.read(state, given);
     } catch (error) {
       this.#o.onUnreadable(error);
       return undefined;
@@ -88,7 +92,7 @@ export class RegistryStore implements SessionStore {
       return held ?? [];
     });
     const cursor = hot.cursor ?? (record.cursor === '' ? undefined : (record.cursor as Cursor));
-    return { subscriptions, cursor, unfinished, lost };
+    return { subscriptions, cursor, unfinished, given: hot.given.places(), lost };
   }
 
   async #leave(release: () => Promise<void>): Promise<void> {

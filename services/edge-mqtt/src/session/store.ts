@@ -1,6 +1,7 @@
 import type { Cursor, Namespace, Publication, TopicFilter } from '@pushfleet/core';
 import type { Grant } from '@pushfleet/runtime';
 import type { Qos, Will } from '../codec.ts';
+import type { Places } from './given.ts';
 
 // Where sessions lie (MQTT 5 section 4.1). An engine holds one while its client is connected and tells it all that has to
 // outlive the connection, before the client can know of it. What is kept how, and where, is the store's.
@@ -57,6 +58,8 @@ export interface Kept {
   readonly cursor: Cursor | undefined;
   /** In the order in which they were sent ([MQTT-4.6.0-1]). */
   readonly unfinished: readonly Unfinished[];
+  /** What of QoS 2 the session was given lately: its supply may go back behind `cursor`, and that is not given again. */
+  readonly given: Places;
   /**
    * What was under way is not known any more. The client is told that there is no session, so that it forgets its part
    * of that: a packet identifier of QoS 2 that it holds would swallow another publication. What it is subscribed to is

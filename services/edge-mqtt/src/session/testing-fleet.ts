@@ -144,7 +144,7 @@ export class Fleet {
     desk.start();
     pod.desk = desk;
     stage.store = new RegistryStore({
-      desk,
+      ...{ desk, given: 1_000 },
       bus: (namespace) => stage.backbone.bus(namespace),
       onUnreadable: (error) => stage.errors.push(error),
     });

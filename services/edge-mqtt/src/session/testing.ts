@@ -202,7 +202,7 @@ export class Stage {
       log: { warn: (fields: object) => this.errors.push(fields) },
     });
     this.store = new MemoryStore({
-      sessions: 1_000,
+      ...{ sessions: 1_000, given: 1_000 },
       after,
       publishWill: (owed) => this.wills.push(owed),
       groups: {
