@@ -35,6 +35,7 @@ async function step(
     stage.stalled = promise;
     stage.clock.after(random.below(80), resolve);
   } else if (what < 0.96) client.lose();
+  else if (what < 0.965) stage.backbone.log.leaderSince = stage.clock.now();
   else await client.connect();
 }
 
