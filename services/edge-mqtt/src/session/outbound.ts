@@ -325,7 +325,7 @@ export class Outbound implements SharedMember, FeedOptions {
     const qos = sending.qos as 1 | 2;
     const kept = this.#keeps && (share === undefined || qos === 2);
     this.#flights.set(packetId, kept ? flights[qos].kept : flights[qos].passing);
-    if (kept) sent.push({ packetId, qos, publication, retain, subscriptionIds, share });
+    if (kept) sent.push({ packetId, qos, publication, retain, subscriptionIds });
   }
 
   /** What comes by a group says nothing of the client's own place. */

@@ -135,10 +135,10 @@ export class RegistrySession implements HeldSession, SessionKeeper {
     return this.#o.leave(() => this.#owned.release(how));
   }
 
-  #launch({ packetId, qos, publication, retain, subscriptionIds, share }: Sent): void {
+  #launch({ packetId, qos, publication, retain, subscriptionIds }: Sent): void {
     const { shard, sequence, topic } = publication;
     const named = retain ? topic : undefined;
-    this.#hot.setOut(packetId, { qos, retain, shard, sequence, topic: named, subscriptionIds, share });
+    this.#hot.setOut(packetId, { qos, retain, shard, sequence, topic: named, subscriptionIds });
   }
 
   /** Lost, it costs a client of QoS 0 repeats. */

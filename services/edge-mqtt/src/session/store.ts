@@ -39,8 +39,6 @@ export interface Sent {
   readonly publication: Publication;
   readonly retain: boolean;
   readonly subscriptionIds: readonly number[];
-  /** By which shared subscription it came; undefined: by one of the session's own. */
-  readonly share: string | undefined;
 }
 
 /** What was sent and is not acknowledged to the end. */
