@@ -342,7 +342,7 @@ export class Session implements Connection, Peer, OutboundOwner {
     const error = PushfleetError.from(thrown);
     if (error.code === 'internal') this.#shared.onError(error.cause ?? error);
     if (error.code === 'conflict') this.taken();
-    else this.#finish(error.code);
+    else this.#finish(error.code, error.code === 'internal' ? undefined : error.message);
   }
 
   #fault(reason: Reason, says: string): void {
