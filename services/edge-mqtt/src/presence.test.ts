@@ -1,17 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { after, before, suite, test } from 'node:test';
-import { migrate } from '@pushfleet/bus';
-import {
-  findMosquittoClients,
-  type NatsCluster,
-  type RedisServer,
-  type ServiceProcess,
-  startNats,
-  startRedis,
-  startService,
-  until,
-} from '@pushfleet/contract';
+import { findMosquittoClients, type Servers, startServers, until } from '@pushfleet/contract';
 import { PushfleetError } from '@pushfleet/core';
 import { secret } from '@pushfleet/edge/testing';
 import { type Connect, type Disconnect, reasons, type Will } from './codec.ts';
@@ -253,35 +243,17 @@ suite('a client is present', () => {
   });
 });
 
-const streams = {
-  ...{ shards: 1, replicas: 1, maxAgeMs: 3_600_000 },
-  ...{ maxBytes: 64 * 1_048_576, duplicateWindowMs: 120_000 },
-};
-
 suite('with a registry', () => {
-  let nats: NatsCluster;
-  let redis: RedisServer;
-  const services: ServiceProcess[] = [];
+  let servers: Servers;
 
   before(async () => {
-    [nats, redis] = await Promise.all([startNats(), startRedis()]);
-    await migrate({ servers: nats.url, ...streams });
+    servers = await startServers({ secret });
   });
-  after(async () => {
-    await Promise.all(services.map((service) => service.kill('SIGKILL')));
-    await Promise.all([redis?.stop(), nats?.stop()]);
-  });
-
-  async function start(name: string, env: Record<string, string>): Promise<ServiceProcess> {
-    const common = { PUSHFLEET_NATS_URL: nats.url, PUSHFLEET_TOKEN_SECRET: secret };
-    const service = await startService(name, { ...common, ...env });
-    services.push(service);
-    return service;
-  }
+  after(() => servers?.stop());
 
   test('$presence topics tell over MQTT who entered by CONNECT, and who left or was lost', async () => {
-    const registry = await start('registry', { PUSHFLEET_REDIS_URL: redis.url });
-    const mqtt = await start('edge-mqtt', {
+    const registry = await servers.start('registry');
+    const mqtt = await servers.start('edge-mqtt', {
       PUSHFLEET_REGISTRY_URL: `http://${registry.addresses.grpc}`,
       PUSHFLEET_PRESENCE_LINGER_SECONDS: '1',
     });

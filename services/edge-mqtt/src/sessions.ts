@@ -81,6 +81,8 @@ export class Sessions {
   readonly #identity: Identity;
   readonly #clientIds: ClientIds;
   readonly #groups: SharedGroups;
+  /** What became of sessions that were asked for. */
+  readonly #taken = { new: 0, resumed: 0, lost: 0 };
   /** Wills on their way into the log. */
   readonly #wills = new Set<Promise<unknown>>();
 
@@ -142,6 +144,14 @@ export class Sessions {
       'pushfleet_edge_connections',
       { description: 'Connections whose client is known.' },
       () => this.#connections.size,
+    );
+    metrics.total(
+      'pushfleet_mqtt_sessions_taken',
+      {
+        description:
+          'Sessions that connections got: new; resumed; or lost, with their subscriptions and without what was under way.',
+      },
+      () => Object.entries(this.#taken).map(([outcome, count]) => [count, { outcome }] as const),
     );
     metrics.gauge(
       'pushfleet_mqtt_sessions',
@@ -288,7 +298,10 @@ export class Sessions {
   /** @throws PushfleetError, Postponed */
   async #claim(claim: Claim): Promise<HeldSession> {
     try {
-      return await this.#store.take(claim);
+      const held = await this.#store.take(claim);
+      const { kept } = held;
+      this.#taken[kept === undefined ? 'new' : kept.lost ? 'lost' : 'resumed']++;
+      return held;
     } catch (thrown) {
       const error = PushfleetError.from(thrown);
       if (error.code === 'unavailable' || error.code === 'timeout') throw new Postponed(error);

@@ -1,23 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import { migrate } from '@pushfleet/bus';
-import {
-  type NatsCluster,
-  type RedisServer,
-  type ServiceProcess,
-  startNats,
-  startRedis,
-  startService,
-  until,
-} from '@pushfleet/contract';
+import { type Servers, type ServiceProcess, startServers, until } from '@pushfleet/contract';
 import { secret } from '@pushfleet/edge/testing';
 import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
 import { token } from './testing-edge.ts';
 
-const streams = {
-  ...{ shards: 2, replicas: 1, maxAgeMs: 3_600_000 },
-  ...{ maxBytes: 64 * 1_048_576, duplicateWindowMs: 120_000 },
-};
 /** A lost pod's work comes to others within 10 s, on a machine that is not busy. */
 const patience = 90_000;
 
@@ -53,32 +40,22 @@ const optionsOf = (clientId: string, receiveMaximum: number): IClientOptions => 
 });
 
 suite('two pods share a group', { timeout: 600_000 }, () => {
-  let nats: NatsCluster;
-  let redis: RedisServer;
-  let registry: ServiceProcess;
+  let servers: Servers;
   let pods: ServiceProcess[];
   let publisher: MqttClient;
   const members: Member[] = [];
   const urlOf = (pod: number): string => `mqtt://${pods[pod]?.addresses.mqtt}`;
 
   before(async () => {
-    [nats, redis] = await Promise.all([startNats(), startRedis()]);
-    await migrate({ servers: nats.url, ...streams });
-    const env = {
-      PUSHFLEET_NATS_URL: nats.url,
-      PUSHFLEET_REDIS_URL: redis.url,
-      PUSHFLEET_TOKEN_SECRET: secret,
-      PUSHFLEET_DRAIN_SECONDS: '1',
-    };
-    registry = await startService('registry', env);
-    const edge = { ...env, PUSHFLEET_REGISTRY_URL: `http://${registry.addresses.grpc}` };
-    pods = await Promise.all([startService('edge-mqtt', edge), startService('edge-mqtt', edge)]);
+    servers = await startServers({ secret, shards: 2 });
+    const { addresses } = await servers.start('registry');
+    const env = { PUSHFLEET_REGISTRY_URL: `http://${addresses.grpc}`, PUSHFLEET_DRAIN_SECONDS: '1' };
+    pods = await Promise.all([servers.start('edge-mqtt', env), servers.start('edge-mqtt', env)]);
     publisher = await connectAsync(urlOf(0), { ...optionsOf('publisher', 100), clean: true });
   });
   after(async () => {
     await Promise.all([publisher, ...members.map(({ client }) => client)].map((one) => one?.endAsync(true)));
-    await Promise.all([...(pods ?? []), registry].map((service) => service?.kill('SIGKILL')));
-    await Promise.all([redis?.stop(), nats?.stop()]);
+    await servers?.stop();
   });
 
   const open = async (...args: Parameters<typeof Member.open>): Promise<Member> => {

@@ -1,16 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { connectJetStream, migrate } from '@pushfleet/bus';
-import {
-  type NatsCluster,
-  type RedisServer,
-  type ServiceProcess,
-  startNats,
-  startRedis,
-  startService,
-  until,
-} from '@pushfleet/contract';
+import { connectJetStream } from '@pushfleet/bus';
+import { type Servers, type ServiceProcess, startServers, until } from '@pushfleet/contract';
 import type { Namespace } from '@pushfleet/core';
 import { createFleet, createLog, createSessionCalls, readConfig, registryFields } from '@pushfleet/runtime';
 import { sessionFields } from '../fields.ts';
@@ -18,11 +10,6 @@ import { secret } from '../testing.ts';
 import { startProxy } from '../testing-presence.ts';
 import type { OwnedSession, SessionClaim, SessionKeeper } from './owned.ts';
 import { createSessions, type Sessions } from './sessions.ts';
-
-const streams = {
-  ...{ shards: 1, replicas: 1, maxAgeMs: 3_600_000, maxBytes: 67_108_864 },
-  duplicateWindowMs: 120_000,
-};
 
 /** Keeps one number. */
 class Keeper implements SessionKeeper {
@@ -43,18 +30,10 @@ class Keeper implements SessionKeeper {
 const valueIn = ({ state }: OwnedSession): number => Number(state?.fields.value?.toString());
 
 describe('sessions over a real registry', () => {
-  let nats: NatsCluster;
-  let redis: RedisServer;
+  let servers: Servers;
   let registries: ServiceProcess[];
   let proxy: Awaited<ReturnType<typeof startProxy>>;
   const ends: (() => Promise<void>)[] = [];
-
-  const env = (): Record<string, string> => ({
-    PUSHFLEET_TOKEN_SECRET: secret,
-    PUSHFLEET_NATS_URL: nats.url,
-    PUSHFLEET_REDIS_URL: redis.url,
-  });
-  const registry = () => startService('registry', env());
 
   const config = () =>
     readConfig(
@@ -64,7 +43,7 @@ describe('sessions over a real registry', () => {
 
   /** An instance of the fleet as far as sessions go. */
   async function instance(): Promise<Sessions> {
-    const backbone = connectJetStream({ servers: nats.url, name: 'test' });
+    const backbone = connectJetStream({ servers: servers.nats.url, name: 'test' });
     const fleet = createFleet(backbone.signals, { service: 'test', protocol: 'test' });
     const sessions = createSessions(config(), {
       ...{ name: 'test', protocol: 'test', instance: fleet.instance, signals: backbone.signals },
@@ -86,18 +65,16 @@ describe('sessions over a real registry', () => {
   }
 
   before(async () => {
-    [nats, redis] = await Promise.all([startNats(), startRedis()]);
-    await migrate({ servers: nats.url, ...streams });
-    registries = await Promise.all([registry(), registry()]);
+    servers = await startServers({ secret });
+    registries = await Promise.all([servers.start('registry'), servers.start('registry')]);
     proxy = await startProxy(() => registries.map(({ addresses }) => addresses.grpc as string));
   });
   afterEach(async () => {
     await Promise.all(ends.splice(0).map((end) => end()));
   });
   after(async () => {
-    proxy.close();
-    await Promise.all(registries.map((one) => one.kill('SIGKILL')));
-    await Promise.all([redis.stop(), nats.stop()]);
+    proxy?.close();
+    await servers?.stop();
   });
 
   it('are kept, taken over by another instance, changed and ended', async () => {
@@ -130,7 +107,7 @@ describe('sessions over a real registry', () => {
     const sessions = await instance();
     const held = await Promise.all(Array.from({ length: 300 }, (_, n) => hold(sessions, `wiped ${n}`)));
     await Promise.all(held.map(({ owned }) => owned.commit()));
-    await redis.restart({ empty: true });
+    await servers.redis.restart({ empty: true });
     for (const { keeper } of held) keeper.value = 5;
     await Promise.all(held.map(({ owned }) => owned.commit()));
     assert.ok(held.every(({ keeper }) => keeper.wholes > 0));
@@ -154,7 +131,7 @@ describe('sessions over a real registry', () => {
       await killed?.kill('SIGKILL');
       const { value } = held[0]?.keeper ?? assert.fail();
       await until(() => (held[0]?.keeper.value ?? 0) > value + 5, 'commits go on', 20_000);
-      registries.push(await registry());
+      registries.push(await servers.start('registry'));
     }
     isOver = true;
     await Promise.all(writing);

@@ -1,7 +1,7 @@
 import type { Item } from '@pushfleet/core';
 import type { Delivery } from '@pushfleet/hub';
 import type { Hand } from './shared-work.ts';
-import type { Sent } from './store.ts';
+import type { Sent, Unfinished } from './store.ts';
 
 /** A PUBLISH of QoS 1 or 2 whose acknowledgement is not complete. */
 export interface Flight {
@@ -28,6 +28,13 @@ export interface Batch {
 }
 
 const flightOf = (qos: 1 | 2, kept: boolean): Flight => ({ qos, released: false, waiting: false, kept });
+/** What an earlier connection left open. */
+export const flightAgain = ({ sent }: Unfinished): Flight => ({
+  qos: sent?.qos ?? 2,
+  released: sent === undefined,
+  waiting: true,
+  kept: true,
+});
 /** What has just been sent, of which there is one object for all. */
 export const flights = {
   1: { kept: flightOf(1, true), passing: flightOf(1, false) },

@@ -28,7 +28,6 @@ const sent: fc.Arbitrary<KeptSent> = fc
       ),
       topic: text,
       subscriptionIds: fc.array(fc.integer({ min: 1, max: 268_435_455 }), { maxLength: 4 }),
-      share: fc.option(text, { nil: undefined }),
     },
     { noNullPrototype: true },
   )
@@ -72,7 +71,7 @@ suite('what is kept of a session between packets', () => {
       i + 1,
       {
         ...{ qos: 2, retain: false, shard: 3, sequence: 1_000_000_000 + i },
-        ...{ topic: undefined, subscriptionIds: [], share: undefined },
+        ...{ topic: undefined, subscriptionIds: [] },
       },
     ]);
     assert.ok(encodeOut(new Map(following)).length <= 100 * 4 + 10);

@@ -12,7 +12,6 @@ export interface KeptSent {
   /** Where it went out with RETAIN: the log may have dropped it, and the retained publications have it. */
   readonly topic: string | undefined;
   readonly subscriptionIds: readonly number[];
-  readonly share: string | undefined;
 }
 
 /** By packet identifier, in the order of sending; undefined: its PUBREC came, in the order of those. */
@@ -27,7 +26,7 @@ export type Fields = Readonly<Record<string, Uint8Array>>;
 /** Most bytes of one field; see SessionCommit.put_fields. */
 const pieceBytes = 65_536;
 
-const marks = { released: 0, qosBits: 3, retain: 4, ids: 8, share: 16, sameShard: 32, all: 63 } as const;
+const marks = { released: 0, qosBits: 3, retain: 4, ids: 8, sameShard: 16, all: 31 } as const;
 
 export function encodeOut(out: KeptOut): Buffer {
   const sink = new ByteSink();
@@ -46,18 +45,16 @@ export function encodeOut(out: KeptOut): Buffer {
     if (sent.retain) sink.text(sent.topic ?? '');
     if (sent.subscriptionIds.length > 0) sink.number(sent.subscriptionIds.length);
     for (const id of sent.subscriptionIds) sink.number(id);
-    if (sent.share !== undefined) sink.text(sent.share);
     shard = sent.shard;
     sequence = sent.sequence;
   }
   return sink.bytes;
 }
 
-const marksOf = ({ qos, retain, subscriptionIds, share, ...sent }: KeptSent, shard: number): number =>
+const marksOf = ({ qos, retain, subscriptionIds, ...sent }: KeptSent, shard: number): number =>
   qos |
   (retain ? marks.retain : 0) |
   (subscriptionIds.length > 0 ? marks.ids : 0) |
-  (share === undefined ? 0 : marks.share) |
   (sent.shard === shard ? marks.sameShard : 0);
 
 /** @throws Unreadable */
@@ -91,8 +88,7 @@ function readSent(source: ByteSource, mark: number, before: Pick<KeptSent, 'shar
   for (let left = (mark & marks.ids) === 0 ? 0 : source.number(); left > 0; left--) {
     subscriptionIds.push(source.number());
   }
-  const share = (mark & marks.share) === 0 ? undefined : source.text();
-  return { qos, retain, shard, sequence, topic, subscriptionIds, share };
+  return { qos, retain, shard, sequence, topic, subscriptionIds };
 }
 
 export function encodeIn(all: KeptIn): Buffer {

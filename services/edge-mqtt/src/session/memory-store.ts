@@ -258,12 +258,12 @@ class Holding implements HeldSession {
     }
   }
 
-  sending(sent: readonly Sent[], cursor: Cursor): Promise<void> | undefined {
+  sending(sent: readonly Sent[], cursor: Cursor, isOwn: boolean): Promise<void> | undefined {
     return this.#write((session) => {
       session.cursor = cursor;
       for (const one of sent) {
         session.unfinished.set(one.packetId, one);
-        if (one.qos === 2 && one.share === undefined) session.given.add(one.publication);
+        if (isOwn && one.qos === 2) session.given.add(one.publication);
       }
     });
   }

@@ -5,7 +5,7 @@ import { type Ack, isFailure, type OutgoingPublish, reasons, type Sending } from
 import { gapOf, gapTopic } from '../publication/gap.ts';
 import { type Encoding, encoders, expiryOf, placelessEncoder } from '../publication/message.ts';
 import { OutgoingAliases } from './aliases.ts';
-import { type Batch, type Flight, flights } from './flights.ts';
+import { type Batch, type Flight, flightAgain, flights } from './flights.ts';
 import type { Places } from './given.ts';
 import { LazyMap } from './lazy-map.ts';
 import type { OutboundOptions, OutboundShared } from './outbound-options.ts';
@@ -25,9 +25,10 @@ const flushBytes = 64 * 1_024;
  */
 export class Outbound implements SharedMember, FeedOptions {
   readonly feed: Feed;
+  /** Which of the feed's and the groups' publications are wanted, and how. */
+  readonly subscriptions: Subscriptions;
   readonly overflow = 'rewind';
   readonly #o: OutboundOptions;
-  readonly #subscriptions: Subscriptions;
   // What each delivery needs of the options lies here: with thousands of clients an object more is a wait for memory.
   readonly #shared: OutboundShared;
   readonly #wire: Pick<Wire, 'write'>;
@@ -65,7 +66,7 @@ export class Outbound implements SharedMember, FeedOptions {
     this.#aliases = terms.sendAliases === 0 ? undefined : new OutgoingAliases(terms.sendAliases);
     this.#encoder = encoders[terms.encoding];
     this.feed = hub.open(this);
-    this.#subscriptions = subscriptions(this.feed, this);
+    this.subscriptions = subscriptions(this.feed, this);
   }
 
   /** For the feed, of which this is its own options. */
@@ -100,7 +101,7 @@ export class Outbound implements SharedMember, FeedOptions {
   }
 
   fits(share: string, work: Work): boolean {
-    const held = this.#subscriptions.get(share);
+    const held = this.subscriptions.get(share);
     if (held === undefined || this.#packetBytes === Number.POSITIVE_INFINITY) return true;
     return this.#fits(
       work.encoded(this.#sharedEncoder),
@@ -109,7 +110,7 @@ export class Outbound implements SharedMember, FeedOptions {
   }
 
   give(share: string, work: readonly Work[]): void {
-    const held = this.#subscriptions.get(share);
+    const held = this.subscriptions.get(share);
     if (held === undefined) {
       for (const one of work) one.back();
       return;
@@ -131,14 +132,10 @@ export class Outbound implements SharedMember, FeedOptions {
   begin(kept: Kept | undefined): void {
     this.#begun = true;
     this.#given = kept?.given;
-    for (const one of kept?.unfinished ?? []) {
-      const { packetId, sent } = one;
-      const released = sent === undefined;
-      this.#flights.set(packetId, { qos: sent?.qos ?? 2, released, waiting: true, kept: true });
-      this.#again ??= [];
-      this.#again.push(one);
-      this.#waiting++;
-    }
+    const again = kept?.unfinished ?? [];
+    for (const one of again) this.#flights.set(one.packetId, flightAgain(one));
+    this.#waiting = again.length;
+    if (again.length > 0) this.#again = [...again];
     this.#flush();
   }
 
@@ -203,7 +200,7 @@ export class Outbound implements SharedMember, FeedOptions {
 
   #finish(packetId: number, flight: Flight): void {
     // Where there was room before, nothing has waited for any.
-    const waited = this.unacknowledged >= this.#sendMaximum || this.#subscriptions.sharing;
+    const waited = this.unacknowledged >= this.#sendMaximum || this.subscriptions.sharing;
     this.#flights.delete(packetId);
     if (flight.waiting) this.#waiting--;
     if (flight.kept) this.#o.session.finished(packetId);
@@ -237,11 +234,11 @@ export class Outbound implements SharedMember, FeedOptions {
         continue;
       }
       const free = this.#room();
-      const room = free - (this.#subscriptions.sharing && this.#leavesRoom(free) ? 1 : 0);
+      const room = free - (this.subscriptions.sharing && this.#leavesRoom(free) ? 1 : 0);
       if (room === 0) return;
       const items = this.feed.take(room, flushBytes);
       if (items.length === 0) {
-        this.#subscriptions.emptied();
+        this.subscriptions.emptied();
         return;
       }
       this.#groupsNext = true;
@@ -251,12 +248,12 @@ export class Outbound implements SharedMember, FeedOptions {
 
   /** Whether the groups are about to bring something, and are to have room for it. */
   #leavesRoom(free: number): boolean {
-    return this.#subscriptions.offer(free > 0 && this.#groupsNext);
+    return this.subscriptions.offer(free > 0 && this.#groupsNext);
   }
 
   /** [MQTT-3.3.4-9]; what can only have QoS 0 waits for nothing. */
   #room(): number {
-    if (this.#subscriptions.highest === 0) return flushCount;
+    if (this.subscriptions.highest === 0) return flushCount;
     return Math.min(flushCount, Math.max(0, this.#sendMaximum - this.unacknowledged));
   }
 
@@ -270,7 +267,7 @@ export class Outbound implements SharedMember, FeedOptions {
       const { publication, retained } = item.value;
       // A retained one is asked for again by SUBSCRIBE.
       if (!retained && this.#given?.take(publication) === true) continue;
-      const wanted = this.#subscriptions.wanted(item.value);
+      const wanted = this.subscriptions.wanted(item.value);
       if (wanted !== undefined) this.#add(batch, item.value, wanted, retained);
     }
     this.#deliver(batch);
@@ -280,7 +277,7 @@ export class Outbound implements SharedMember, FeedOptions {
   #deliver(batch: Batch): void {
     const { share, sent, hand } = batch;
     const isKept = this.#keeps && (share === undefined || sent.length > 0);
-    const wait = isKept ? this.#o.session.sending(sent, this.feed.cursor) : undefined;
+    const wait = isKept ? this.#o.session.sending(sent, this.feed.cursor, share === undefined) : undefined;
     if (wait === undefined) {
       hand?.onRecord();
       this.#write(batch);
@@ -302,7 +299,7 @@ export class Outbound implements SharedMember, FeedOptions {
 
   /** For who asked to be told of gaps. */
   #tell({ packets }: Batch, { from, to }: Item<Delivery> & { readonly kind: 'gap' }): void {
-    const held = this.#subscriptions.get(gapTopic);
+    const held = this.subscriptions.get(gapTopic);
     if (held === undefined) return;
     const publication = gapOf(from, to, this.#o.now());
     const message = this.#encoder({ publication, cursor: to });
@@ -332,7 +329,7 @@ export class Outbound implements SharedMember, FeedOptions {
     const qos = sending.qos as 1 | 2;
     const kept = this.#keeps && (share === undefined || qos === 2);
     this.#flights.set(packetId, kept ? flights[qos].kept : flights[qos].passing);
-    if (kept) sent.push({ packetId, qos, publication, retain, subscriptionIds, share });
+    if (kept) sent.push({ packetId, qos, publication, retain, subscriptionIds });
   }
 
   /** What comes by a group says nothing of the client's own place. */

@@ -36,9 +36,9 @@ export async function recall(bus: RecallBus, hot: HotSession): Promise<Unfinishe
 
 const restored = (
   packetId: number,
-  { qos, retain, subscriptionIds, share }: KeptSent,
+  { qos, retain, subscriptionIds }: KeptSent,
   publication: Publication,
-): Unfinished['sent'] => ({ packetId, qos, publication, retain, subscriptionIds, share });
+): Unfinished['sent'] => ({ packetId, qos, publication, retain, subscriptionIds });
 
 async function publicationsOf(
   bus: RecallBus,

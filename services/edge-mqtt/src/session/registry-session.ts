@@ -71,9 +71,12 @@ export class RegistrySession implements HeldSession, SessionKeeper {
     return filters.flatMap((one) => (one.group === '' ? [] : (heldOf(one) ?? [])));
   }
 
-  sending(sent: readonly Sent[], cursor: Cursor): Promise<void> | undefined {
+  sending(sent: readonly Sent[], cursor: Cursor, isOwn: boolean): Promise<void> | undefined {
     if (!this.#keeps) return undefined;
-    for (const one of sent) this.#launch(one);
+    for (const one of sent) {
+      this.#launch(one);
+      if (isOwn && one.qos === 2) this.#hot.given.add(one.publication);
+    }
     if (sent.length === 0) {
       this.#move(cursor);
       return undefined;
@@ -135,11 +138,10 @@ export class RegistrySession implements HeldSession, SessionKeeper {
     return this.#o.leave(() => this.#owned.release(how));
   }
 
-  #launch({ packetId, qos, publication, retain, subscriptionIds, share }: Sent): void {
+  #launch({ packetId, qos, publication, retain, subscriptionIds }: Sent): void {
     const { shard, sequence, topic } = publication;
     const named = retain ? topic : undefined;
-    this.#hot.setOut(packetId, { qos, retain, shard, sequence, topic: named, subscriptionIds, share });
-    if (qos === 2 && share === undefined) this.#hot.given.add(publication);
+    this.#hot.setOut(packetId, { qos, retain, shard, sequence, topic: named, subscriptionIds });
   }
 
   /** Lost, it costs a client of QoS 0 repeats. */

@@ -65,11 +65,8 @@ export class Session implements Connection, Peer, OutboundOwner {
     this.#expiry = o.terms.expiry;
     this.#holds = new Holds(o.wire);
     this.#vigil = this.#makeVigil();
-    let subscriptions: Subscriptions | undefined;
-    this.#outbound = this.#makeOutbound((made) => {
-      subscriptions = made;
-    });
-    this.#subscriptions = subscriptions as unknown as Subscriptions;
+    this.#outbound = this.#makeOutbound();
+    this.#subscriptions = this.#outbound.subscriptions;
     try {
       if (o.session.kept !== undefined) this.#subscriptions.restore(o.session.kept);
     } catch (error) {
@@ -224,15 +221,11 @@ export class Session implements Connection, Peer, OutboundOwner {
     });
   }
 
-  #makeOutbound(onMade: (subscriptions: Subscriptions) => void): Outbound {
+  #makeOutbound(): Outbound {
     const { session, terms, hub, wire } = this.#o;
     const shared = this.#shared;
     const options = { session, terms, hub, wire, now: shared.now, shared, owner: this };
-    return new Outbound(options, (feed, member) => {
-      const subscriptions = this.#makeSubscriptions(feed, member);
-      onMade(subscriptions);
-      return subscriptions;
-    });
+    return new Outbound(options, (feed, member) => this.#makeSubscriptions(feed, member));
   }
 
   #makeSubscriptions(feed: Feed, member: SharedMember): Subscriptions {
@@ -349,7 +342,7 @@ export class Session implements Connection, Peer, OutboundOwner {
     const error = PushfleetError.from(thrown);
     if (error.code === 'internal') this.#shared.onError(error.cause ?? error);
     if (error.code === 'conflict') this.taken();
-    else this.#finish(error.code);
+    else this.#finish(error.code, error.code === 'internal' ? undefined : error.message);
   }
 
   #fault(reason: Reason, says: string): void {
@@ -397,7 +390,7 @@ export class Session implements Connection, Peer, OutboundOwner {
   /** The place of a quiet session moves on, or a resume would one day meet a gap. */
   #moved(): void {
     if (this.#expiry === 0) return;
-    const told = this.#o.session.sending([], this.#outbound.feed.cursor);
+    const told = this.#o.session.sending([], this.#outbound.feed.cursor, true);
     told?.catch((error: unknown) => this.#failed(error));
   }
 }

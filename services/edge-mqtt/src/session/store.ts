@@ -40,8 +40,6 @@ export interface Sent {
   readonly publication: Publication;
   readonly retain: boolean;
   readonly subscriptionIds: readonly number[];
-  /** By which shared subscription it came; undefined: by one of the session's own. */
-  readonly share: string | undefined;
 }
 
 /** What was sent and is not acknowledged to the end. */
@@ -113,8 +111,12 @@ export interface HeldSession {
    * its group: what is stored from then on comes to one of that.
    */
   subscribed(all: readonly Held[], cursor: Cursor): Promise<readonly Held[]> | undefined;
-  /** What is about to be sent, in its order; before it is. The place behind it all is `cursor`. */
-  sending(sent: readonly Sent[], cursor: Cursor): Promise<void> | undefined;
+  /**
+   * What is about to be sent, in its order; before it is. The place behind it all is `cursor`.
+   *
+   * @param isOwn it comes by the session's own supply, not by a group
+   */
+  sending(sent: readonly Sent[], cursor: Cursor, isOwn: boolean): Promise<void> | undefined;
   /** Its PUBREC came: it is never sent again; before PUBREL is sent ([MQTT-4.3.3-8]). */
   received(packetId: number): Promise<void> | undefined;
   /** It is acknowledged to the end. Where that gets lost it is sent once more. */

@@ -43,7 +43,7 @@ export class SlowStore implements SessionStore {
       incoming: (packetId) => held.incoming(packetId),
       finished: (packetId) => void slow(() => held.finished(packetId)).catch(() => {}),
       subscribed: (all, cursor) => slow(async () => (await held.subscribed(all, cursor)) ?? []),
-      sending: (sent, cursor) => slow(() => held.sending(sent, cursor)),
+      sending: (...args) => slow(() => held.sending(...args)),
       received: (packetId) => slow(() => held.received(packetId)),
       stored: (packetId) => slow(() => held.stored(packetId)),
       released: (packetId) => slow(() => held.released(packetId)),

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { createMemoryBackbone } from '@pushfleet/bus';
 import { type RedisServer, startRedis, until } from '@pushfleet/contract';
@@ -351,6 +354,37 @@ describe('sessions over gRPC', () => {
     await assert.rejects(secret(2_048), { code: 'payload_too_large' });
     for (const each of keys) await sessions.end(each);
     await sessions.end(await sessions.own(keyOf('room')).then(({ key: name }) => name as never));
+  });
+
+  it('holds a namespace to its quota and to the limit of all, whichever is smaller', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'pushfleet-'));
+    const file = join(directory, 'policies.json');
+    const quotas = [
+      { namespace: 'few', sessions: 2 },
+      { namespace: 'many', sessions: 4 },
+    ];
+    writeFileSync(file, JSON.stringify({ quotas }));
+    const limited = await startInstance({
+      ...{ redisUrl: redis.url, backbone },
+      env: { PUSHFLEET_POLICIES_FILE: file, PUSHFLEET_SESSIONS: '3' },
+    });
+    const api = new SessionApi(limited.client());
+    for (const [namespace, most] of [
+      ['few', 2],
+      ['many', 3],
+    ] as const) {
+      const keys = Array.from({ length: most }, (_, n) => keyOf(`q${n}`, 'mqtt', namespace));
+      for (const key of keys) await api.own(key);
+      await assert.rejects(api.own(keyOf('beyond', 'mqtt', namespace)), {
+        code: 'too_many_connections',
+        message: new RegExp(`has ${most} sessions, and ${most} is the most`),
+      });
+      assert.equal((await api.acquire(keys[0] as (typeof keys)[0])).resumed, true, 'a resume takes no room');
+      for (const key of keys) await api.end(key);
+    }
+    api.close();
+    await limited.close();
+    rmSync(directory, { recursive: true });
   });
 
   const refusals: readonly (readonly [string, string, () => Promise<unknown>])[] = [

@@ -1,29 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { connectJetStream, migrate } from '@pushfleet/bus';
-import {
-  type NatsCluster,
-  type RedisServer,
-  type ServiceProcess,
-  startNats,
-  startRedis,
-  startService,
-  until,
-} from '@pushfleet/contract';
+import { connectJetStream } from '@pushfleet/bus';
+import { type Servers, type ServiceProcess, startServers, until } from '@pushfleet/contract';
 import type { Item, Namespace, Publication } from '@pushfleet/core';
 import { internalClient } from '@pushfleet/runtime';
 import { secret } from '../testing.ts';
 import { fieldsOf, keyOf, SessionApi, team, textsOf, willOf } from './testing.ts';
 
-const streams = {
-  ...{ shards: 1, replicas: 1, maxAgeMs: 3_600_000 },
-  ...{ maxBytes: 67_108_864, duplicateWindowMs: 120_000 },
-};
-
 /** A real broker, a real Redis, and the registry as processes: the gossip of the fleet is that of the fleet. */
 describe('sessions of registries as processes', () => {
-  let nats: NatsCluster;
-  let redis: RedisServer;
+  let servers: Servers;
   let one: ServiceProcess;
   let two: ServiceProcess;
   const apiOf = (service: ServiceProcess): SessionApi => {
@@ -35,23 +21,16 @@ describe('sessions of registries as processes', () => {
   };
 
   before(async () => {
-    [nats, redis] = await Promise.all([startNats(), startRedis()]);
-    await migrate({ servers: nats.url, ...streams });
-    const env = {
-      ...{ PUSHFLEET_TOKEN_SECRET: secret, PUSHFLEET_NATS_URL: nats.url },
-      ...{ PUSHFLEET_REDIS_URL: redis.url, PUSHFLEET_SESSION_DEAD_SECONDS: '6' },
-    };
-    [one, two] = await Promise.all([startService('registry', env), startService('registry', env)]);
+    servers = await startServers({ secret });
+    const env = { PUSHFLEET_SESSION_DEAD_SECONDS: '6' };
+    [one, two] = await Promise.all([servers.start('registry', env), servers.start('registry', env)]);
   });
-  after(async () => {
-    await Promise.all([one.kill('SIGKILL'), two.kill('SIGKILL')]);
-    await Promise.all([nats.stop(), redis.stop()]);
-  });
+  after(() => servers?.stop());
 
   it('outlive a kill of their registry, and of an instance that nobody hears of', {
     timeout: 120_000,
   }, async () => {
-    const backbone = connectJetStream({ servers: nats.url, name: 'test', log: console as never });
+    const backbone = connectJetStream({ servers: servers.nats.url, name: 'test', log: console as never });
     await backbone.start();
     const wills: string[] = [];
     const following = backbone.bus(team as Namespace).follow((item: Item<Publication>) => {
