@@ -43,7 +43,7 @@ export function declareSessions(metrics: Metrics, sessions: SessionRegister): vo
       description:
         'Sessions of which something was due when this instance looked last; 0 where another looks.',
     },
-    () => sweeper.sizes.due,
+    () => sweeper.due,
   );
 }
 

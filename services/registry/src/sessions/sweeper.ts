@@ -36,9 +36,10 @@ const always = Number.MAX_SAFE_INTEGER;
  * which this one heard itself: who is cut off takes nobody for dead.
  */
 export class Sweeper {
-  readonly counts = { turns: 0, dead: 0 };
-  /** When the last turn that had the lock began, and how much was due then; for the metrics. */
-  sizes = { due: 0, owners: 0 };
+  /** Turns in which this one had the lock. */
+  readonly counts = { turns: 0 };
+  /** Sessions of which something was due in the last turn that had the lock. */
+  due = 0;
   readonly #o: SweeperOptions;
   readonly #absent = new Map<string, number>();
   #lock: Lock | undefined;
@@ -68,12 +69,15 @@ export class Sweeper {
   }
 
   async #sweep(): Promise<void> {
-    if (!(await this.#leads())) return this.#absent.clear();
+    if (!(await this.#leads())) {
+      this.due = 0;
+      return this.#absent.clear();
+    }
     this.counts.turns++;
     let due = 0;
     for (let set = 0; set < dueSets; set++) due += await this.#sweepDue(set);
     const owners = await this.#o.parts.index.owners();
-    this.sizes = { due, owners: owners.length };
+    this.due = due;
     for (const instance of this.#dead(owners)) await this.#bury(instance);
     await this.#o.parts.groups.settle((ref, groupId) => this.#isMember(ref, groupId), doubts);
   }
@@ -144,7 +148,6 @@ export class Sweeper {
       if (refs.length < chunk || done === 0 || !(await this.#mayGoOn())) break;
     }
     if (released === 0) return;
-    this.counts.dead++;
     this.#o.log.warn({ instance, sessions: released }, 'an instance is gone; its sessions were released');
   }
 
