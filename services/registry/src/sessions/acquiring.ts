@@ -23,6 +23,9 @@ interface Found {
   readonly keep: boolean;
 }
 
+/** When it is looked whether a session came to be, in milliseconds: a write that was given up is done by then, or never. */
+const lookMs = 60_000;
+
 /** How an instance becomes the owner of a session. */
 export class Acquiring {
   readonly counts = { created: 0, resumed: 0, taken: 0, refused: 0 };
@@ -97,18 +100,21 @@ export class Acquiring {
   }
 
   async #write(key: Key, request: AcquireSessionRequest, { held, keep }: Found): Promise<Held | undefined> {
-    const { ledger, index, groups } = this.#o.parts;
+    const { ledger, index, groups, now } = this.#o.parts;
     const ref = refOf(key);
     const revision = held?.revision ?? 0;
-    const name = held === undefined ? index.name(key) : undefined;
+    // A new one is looked at soon, and entered if it came to be: names of those that did not would fill the namespace.
+    const look = held === undefined ? now() + lookMs : undefined;
+    const hinting = look === undefined ? undefined : index.due(ref, look);
     const doubting = keep ? undefined : groups.doubt(key, held?.record.filters ?? []);
-    await Promise.all([name, doubting, index.own(ref, request.instanceId, revision)]);
+    await Promise.all([hinting, doubting, index.own(ref, request.instanceId, revision)]);
     const stored = await ledger.put(this.#record(key, request, keep ? held?.record : undefined), revision);
     if (stored === undefined) return undefined;
     await Promise.all([
-      held === undefined ? index.name(key) : undefined,
+      look === undefined ? undefined : index.name(key),
       index.own(ref, request.instanceId, stored.revision),
     ]);
+    if (look !== undefined) await index.next({ ref, at: String(look) }, undefined);
     return stored;
   }
 
@@ -134,9 +140,12 @@ export class Acquiring {
   async #complete(key: Key, { held, keep }: Found, stored: Held): Promise<AcquireSessionResponse> {
     const { index, groups, letGo } = this.#o.parts;
     const former = held?.record.owner?.instanceId;
-    const taking = this.#take(key, stored, keep);
+    const taking = this.#take(key, stored, keep ? held?.record : undefined);
     const asking =
-      former === undefined ? undefined : taking.then(() => letGo(former, key, stored.record.generation));
+      former === undefined
+        ? undefined
+        : // Also where it was not to be had: the log has taken it from who owned it.
+          taking.catch(() => {}).then(() => letGo(former, key, stored.record.generation));
     const [state] = await Promise.all([taking, asking]);
     const { instanceId } = stored.record.owner as NonNullable<Session['owner']>;
     if (former !== undefined && former !== instanceId)
@@ -147,7 +156,8 @@ export class Acquiring {
     return { session: stored.record, resumed: keep, state };
   }
 
-  async #take(key: Key, stored: Held, keep: boolean): Promise<SessionState | undefined> {
+  /** @param kept what was there, where it is kept */
+  async #take(key: Key, stored: Held, kept: Session | undefined): Promise<SessionState | undefined> {
     const { hot } = this.#o.parts;
     try {
       const state = await hot.take(stored);
@@ -157,15 +167,18 @@ export class Acquiring {
       if (now?.record.generation !== stored.record.generation) throw contended(key);
       return (await hot.take(stored, true)) || undefined;
     } catch (error) {
-      if (!keep && error instanceof PushfleetError && error.code === 'unavailable') return undefined;
-      await this.#undo(stored);
+      if (kept === undefined && error instanceof PushfleetError && error.code === 'unavailable')
+        return undefined;
+      await this.#undo(stored, kept);
       throw error;
     }
   }
 
-  /** Nobody was told that it is the caller's. */
-  async #undo(stored: Held): Promise<void> {
-    await this.#o.ending.orphan({ ...stored, record: { ...stored.record, will: undefined } }).catch(() => {});
+  /** Nobody was told that it is the caller's: will and expiry are those of whoever was there before. */
+  async #undo(stored: Held, kept: Session | undefined): Promise<void> {
+    const record = { ...stored.record, will: kept?.will, expirySeconds: kept?.expirySeconds ?? 0 };
+    const since = kept?.owner === undefined ? kept?.releasedAt?.getTime() : undefined;
+    await this.#o.ending.orphan({ ...stored, record }, since).catch(() => {});
   }
 }
 

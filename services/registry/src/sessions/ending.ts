@@ -83,7 +83,7 @@ export class Ending {
       if (owner === undefined) return;
       await index.disown(held.ref, owner.instanceId, stored.revision);
       if (generation === undefined)
-        await this.#parts.letGo(owner.instanceId, key, held.record.generation + 1n);
+        await this.#parts.letGo(owner.instanceId, key, held.record.generation + 1n, true);
       return;
     }
     throw contended(key);
@@ -92,10 +92,12 @@ export class Ending {
   /**
    * Releases a session from an instance that is dead, or from one that another is about to take it over from. Undefined where
    * others changed it at the same moment.
+   *
+   * @param since when the connection was lost, in Unix milliseconds; now where it is not said
    */
-  async orphan(held: Held): Promise<Held | undefined> {
-    const { ledger, index, hot, now } = this.#parts;
-    const next = { ...released(held.record, now()), generation: newGeneration };
+  async orphan(held: Held, since = this.#parts.now()): Promise<Held | undefined> {
+    const { ledger, index, hot } = this.#parts;
+    const next = { ...released(held.record, since), generation: newGeneration };
     await index.due(held.ref, dueAt(next) as number);
     const stored = await ledger.put(next, held.revision);
     if (stored === undefined) return undefined;
@@ -116,16 +118,24 @@ export class Ending {
       await wills.publish(held.record);
       const without = { ...held.record, will: undefined };
       // Who ends it need not write first that it has no will any more.
-      if (!hasEnded(without, now())) {
+      if (!hasEnded(without, now()) || !(await this.#isFindable(held))) {
         const stored = await ledger.put(without, held.revision);
         if (stored === undefined) return 'changed';
         settled = stored;
       }
     }
-    if (!hasEnded(settled.record, now())) return settled;
+    if (!hasEnded(settled.record, now()) || !(await this.#isFindable(settled))) return settled;
     if (!(await this.#remove(settled, endsAt(settled.record) as number))) return 'changed';
     this.counts.ended++;
     return 'ended';
+  }
+
+  /**
+   * Whether what the index and the hot state have of a session that ends is found again should it not be cleared away now.
+   * Without Redis it is not, so the log keeps the record, by which the index is filled when Redis is back.
+   */
+  async #isFindable({ ref, record }: Held): Promise<boolean> {
+    return this.#parts.index.due(ref, dueAt(record) as number);
   }
 
   /** What is left of a session that the log does not have any more. */
@@ -138,9 +148,9 @@ export class Ending {
   /** Writes a released record and does what is due. A failure of the latter is the sweeper's to make good. */
   async #replace(held: Held, next: Session): Promise<Held | undefined> {
     const { ledger, index, now, log } = this.#parts;
-    await index.due(held.ref, dueAt(next) as number);
+    const hinted = await index.due(held.ref, dueAt(next) as number);
     const silent = next.will === undefined && groupsOf(next).length === 0;
-    if (silent && hasEnded(next, now())) {
+    if (silent && hinted && hasEnded(next, now())) {
       if (!(await this.#remove(held, dueAt(next) as number))) return undefined;
       this.counts.ended++;
       return { ...held, record: { ...next, generation: held.record.generation } };
@@ -162,7 +172,12 @@ export class Ending {
     const key = keyOf(record);
     // It has ended already where it is in one; behind the log nobody would know of them.
     await groups.leave(key, record.filters);
-    if (!(await ledger.delete(held))) return false;
+    if (!(await ledger.delete(held))) {
+      // Who has it now may have joined again before that.
+      const other = await ledger.get(ref);
+      if (other !== undefined) await groups.enter(other);
+      return false;
+    }
     // Without Redis the index keeps a hint of it, by which the sweeper clears it away.
     const dropped = await hot.drop(ref, record.generation).then(
       () => true,

@@ -48,9 +48,9 @@ export class SessionIndex {
     await this.#hint([['ZREM', idsKey(key.namespace), memberOf(key)]]);
   }
 
-  /** Something of it is due then, in Unix milliseconds; an earlier hint stays. */
-  async due(ref: Ref, at: number): Promise<void> {
-    await this.#hint([['ZADD', dueKey(dueSetOf(ref)), 'LT', at, ref]]);
+  /** Something of it is due then, in Unix milliseconds; an earlier hint stays. Says whether it is written. */
+  async due(ref: Ref, at: number): Promise<boolean> {
+    return this.#hint([['ZADD', dueKey(dueSetOf(ref)), 'LT', at, ref]]);
   }
 
   /** What is next of a session, unless that changed since it was seen. */
@@ -116,17 +116,19 @@ export class SessionIndex {
     if ((await this.owned(instance, 1)).length > 0) await this.#store.command('SADD', ownersKey, instance);
   }
 
-  async #hint(commands: readonly (readonly [string, ...(string | number)[]])[]): Promise<void> {
-    await Promise.all(
-      commands.map(([name, ...args]) => this.#store.command(name, ...args).catch(this.#missed)),
+  async #hint(commands: readonly (readonly [string, ...(string | number)[]])[]): Promise<boolean> {
+    const written = await Promise.all(
+      commands.map(([name, ...args]) => this.#store.command(name, ...args).then(() => true, this.#missed)),
     );
+    return written.every(Boolean);
   }
 
   async #script(script: Script, key: string, ...args: (string | number)[]): Promise<void> {
     await this.#store.run(script, key, ...args).catch(this.#missed);
   }
 
-  readonly #missed = (error: unknown): void => {
+  readonly #missed = (error: unknown): false => {
     this.#log.debug({ err: error }, 'the index of sessions misses something until Redis is back');
+    return false;
   };
 }

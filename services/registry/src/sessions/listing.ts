@@ -8,7 +8,7 @@ import { checkAtMost, invalid } from '../subscriptions/check.ts';
 import { checkProtocol } from './check.ts';
 import { sessionLimits } from './limits.ts';
 import type { Parts } from './parts.ts';
-import { hasEnded, type Key, refOf } from './record.ts';
+import { type Held, hasEnded, type Key, refOf } from './record.ts';
 
 /** Names that one page looks at: it may hold fewer sessions than asked for, even none, before the last. */
 const mostLooked = 10_000;
@@ -29,24 +29,30 @@ export async function list(
     protocol === '' ? '+' : Buffer.concat([Buffer.from(`(${protocol} ${idPrefix}`), Buffer.of(0xff)]);
   let low = pageToken === '' ? first : `(${readToken(pageToken)}`;
   const sessions: Session[] = [];
+  const isWanted = (held: Held | undefined): held is Held =>
+    held !== undefined &&
+    !hasEnded(held.record, now()) &&
+    (subject === '' || held.record.subject === subject);
   for (let looked = 0; looked < mostLooked; ) {
-    const count = Math.min(step, most - sessions.length);
+    // Of few of these the subject may be the one that is asked for.
+    const count = subject === '' && idPrefix === '' ? Math.min(step, most - sessions.length) : step;
     const names = await index.names(namespace, low, high, count);
     const keys = names.filter(({ id }) => id.startsWith(idPrefix));
-    for (const held of await ledger.getMany(keys.map(refOf))) {
-      if (held === undefined || hasEnded(held.record, now())) continue;
-      if (subject === '' || held.record.subject === subject) sessions.push(held.record);
-    }
+    const found = (await ledger.getMany(keys.map(refOf))).filter(isWanted);
+    const room = most - sessions.length;
+    sessions.push(...found.slice(0, room).map(({ record }) => record));
+    if (found.length > room) return { sessions, nextPageToken: tokenOf(sessions.at(-1)?.key as Key) };
     if (names.length < count) return { sessions, nextPageToken: '' };
-    const last = memberOf(names.at(-1) as Key);
-    if (sessions.length >= most) return { sessions, nextPageToken: writeToken(last) };
-    low = `(${last}`;
+    if (sessions.length >= most) return { sessions, nextPageToken: tokenOf(names.at(-1) as Key) };
+    low = `(${memberOf(names.at(-1) as Key)}`;
     looked += names.length;
   }
   return { sessions, nextPageToken: writeToken(low.slice(1)) };
 }
 
 const memberOf = ({ protocol, id }: Key): string => `${protocol} ${id}`;
+
+const tokenOf = (last: Key): string => writeToken(memberOf(last));
 
 const writeToken = (after: string): string => Buffer.from(after).toString('base64url');
 

@@ -14,8 +14,11 @@ export interface Parts {
   readonly index: SessionIndex;
   readonly groups: Groups;
   readonly wills: Wills;
-  /** Asks an instance to let a session go that is at a later generation now; waits for half a second. Never rejects. */
-  letGo(instance: string, key: Key, generation: bigint): Promise<void>;
+  /**
+   * Asks an instance to let a session go that is at a later generation now, or was ended; waits for half a second. Never
+   * rejects.
+   */
+  letGo(instance: string, key: Key, generation: bigint, ended?: boolean): Promise<void>;
   readonly now: () => number;
   readonly log: Log;
 }

@@ -79,7 +79,7 @@ export class SessionRegister implements Part {
       ledger: new SessionLedger(options.ledger, terms.recordBytes),
       hot: new HotState(store, terms.stateBytes),
       ...{ index, groups: this.groups, wills: this.wills, now, log },
-      letGo: (instance, key, generation) => this.#letGo(instance, key, generation),
+      letGo: (...args) => this.#letGo(...args),
     };
     this.ending = new Ending(this.#parts);
     const room = new Room({ count: (namespace) => index.count(namespace), limit, full });
@@ -156,9 +156,9 @@ export class SessionRegister implements Part {
     return list(this.#parts, parseNamespace(request.namespace), request);
   }
 
-  async #letGo(instance: string, key: Key, generation: bigint): Promise<void> {
+  async #letGo(instance: string, key: Key, generation: bigint, ended = false): Promise<void> {
     const { namespace, protocol, id } = key;
-    const question = { namespace, protocol, id, generation: String(generation) };
+    const question = { namespace, protocol, id, generation: String(generation), ...(ended && { ended }) };
     await this.#options.backbone.signals
       .ask(`sessions.${instance}`, question, letGoMs, () => true)
       .catch((error: unknown) => this.#options.log.debug({ err: error }, 'nobody was asked to let go'));

@@ -5,7 +5,7 @@ import type { Ending } from './ending.ts';
 import type { Due } from './index.ts';
 import { dueSets, sweepLock } from './keys.ts';
 import type { Parts } from './parts.ts';
-import { dueAt, groupsOf, type Held, type Ref } from './record.ts';
+import { dueAt, groupsOf, type Held, keyOf, type Ref } from './record.ts';
 
 export interface SweeperOptions {
   readonly store: Store;
@@ -105,7 +105,7 @@ export class Sweeper {
   }
 
   async #settle(due: Due): Promise<void> {
-    const { index, ledger, now, log } = this.#o.parts;
+    const { index, ledger, log, ...parts } = this.#o.parts;
     const { ending } = this.#o;
     try {
       const held = await ledger.get(due.ref);
@@ -113,13 +113,17 @@ export class Sweeper {
       const settled =
         held === undefined || held.record.owner !== undefined ? held : await ending.settle(held);
       if (settled === 'changed') return;
+      // Who created it may have died before it was entered.
+      if (held?.record.owner !== undefined) await index.enter(held);
       await index.next(due, nextOf(settled));
       // Who released it meanwhile may have found the hint that has just been moved.
-      const next = nextOf(await ledger.get(due.ref));
+      const now = await ledger.get(due.ref);
+      if (now === undefined && held?.record.owner !== undefined) await ending.unname(keyOf(held.record));
+      const next = nextOf(now);
       if (next !== undefined) await index.due(due.ref, next);
     } catch (error) {
       log.debug({ err: error }, 'what is due of a session has to wait');
-      await index.next(due, now() + retryMs);
+      await index.next(due, parts.now() + retryMs);
     }
   }
 
