@@ -379,6 +379,7 @@ export class TestRegistry {
   #apply(hot: Hot, { number, cursor, putFields, removeFields, whole }: SessionCommit): SessionCommitOutcome {
     // One that was held up does not undo what came after it.
     if (number < hot.number) return SessionCommitOutcome.SESSION_COMMIT_OUTCOME_STORED;
+    if (number > hot.number + 1n && !whole) return SessionCommitOutcome.SESSION_COMMIT_OUTCOME_LOST;
     const fields = new Map(whole ? [] : hot.fields);
     for (const name of removeFields) fields.delete(name);
     for (const [name, value] of Object.entries(putFields)) fields.set(name, value);

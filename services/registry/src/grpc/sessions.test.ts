@@ -7,6 +7,9 @@ import { createMemoryBackbone } from '@pushfleet/bus';
 import { type RedisServer, startRedis, until } from '@pushfleet/contract';
 import type { Publication } from '@pushfleet/core';
 import type { Session } from '@pushfleet/proto/pushfleet/registry/v1/sessions';
+import { Redis } from 'ioredis';
+import { hotKey } from '../sessions/keys.ts';
+import { refOf } from '../sessions/record.ts';
 import { commitOf, fieldsOf, keyOf, SessionApi, textsOf, willOf } from '../sessions/testing.ts';
 import { heard } from '../sessions/testing-register.ts';
 import { type Instance, startInstance } from '../testing.ts';
@@ -220,8 +223,7 @@ describe('sessions over gRPC', () => {
     const { generation } = await sessions.own(key);
     const put = (text: string, number: bigint, rest = {}) =>
       sessions.commit(key, generation, { putFields: fieldsOf({ a: text }), number, ...rest });
-    assert.equal(await put('two', 2n), 'stored');
-    assert.equal(await put('one', 1n), 'stored');
+    for (const number of [1n, 2n, 1n]) assert.equal(await put(String(number), number), 'stored');
     assert.equal(await put('x'.repeat(1_023), 3n), 'stored', 'at the limit');
     assert.equal(await put('x'.repeat(1_024), 4n), 'too_large');
     assert.equal(await put('y', 5n, { whole: true, cursor: 'c' }), 'stored');
@@ -240,6 +242,25 @@ describe('sessions over gRPC', () => {
     assert.equal(await commit({ putFields: fieldsOf({ a: 'c' }), whole: true }), 'stored');
     assert.equal(await commit({ cursor: 'y' }), 'stored');
     assert.deepEqual(textsOf((await sessions.acquire(key)).state?.fields), { a: 'c' });
+    await sessions.end(key);
+  });
+
+  it('finds out that Redis has gone back, by the commit that is missing', async () => {
+    const key = keyOf('back');
+    const { generation } = await sessions.own(key);
+    const put = (text: string, number: bigint, rest = {}) =>
+      sessions.commit(key, generation, { putFields: fieldsOf({ [text]: text }), number, ...rest });
+    assert.equal(await put('a', 1n), 'stored');
+    const hash = hotKey(refOf(key));
+    const client = new Redis(redis.url);
+    const before = await client.dumpBuffer(hash);
+    assert.equal(await put('b', 2n), 'stored');
+    await client.restore(hash, 0, before, 'REPLACE');
+    client.disconnect();
+    assert.equal(await put('c', 3n), 'lost');
+    assert.equal(await put('c', 4n, { whole: true }), 'stored');
+    assert.equal(await put('d', 5n), 'stored');
+    assert.deepEqual(textsOf((await sessions.acquire(key)).state?.fields), { c: 'c', d: 'd' });
     await sessions.end(key);
   });
 

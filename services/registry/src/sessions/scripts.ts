@@ -37,7 +37,10 @@ local stored, mine, most = tonumber(held[1] or 0), tonumber(ARGV[1]), tonumber(A
 if stored > mine then return 'fenced' end
 local anew = stored < mine
 if anew and ARGV[2] == '' then return 'lost' end
-if not anew and tonumber(ARGV[7]) < tonumber(held[4] or 0) then return 'stored' end
+local number, before = tonumber(ARGV[7]), tonumber(held[4] or 0)
+if not anew and number < before then return 'stored' end
+-- Redis has gone back, by a restart or a failover: what the commits between changed is not there.
+if not anew and ARGV[4] == '0' and number > before + 1 then return 'lost' end
 local whole, bytes, last = anew or ARGV[4] == '1', 0, 8 + 2 * tonumber(ARGV[8])
 if not whole then bytes = tonumber(held[2] or 0) end
 local function sizeOf(name)

@@ -340,8 +340,9 @@ export interface SessionCommit {
   /** These fields are all there are: what else is there goes. */
   whole: boolean;
   /**
-   * Rises with every commit of a generation; of one that is repeated it may stay or rise. A commit below one that was
-   * stored is not applied, so that one which was held up on its way does not undo what came after it.
+   * The first of a generation is 1, and each is one above the one before it; of one that is repeated it stays. A commit
+   * below one that was stored is not applied, so that one which was held up on its way does not undo what came after
+   * it. Where one is missing before it, it is only applied if it is `whole`, and LOST otherwise: the index went back.
    */
   number: bigint;
 }
