@@ -93,6 +93,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
     payloadBytes: config.payloadBytes,
     batchBytes: config.batchBytes,
     bodyTimeoutMs: config.bodyTimeoutMs,
+    requestMs: config.requestMs,
     corsOrigins: config.corsOrigins,
     ...{ backbone, archive, tokens, tracking, budget, outgoing, log },
   });

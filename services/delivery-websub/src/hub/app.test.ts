@@ -83,7 +83,7 @@ async function hub(
       ...{ subscribing, log, rates: { address: rate(o.address), host: rate(o.host) } },
       notices: new Notices({ later: async (all) => void due.push(...all) }, policies),
     }),
-    ...{ log, headerBytes: 16_384, requestTimeoutMs: 15_000 },
+    ...{ log, headerBytes: 16_384, requestMs: 15_000 },
   });
   await server.start();
   t.after(() => server.close());
