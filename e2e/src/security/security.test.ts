@@ -1,0 +1,3 @@
+import { securitySuite } from './suite.ts';
+
+securitySuite({ crowd: 500 });
