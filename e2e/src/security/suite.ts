@@ -1,6 +1,8 @@
 import { after, before, describe } from 'node:test';
+import { borrowed } from './borrowed.ts';
 import { Site } from './site.ts';
 import { revokeStolen, strangers } from './strangers.ts';
+import { fillVault, trespass, type Vault } from './trespass.ts';
 
 /** How much of everything there is. */
 export interface Size {
@@ -12,11 +14,21 @@ export interface Size {
 export function securitySuite(_size: Size): void {
   describe('a fleet under attack', () => {
     let site: Site;
+    let vault: Vault;
     before(async () => {
       site = await Site.start();
+      vault = await fillVault(site);
       await revokeStolen(site);
     });
     after(() => site?.fleet.stop());
-    strangers(() => site);
+    if (!process.env.SKIP) strangers(() => site);
+    borrowed(
+      () => site,
+      () => vault,
+    );
+    trespass(
+      () => site,
+      () => vault,
+    );
   });
 }

@@ -31,6 +31,8 @@ export interface Way {
   refusal(code: string): string;
   /** `brief` without any token, where it is not the one of `unauthenticated`. */
   readonly withoutToken?: string;
+  /** `brief` where somebody publishes to a topic that begins with `$`, if it is not the one of `forbidden`. */
+  readonly reserved?: string;
   /** Reads topics alone, no filters. */
   readonly exact?: true;
   /** Brings what is retained where it is asked to. */

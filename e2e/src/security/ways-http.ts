@@ -97,7 +97,7 @@ const writes: readonly Way[] = [
     // Each draft is stored or refused by itself.
     refusal: (code) => (code === 'forbidden' ? '207 forbidden' : httpRefusal(code)),
     enter: async (site, { token, topic, text = '' }) => {
-      const body = JSON.stringify([{ topic, data: text }]);
+      const body = JSON.stringify([{ topic, payload: text }]);
       const heard = await request(`http://${site.at('publish')}/v1/publish`, token, {
         method: 'POST',
         body,
@@ -123,12 +123,13 @@ const others: readonly Way[] = [
     name: 'HTTP explanation',
     right: 'manage',
     enter: (site, { token, topic }) =>
-      request(`http://${site.at('publish')}/v1/explain?${new URLSearchParams({ filter: topic, id: 'any' })}`, token),
+      request(`http://${site.at('publish')}/v1/explain?${new URLSearchParams({ topic, id: 'any' })}`, token),
   },
   {
     ...http,
     name: 'SUBSCRIBE over HTTP',
     right: 'subscribe',
+    exact: true,
     enter: (site, { token, topic }) =>
       request(`http://${site.at('publish')}/v1/topics?${new URLSearchParams({ topic })}`, token, {
         method: 'SUBSCRIBE',

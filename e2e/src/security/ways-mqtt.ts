@@ -118,6 +118,7 @@ const mqttWay = (transport: Transport, right: 'subscribe' | 'publish'): Way => (
   refusal: (code) =>
     code === 'forbidden' ? `${answers[right]} 0x87 forbidden` : `CONNACK ${connacks[code] ?? '0x86'} ${code}`,
   withoutToken: 'CONNACK 0x87',
+  ...(right === 'publish' && { reserved: 'PUBACK 0x87' }),
   enter: (site, wish) => enter(site, transport, wish, acts[right]),
 });
 
