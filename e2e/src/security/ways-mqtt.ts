@@ -126,3 +126,6 @@ export const mqttWays: readonly Way[] = (['TCP', 'WebSocket'] as const).flatMap(
   mqttWay(transport, 'subscribe'),
   mqttWay(transport, 'publish'),
 ]);
+
+/** As it travels. */
+export const bytesOf = (packet: Packet): Buffer => generate(packet, { protocolVersion: 5 });
