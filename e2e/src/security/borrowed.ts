@@ -20,8 +20,9 @@ async function others(site: Site): Promise<readonly (readonly [string, string])[
 
 export function borrowed(site: () => Site, vault: () => Vault): void {
   describe('what was given to somebody else', { concurrency: 4 }, () => {
-    test('the cursor of a publication shows it to nobody who may not read it', () => cursors(site(), vault()));
-    test("a webhook is not there for others, and its id does not help", () => webhooks(site(), vault()));
+    test('the cursor of a publication shows it to nobody who may not read it', () =>
+      cursors(site(), vault()));
+    test('a webhook is not there for others, and its id does not help', () => webhooks(site(), vault()));
     test('a revocation is not there for other namespaces', () => revocations(site(), vault()));
     test("an MQTT session is its subject's, whoever has its client identifier", () => mqttSessions(site()));
     test("a Bayeux session is its subject's, whoever has its id", () => bayeuxSessions(site(), vault()));
@@ -52,13 +53,19 @@ async function webhooks(site: Site, { owner }: Vault): Promise<void> {
     ...{ filter: 'vault/#', url: 'https://receiver.example/hook', handshake: 'none' },
     headers: { Authorization: header },
   });
-  const made = await fetch(base, { method: 'POST', body, headers: { ...json, authorization: `Bearer ${owner}` } });
+  const made = await fetch(base, {
+    method: 'POST',
+    body,
+    headers: { ...json, authorization: `Bearer ${owner}` },
+  });
   assert.equal(made.status, 201);
   const { id, secret } = (await made.json()) as { id: string; secret: string };
   site.keep('the secret of a webhook', secret.replace(/^whsec_/, ''));
   const asks = [
     ...['', '/attempts', '/dead-letters'].map((path) => ['GET', path] as const),
-    ...['/pause', '/resume', '/rotate-secret', '/test', '/dead-letters/redeliver'].map((path) => ['POST', path] as const),
+    ...['/pause', '/resume', '/rotate-secret', '/test', '/dead-letters/redeliver'].map(
+      (path) => ['POST', path] as const,
+    ),
     ['PATCH', ''] as const,
     ['DELETE', ''] as const,
   ];
@@ -82,7 +89,11 @@ async function webhooks(site: Site, { owner }: Vault): Promise<void> {
 async function revocations(site: Site, { owner }: Vault): Promise<void> {
   const base = `http://${site.at('registry')}/v1/revocations`;
   const body = JSON.stringify({ subject: 'leaver' });
-  const made = await fetch(base, { method: 'POST', body, headers: { ...json, authorization: `Bearer ${owner}` } });
+  const made = await fetch(base, {
+    method: 'POST',
+    body,
+    headers: { ...json, authorization: `Bearer ${owner}` },
+  });
   const { id } = (await made.json()) as { id: string };
   const token = await site.token({ ns: 'elsewhere', sub: 'owner', ...everything });
   assert.doesNotMatch((await request(base, token)).text(), new RegExp(id));
@@ -200,14 +211,19 @@ async function urls(site: Site, { owner }: Vault): Promise<void> {
 
 async function cookies(site: Site, { owner }: Vault): Promise<void> {
   const headers = { cookie: `pushfleet=${owner}`, origin: 'https://elsewhere.example' };
-  const paths = ['/poll', '/comet/stream', '/comet/frame'].map((path) => `http://${site.at('edge-longpoll')}${path}`);
+  const paths = ['/poll', '/comet/stream', '/comet/frame'].map(
+    (path) => `http://${site.at('edge-longpoll')}${path}`,
+  );
   for (const url of [sse(site, {}), ...paths.map((path) => `${path}?topic=vault%2Fsecret`)]) {
     const heard = await request(url, undefined, { headers });
     assert.equal(heard.brief, '403 forbidden', url);
     site.refused(heard.text());
   }
   // No API takes one from any page.
-  const apis = [`http://${site.at('publish')}/v1/history?topic=vault%2Fsecret`, `http://${site.at('registry')}/v1/subscriptions`];
+  const apis = [
+    `http://${site.at('publish')}/v1/history?topic=vault%2Fsecret`,
+    `http://${site.at('registry')}/v1/subscriptions`,
+  ];
   for (const url of apis) {
     const heard = await request(url, undefined, { headers: { cookie: `pushfleet=${owner}` } });
     assert.equal(heard.brief, '401 unauthenticated', url);

@@ -47,7 +47,8 @@ export class Raw {
   /** Resolves once this has come. @throws Error where the connection ends before */
   async hears(what: (said: Buffer) => boolean, why: string): Promise<void> {
     await until(() => what(this.#said) || this.closed, why, 20_000);
-    if (!what(this.#said)) throw new Error(`${why}: the connection ended with ${this.#said.toString('latin1')}`);
+    if (!what(this.#said))
+      throw new Error(`${why}: the connection ended with ${this.#said.toString('latin1')}`);
   }
 
   close(): void {
@@ -64,9 +65,12 @@ const mostBytes = 65_536;
 
 /** The head of a request, without the line that ends it. */
 export const headOf = (line: string, headers: Readonly<Record<string, string>> = {}): string =>
-  [`${line} HTTP/1.1`, 'Host: fleet.example', ...Object.entries(headers).map((one) => one.join(': ')), ''].join(
-    '\r\n',
-  );
+  [
+    `${line} HTTP/1.1`,
+    'Host: fleet.example',
+    ...Object.entries(headers).map((one) => one.join(': ')),
+    '',
+  ].join('\r\n');
 
 /** A whole handshake of a WebSocket. */
 export const handshake = (path: string, headers: Readonly<Record<string, string>> = {}): string =>

@@ -7,7 +7,8 @@ const iterations = 4_096;
 const sha256 = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest();
 const hmac = (key: Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest();
 
-const xor = (one: Buffer, other: Buffer): Buffer => Buffer.from(one.map((byte, at) => byte ^ (other[at] as number)));
+const xor = (one: Buffer, other: Buffer): Buffer =>
+  Buffer.from(one.map((byte, at) => byte ^ (other[at] as number)));
 
 /** A device with a password (RFC 5802), as MQTT 5 carries it. */
 export class ScramUser {
@@ -42,8 +43,12 @@ export class ScramUser {
       authenticationMethod: 'SCRAM-SHA-256',
       authenticationData: Buffer.from(data),
     });
-    const asked = await visit.ask(connectPacket(undefined, { properties: properties(`n,,${first}`) }), 'auth');
-    const { authenticationData = '' } = (asked as { properties?: { authenticationData?: Buffer } }).properties ?? {};
+    const asked = await visit.ask(
+      connectPacket(undefined, { properties: properties(`n,,${first}`) }),
+      'auth',
+    );
+    const { authenticationData = '' } =
+      (asked as { properties?: { authenticationData?: Buffer } }).properties ?? {};
     const serverFirst = String(authenticationData);
     const combined = /r=([^,]+)/.exec(serverFirst)?.[1];
     const bare = `c=biws,r=${combined}`;

@@ -114,18 +114,26 @@ export class Site {
 
   /** An honest client of each way in still gets service: what it writes it reads. */
   async serves(ways: readonly Way[]): Promise<void> {
-    const claims = { sub: 'honest', publish: ['#'], subscribe: ['#'], presence: ['#'], manage: true } as const;
+    const claims = {
+      sub: 'honest',
+      publish: ['#'],
+      subscribe: ['#'],
+      presence: ['#'],
+      manage: true,
+    } as const;
     const token = await this.token(claims);
     await Promise.all(
-      ways.filter(({ right, resumes }) => right === 'subscribe' && resumes).map(async (way) => {
-        const text = randomBytes(8).toString('hex');
-        const topic = `honest/${text}`;
-        const after = await this.publish(token, topic, 'before');
-        await this.publish(token, topic, text);
-        const heard = await this.enter(way, { token, topic, after });
-        await until(() => heard.text().includes(text), `service over ${way.name} (${heard.brief})`, 30_000);
-        heard.close();
-      }),
+      ways
+        .filter(({ right, resumes }) => right === 'subscribe' && resumes)
+        .map(async (way) => {
+          const text = randomBytes(8).toString('hex');
+          const topic = `honest/${text}`;
+          const after = await this.publish(token, topic, 'before');
+          await this.publish(token, topic, text);
+          const heard = await this.enter(way, { token, topic, after });
+          await until(() => heard.text().includes(text), `service over ${way.name} (${heard.brief})`, 30_000);
+          heard.close();
+        }),
     );
   }
 

@@ -28,7 +28,12 @@ export const httpListeners: Readonly<Record<string, Address>> = {
 };
 
 /** Says the beginning at once and goes on in crumbs, the same ones again and again. */
-async function dawdle(address: string, beginning: string | Uint8Array, crumbs: Iterable<string | Uint8Array>, what: string) {
+async function dawdle(
+  address: string,
+  beginning: string | Uint8Array,
+  crumbs: Iterable<string | Uint8Array>,
+  what: string,
+) {
   const raw = new Raw(address);
   await raw.write(beginning);
   for (const crumb of crumbs) {
@@ -42,7 +47,8 @@ function* forever(text: string): Iterable<string> {
   for (;;) yield* text;
 }
 
-const singly = (bytes: Uint8Array): Iterable<Uint8Array> => Array.from(bytes, (_, at) => bytes.subarray(at, at + 1));
+const singly = (bytes: Uint8Array): Iterable<Uint8Array> =>
+  Array.from(bytes, (_, at) => bytes.subarray(at, at + 1));
 
 interface Body {
   readonly name: string;
@@ -88,21 +94,27 @@ const webSockets = {
   'MQTT over WebSocket': { at: (site) => site.at('edge-mqtt', 'http'), path: '/mqtt', protocol: 'mqtt' },
 } satisfies Record<string, { at: Address; path: string; protocol: string }>;
 
-const slowSockets: readonly Dawdler[] = Object.entries(webSockets).flatMap(([name, { at, path, protocol }]) => {
-  const whole = handshake(path, { 'Sec-WebSocket-Protocol': protocol });
-  return [
-    {
-      name: `${name}: a handshake in crumbs`,
-      run: (site: Site) => dawdle(at(site), '', forever(whole.slice(0, 60)), name),
-    },
-    { name: `${name}: nothing behind the handshake`, run: (site: Site) => dawdle(at(site), whole, [], name) },
-    {
-      name: `${name}: a first message in crumbs`,
-      // A masked text frame of 16,000 bytes.
-      run: (site: Site) => dawdle(at(site), whole, singly(Buffer.from([0x81, 0xfe, 0x3e, 0x80, ...Array(400).fill(0)])), name),
-    },
-  ];
-});
+const slowSockets: readonly Dawdler[] = Object.entries(webSockets).flatMap(
+  ([name, { at, path, protocol }]) => {
+    const whole = handshake(path, { 'Sec-WebSocket-Protocol': protocol });
+    return [
+      {
+        name: `${name}: a handshake in crumbs`,
+        run: (site: Site) => dawdle(at(site), '', forever(whole.slice(0, 60)), name),
+      },
+      {
+        name: `${name}: nothing behind the handshake`,
+        run: (site: Site) => dawdle(at(site), whole, [], name),
+      },
+      {
+        name: `${name}: a first message in crumbs`,
+        // A masked text frame of 16,000 bytes.
+        run: (site: Site) =>
+          dawdle(at(site), whole, singly(Buffer.from([0x81, 0xfe, 0x3e, 0x80, ...Array(400).fill(0)])), name),
+      },
+    ];
+  },
+);
 
 const mqtt: Address = (site) => site.at('edge-mqtt');
 
@@ -129,4 +141,10 @@ const slowGrpc: readonly Dawdler[] = [
   },
 ];
 
-export const dawdlers: readonly Dawdler[] = [...heads, ...slowBodies, ...slowSockets, ...slowMqtt, ...slowGrpc];
+export const dawdlers: readonly Dawdler[] = [
+  ...heads,
+  ...slowBodies,
+  ...slowSockets,
+  ...slowMqtt,
+  ...slowGrpc,
+];

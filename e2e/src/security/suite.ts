@@ -30,15 +30,15 @@ export function securitySuite(_size: Size): void {
     });
     after(() => site?.fleet.stop());
     if (!process.env.SKIP) {
-    strangers(() => site);
-    borrowed(
-      () => site,
-      () => vault,
-    );
-    trespass(
-      () => site,
-      () => vault,
-    );
+      strangers(() => site);
+      borrowed(
+        () => site,
+        () => vault,
+      );
+      trespass(
+        () => site,
+        () => vault,
+      );
     }
     describe('whoever is slow is let go', { concurrency: true }, () => {
       for (const { name } of dawdlers) test(name, () => slow.get(name));

@@ -58,15 +58,28 @@ export class HostileIssuer {
       createHmac('sha256', secret).update(input).digest('base64url');
     const [head, body, signature] = this.good().split('.') as [string, string, string];
     const strangerJwk = this.#stranger.publicKey.export({ format: 'jwk' });
-    const bad = (name: string, token: string, code: Refusal = 'unauthenticated'): HostileToken => ({ name, token, code });
+    const bad = (name: string, token: string, code: Refusal = 'unauthenticated'): HostileToken => ({
+      name,
+      token,
+      code,
+    });
     const claim = (more: Claims) => jws({ alg: 'RS256', kid }, this.claims(more), own);
     return [
       bad('no token at all', 'opaque'),
       bad('two parts', `${head}.${body}`),
       bad('no signature', `${head}.${body}.`),
-      bad('other claims under the signature', `${head}.${encode(this.claims({ sub: 'owner' }))}.${signature}`),
-      bad('alg none', jws({ alg: 'none' }, this.claims(), () => '')),
-      bad('alg None, with a signature', jws({ alg: 'None', kid }, this.claims(), () => signature)),
+      bad(
+        'other claims under the signature',
+        `${head}.${encode(this.claims({ sub: 'owner' }))}.${signature}`,
+      ),
+      bad(
+        'alg none',
+        jws({ alg: 'none' }, this.claims(), () => ''),
+      ),
+      bad(
+        'alg None, with a signature',
+        jws({ alg: 'None', kid }, this.claims(), () => signature),
+      ),
       bad('HS256 by the public key', jws({ alg: 'HS256', kid }, this.claims(), hs256(this.#pem))),
       bad('HS256 by an empty secret', jws({ alg: 'HS256' }, this.claims(), hs256(''))),
       bad('another key', jws({ alg: 'RS256', kid }, this.claims(), forged)),

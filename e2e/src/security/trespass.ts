@@ -14,7 +14,12 @@ const canary = 'the-combination-is-31-7-12';
 const before = 'nothing-of-value';
 
 const everything = { publish: ['#'], subscribe: ['#'], presence: ['#'], manage: true } as const;
-const little = { publish: ['public/#'], subscribe: ['public/#'], presence: ['public/#'], manage: ['public/#'] };
+const little = {
+  publish: ['public/#'],
+  subscribe: ['public/#'],
+  presence: ['public/#'],
+  manage: ['public/#'],
+};
 
 /** What lies in a namespace, and where it lies. */
 export interface Vault {
@@ -68,9 +73,11 @@ async function readsItsOwnAlone(site: Site, { cursor }: Vault, way: Way): Promis
 }
 
 async function hears(heard: Heard, text: string, what: string): Promise<void> {
-  await until(() => heard.text().includes(text), `${text} on ${what}: ${heard.brief}`, 20_000).catch((error) => {
-    throw new Error(`${(error as Error).message} ${heard.text()}`);
-  });
+  await until(() => heard.text().includes(text), `${text} on ${what}: ${heard.brief}`, 20_000).catch(
+    (error) => {
+      throw new Error(`${(error as Error).message} ${heard.text()}`);
+    },
+  );
 }
 
 function requireNothing(heard: Heard): void {
@@ -78,7 +85,10 @@ function requireNothing(heard: Heard): void {
   for (const secret of [canary, before]) {
     assert.ok(!text.includes(secret), `what is the vault's was given: ${text}`);
     // As those who give bytes write it.
-    assert.ok(!text.includes(Buffer.from(secret).toString('base64')), `what is the vault's was given: ${text}`);
+    assert.ok(
+      !text.includes(Buffer.from(secret).toString('base64')),
+      `what is the vault's was given: ${text}`,
+    );
   }
 }
 
@@ -96,7 +106,17 @@ async function writesToItsOwnAlone(site: Site, { owner, canaryCursor }: Vault): 
   assert.doesNotMatch(heard.text(), /trespass/);
 }
 
-const filters = ['vault/secret', '#', '+', '+/secret', 'vault/#', 'publics', '$presence/vault/secret', '$hooks/#', '$SYS/#'];
+const filters = [
+  'vault/secret',
+  '#',
+  '+',
+  '+/secret',
+  'vault/#',
+  'publics',
+  '$presence/vault/secret',
+  '$hooks/#',
+  '$SYS/#',
+];
 const topics = ['vault/secret', 'publics/x', '$presence/public/x', '$pushfleet/gap', '$SYS/x', '$hooks/x'];
 
 async function isRefused(site: Site, vault: Vault, way: Way): Promise<void> {
@@ -105,7 +125,9 @@ async function isRefused(site: Site, vault: Vault, way: Way): Promise<void> {
     const from = way.resumes ? { after: vault.cursor } : { retained: way.retains === true };
     const heard = await site.enter(way, { token, topic: asked, text: 'trespass', ...from });
     heard.close();
-    const refusal = asked.startsWith('$') ? (way.reserved ?? way.refusal('forbidden')) : way.refusal('forbidden');
+    const refusal = asked.startsWith('$')
+      ? (way.reserved ?? way.refusal('forbidden'))
+      : way.refusal('forbidden');
     assert.equal(heard.brief, refusal, `${asked}: ${heard.text()}`);
     requireNothing(heard);
   }

@@ -4,9 +4,14 @@ import { bearer, publishClient } from '../grpc.ts';
 import type { Ask, Heard, Way } from './way.ts';
 
 /** A method of PublishService as a dynamic client has it. */
-type Call = (request: object, metadata: Metadata, callback: (error: ServiceError | null, answer: unknown) => void) => void;
+type Call = (
+  request: object,
+  metadata: Metadata,
+  callback: (error: ServiceError | null, answer: unknown) => void,
+) => void;
 
-const metadataOf = (token: string | undefined): Metadata => (token === undefined ? new Metadata() : bearer(token));
+const metadataOf = (token: string | undefined): Metadata =>
+  token === undefined ? new Metadata() : bearer(token);
 
 /** Payloads as text. */
 const write = (value: unknown): string =>
@@ -31,7 +36,10 @@ function unary(address: string, method: string, token: string | undefined, reque
   });
 }
 
-async function subscribe(address: string, { token, topic, after = '', retained = false }: Ask): Promise<Heard> {
+async function subscribe(
+  address: string,
+  { token, topic, after = '', retained = false }: Ask,
+): Promise<Heard> {
   const client = publishClient(address);
   const call = client.subscribe({ filters: [topic], after, retained }, metadataOf(token));
   const state: { brief?: string; text: string } = { text: '' };

@@ -13,7 +13,12 @@ export async function request(url: string, token: string | undefined, o: Wanted 
   const { method = 'GET', body } = o;
   const leaving = new AbortController();
   const headers = { ...(token !== undefined && { authorization: `Bearer ${token}` }), ...o.headers };
-  const answer = await fetch(url, { method, headers, signal: leaving.signal, ...(body !== undefined && { body }) });
+  const answer = await fetch(url, {
+    method,
+    headers,
+    signal: leaving.signal,
+    ...(body !== undefined && { body }),
+  });
   // A cookie is what a ticket is exchanged for; nothing else may have a token in it.
   const head = JSON.stringify([...answer.headers].filter(([name]) => name !== 'set-cookie'));
   const type = answer.headers.get('content-type') ?? '';
@@ -52,14 +57,17 @@ const reads: readonly Way[] = [
       return request(`http://${site.at('edge-sse')}/sse?${query(rest)}${resume}`, ask.token);
     },
   },
-  ...['/poll', '/comet/stream', '/comet/frame'].map((path) => ({
-    ...streams,
-    name: path === '/poll' ? 'long polling' : `Comet ${path.slice(7)}`,
-    enter: (site, ask) => {
-      const wait = path === '/poll' ? '&wait=1' : '';
-      return request(`http://${site.at('edge-longpoll')}${path}?${query(ask)}${wait}`, ask.token);
-    },
-  }) satisfies Way),
+  ...['/poll', '/comet/stream', '/comet/frame'].map(
+    (path) =>
+      ({
+        ...streams,
+        name: path === '/poll' ? 'long polling' : `Comet ${path.slice(7)}`,
+        enter: (site, ask) => {
+          const wait = path === '/poll' ? '&wait=1' : '';
+          return request(`http://${site.at('edge-longpoll')}${path}?${query(ask)}${wait}`, ask.token);
+        },
+      }) satisfies Way,
+  ),
   {
     ...http,
     name: 'HTTP history',
@@ -75,7 +83,10 @@ const reads: readonly Way[] = [
     exact: true,
     retains: true,
     enter: (site, { token, topic }) =>
-      request(`http://${site.at('publish')}/v1/topics?${new URLSearchParams({ topic, retained: 'true' })}`, token),
+      request(
+        `http://${site.at('publish')}/v1/topics?${new URLSearchParams({ topic, retained: 'true' })}`,
+        token,
+      ),
   },
 ];
 
@@ -116,7 +127,9 @@ const others: readonly Way[] = [
     right: 'manage',
     exact: true,
     enter: (site, { token, topic }) =>
-      request(`http://${site.at('publish')}/v1/topics?${new URLSearchParams({ topic })}`, token, { method: 'DELETE' }),
+      request(`http://${site.at('publish')}/v1/topics?${new URLSearchParams({ topic })}`, token, {
+        method: 'DELETE',
+      }),
   },
   {
     ...http,
@@ -170,7 +183,8 @@ const others: readonly Way[] = [
     ...http,
     name: 'tickets',
     right: 'nothing',
-    enter: (site, { token }) => request(`http://${site.at('registry')}/v1/tickets`, token, { method: 'POST' }),
+    enter: (site, { token }) =>
+      request(`http://${site.at('registry')}/v1/tickets`, token, { method: 'POST' }),
   },
 ];
 

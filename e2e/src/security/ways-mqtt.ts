@@ -60,7 +60,10 @@ export class MqttVisit {
 
 let clients = 0;
 
-export const connectPacket = (token: string | undefined, more: Partial<IConnectPacket> = {}): IConnectPacket => ({
+export const connectPacket = (
+  token: string | undefined,
+  more: Partial<IConnectPacket> = {},
+): IConnectPacket => ({
   ...{ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 5, keepalive: 60, clean: true },
   clientId: `visit-${process.pid}-${clients++}`,
   ...(token !== undefined && { username: 'token', password: Buffer.from(token) }),
@@ -86,7 +89,12 @@ export function briefOf(packet: Packet | undefined): string {
 
 const connacks: Readonly<Record<string, string>> = { token_revoked: '0x8a' };
 
-async function enter(site: Site, transport: Transport, wish: Ask, act: (wish: Ask) => [Packet, Packet['cmd']]) {
+async function enter(
+  site: Site,
+  transport: Transport,
+  wish: Ask,
+  act: (wish: Ask) => [Packet, Packet['cmd']],
+) {
   const visit = new MqttVisit(site, transport);
   const heard = (packet: Packet | undefined): Heard => ({
     brief: briefOf(packet),
@@ -100,12 +108,16 @@ async function enter(site: Site, transport: Transport, wish: Ask, act: (wish: As
 
 function subscribing({ topic, after, retained }: Ask): [Packet, Packet['cmd']] {
   const subscriptions = [{ topic, qos: 1, nl: false, rap: false, rh: retained === true ? 0 : 2 } as const];
-  const properties = after === undefined ? {} : { properties: { userProperties: { pushfleetcursor: after } } };
+  const properties =
+    after === undefined ? {} : { properties: { userProperties: { pushfleetcursor: after } } };
   return [{ cmd: 'subscribe', messageId: 1, subscriptions, ...properties }, 'suback'];
 }
 
 function publishing({ topic, text = '' }: Ask): [Packet, Packet['cmd']] {
-  return [{ cmd: 'publish', messageId: 1, topic, payload: text, qos: 1, dup: false, retain: false }, 'puback'];
+  return [
+    { cmd: 'publish', messageId: 1, topic, payload: text, qos: 1, dup: false, retain: false },
+    'puback',
+  ];
 }
 
 const acts = { subscribe: subscribing, publish: publishing };

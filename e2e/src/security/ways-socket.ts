@@ -45,7 +45,13 @@ async function ask(address: string, token: string | undefined, bring: Bring, wis
 }
 
 const wishes = {
-  subscribe: ({ topic, after, retained }: Ask) => ({ type: 'subscribe', id: 1, filters: [topic], after, retained }),
+  subscribe: ({ topic, after, retained }: Ask) => ({
+    type: 'subscribe',
+    id: 1,
+    filters: [topic],
+    after,
+    retained,
+  }),
   publish: ({ topic, text }: Ask) => ({ type: 'publish', id: 1, topic, data: text }),
 };
 
@@ -99,9 +105,11 @@ async function overSocket(address: string): Promise<Line> {
   const answers: BayeuxMessage[] = [];
   let closed = false;
   socket.on('message', (data) => answers.push(...(JSON.parse(String(data)) as BayeuxMessage[])));
-  socket.on('error', () => {}).on('close', () => {
-    closed = true;
-  });
+  socket
+    .on('error', () => {})
+    .on('close', () => {
+      closed = true;
+    });
   await until(() => socket.readyState === WebSocket.OPEN || closed, 'a WebSocket for Bayeux', 20_000);
   return {
     speak: async (...messages) => {
@@ -134,7 +142,9 @@ const briefOf = (answer: BayeuxMessage | undefined): string =>
 const actOf = { subscribe: subscribing, publish: publishing };
 
 function subscribing(clientId: string, { topic, after, retained }: Ask): object {
-  const ext = { pushfleet: { ...(after !== undefined && { after }), ...(retained === true && { retained }) } };
+  const ext = {
+    pushfleet: { ...(after !== undefined && { after }), ...(retained === true && { retained }) },
+  };
   return { channel: '/meta/subscribe', clientId, id: '2', subscription: channelOf(topic), ext };
 }
 
@@ -150,7 +160,9 @@ const bayeuxWay = (transport: 'long-polling' | 'websocket', right: 'subscribe' |
   enter: async (site, wish) => {
     const address = site.at('edge-longpoll');
     const line = transport === 'websocket' ? await overSocket(address) : overHttp(address, wish.token);
-    const [shaken] = await line.speak(handshakeOf(transport, transport === 'websocket' ? wish.token : undefined));
+    const [shaken] = await line.speak(
+      handshakeOf(transport, transport === 'websocket' ? wish.token : undefined),
+    );
     const heard = { text: line.text, close: line.close };
     if (shaken?.successful !== true) return { ...heard, brief: briefOf(shaken) };
     const { clientId = '' } = shaken;
@@ -165,7 +177,8 @@ const bayeuxWay = (transport: 'long-polling' | 'websocket', right: 'subscribe' |
 /** Until the line is closed; what comes stands in its text. */
 async function listen({ speak }: Line, clientId: string, connectionType: string): Promise<void> {
   // The first is answered at once, to say that there is a session.
-  for (let id = 10; id < 13; id++) await speak({ channel: '/meta/connect', clientId, id: String(id), connectionType });
+  for (let id = 10; id < 13; id++)
+    await speak({ channel: '/meta/connect', clientId, id: String(id), connectionType });
 }
 
 const rights = ['subscribe', 'publish'] as const;
