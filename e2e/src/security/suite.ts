@@ -1,4 +1,6 @@
+import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { type BombOptions, bombs, fill } from './bombs.ts';
 import { borrowed } from './borrowed.ts';
 import { Site } from './site.ts';
 import { dawdlers } from './slow.ts';
@@ -9,10 +11,12 @@ import { fillVault, trespass, type Vault } from './trespass.ts';
 export interface Size {
   /** Connections at once that say nothing, at each listener. */
   readonly crowd: number;
+  /** What a compressed bomb has, inflated. */
+  readonly inflatedBytes: number;
 }
 
 /** One fleet, attacked by every protocol from outside. */
-export function securitySuite(_size: Size): void {
+export function securitySuite(size: Size): void {
   describe('a fleet under attack', () => {
     let site: Site;
     let vault: Vault;
@@ -40,8 +44,19 @@ export function securitySuite(_size: Size): void {
         () => vault,
       );
     }
-    describe('whoever is slow is let go', { concurrency: true }, () => {
-      for (const { name } of dawdlers) test(name, () => slow.get(name));
+    describe('bombs', { concurrency: 4 }, () => {
+      let o: BombOptions;
+      before(async () => {
+        const token = await site.token({ sub: 'bomber', publish: ['#'], subscribe: ['#'], manage: true });
+        o = await fill(token, size.inflatedBytes);
+      });
+      for (const { name, run, expected } of bombs) {
+        test(name, async () => assert.match(await run(site, o), expected));
+      }
     });
+    if (!process.env.SKIP)
+      describe('whoever is slow is let go', { concurrency: true }, () => {
+        for (const { name } of dawdlers) test(name, () => slow.get(name));
+      });
   });
 }

@@ -5,7 +5,7 @@ type Headers = Readonly<Record<string, string>>;
 interface Wanted {
   readonly method?: string;
   readonly headers?: Headers;
-  readonly body?: string;
+  readonly body?: string | Uint8Array<ArrayBuffer>;
 }
 
 /** One request; a stream's body goes on being read. */
