@@ -1,3 +1,3 @@
 import { securitySuite } from './suite.ts';
 
-securitySuite({ crowd: 500, inflatedBytes: 64 * 1_048_576 });
+securitySuite({ crowd: 200, inflatedBytes: 64 * 1_048_576 });

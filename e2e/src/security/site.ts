@@ -10,7 +10,7 @@ import type { Ask, Heard, Way } from './way.ts';
 
 /** Limits as small as an operator could set them, so that whoever oversteps them is dealt with soon. */
 const limits: Readonly<Record<string, string>> = {
-  PUSHFLEET_REQUEST_SECONDS: '6',
+  PUSHFLEET_REQUEST_SECONDS: '12',
   PUSHFLEET_PUBLISH_BODY_SECONDS: '2',
   PUSHFLEET_PUBLISH_KEEP_ALIVE_SECONDS: '2',
   PUSHFLEET_EDGE_WEBSOCKET_AUTH_SECONDS: '3',

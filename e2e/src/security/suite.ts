@@ -1,21 +1,30 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { until } from '@pushfleet/contract';
 import { type BombOptions, bombs, fill } from './bombs.ts';
+import { grpcBombs } from './bombs-grpc.ts';
 import { borrowed } from './borrowed.ts';
+import { callbacks } from './callbacks.ts';
+import { Crowd } from './crowd.ts';
+import { peakOf } from './memory.ts';
 import { Site } from './site.ts';
 import { dawdlers } from './slow.ts';
 import { revokeStolen, strangers } from './strangers.ts';
 import { fillVault, trespass, type Vault } from './trespass.ts';
+import { ways } from './ways.ts';
 
 /** How much of everything there is. */
 export interface Size {
-  /** Connections at once that say nothing, at each listener. */
+  /** Connections at once that say nothing or too little, at each listener. */
   readonly crowd: number;
-  /** What a compressed bomb has, inflated. */
+  /** What a compressed bomb has, inflated, in bytes. */
   readonly inflatedBytes: number;
 }
 
-/** One fleet, attacked by every protocol from outside. */
+/** What a service may have taken at most, in bytes, whatever was thrown at it: each begins with about 150 MiB. */
+const mostBytes = 400 * 1_048_576;
+
+/** One fleet, attacked from outside by every protocol; it is told to log all there is. */
 export function securitySuite(size: Size): void {
   describe('a fleet under attack', () => {
     let site: Site;
@@ -33,30 +42,76 @@ export function securitySuite(size: Size): void {
       }
     });
     after(() => site?.fleet.stop());
-    if (!process.env.SKIP) {
-      strangers(() => site);
-      borrowed(
-        () => site,
-        () => vault,
-      );
-      trespass(
-        () => site,
-        () => vault,
-      );
-    }
+
+    strangers(() => site);
+    trespass(
+      () => site,
+      () => vault,
+    );
+    borrowed(
+      () => site,
+      () => vault,
+    );
+    callbacks(() => site);
+
+    describe('a password by SCRAM', () => {
+      test('lets in who has it, and nobody else', async () => {
+        assert.equal(await site.device.logIn(site, 'right'), 'CONNACK 0x00');
+        assert.equal(await site.device.logIn(site, 'wrong'), 'CONNACK 0x87 unauthenticated');
+      });
+    });
+
     describe('bombs', { concurrency: 4 }, () => {
       let o: BombOptions;
       before(async () => {
         const token = await site.token({ sub: 'bomber', publish: ['#'], subscribe: ['#'], manage: true });
         o = await fill(token, size.inflatedBytes);
       });
-      for (const { name, run, expected } of bombs) {
+      for (const { name, run, expected } of [...bombs, ...grpcBombs]) {
         test(name, async () => assert.match(await run(site, o), expected));
       }
     });
-    if (!process.env.SKIP)
-      describe('whoever is slow is let go', { concurrency: true }, () => {
-        for (const { name } of dawdlers) test(name, () => slow.get(name));
+
+    describe('whoever is slow is let go', { concurrency: true }, () => {
+      for (const { name } of dawdlers) test(name, () => slow.get(name));
+    });
+
+    describe('a crowd that says nothing', () => {
+      test('keeps nobody from service', async () => {
+        const crowd = Crowd.gather(site, size.crowd);
+        try {
+          await until(() => crowd.size > 0.8 * crowd.wanted, `${crowd.wanted} connections`, 60_000);
+          await site.serves(ways);
+          // Those who are let go come back, and the fleet goes on letting them go.
+          await until(() => crowd.sentAway > crowd.wanted, 'the crowd to be sent away', 60_000);
+          await site.serves(ways);
+        } finally {
+          crowd.end();
+        }
       });
+    });
+
+    describe('afterwards', () => {
+      test('every service stands, and has not taken more memory than it may', (t) => {
+        for (const service of site.fleet.services) {
+          const peak = peakOf(service) ?? 0;
+          const told = `${service.name} had ${Math.round(peak / 1_048_576)} MiB at most`;
+          t.diagnostic(told);
+          assert.ok(peak < mostBytes, told);
+        }
+      });
+      test('no service calls what others did its own fault', () => {
+        const faults = site.fleet.services.flatMap(({ name, logs }) =>
+          logs()
+            .split('\n')
+            .filter((line) => /"level":"(error|fatal)"/.test(line))
+            .map((line) => `${name}: ${line.slice(0, 500)}`),
+        );
+        assert.deepEqual(faults, []);
+      });
+      test('no secret is found in a log, a metric or a refusal', async () => {
+        assert.deepEqual(await site.leaks(), []);
+      });
+    });
   });
 }
