@@ -1,7 +1,4 @@
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
-import type { Packet } from 'mqtt-packet';
-import type { Site } from './site.ts';
-import { briefOf, connectPacket, MqttVisit } from './ways-mqtt.ts';
 
 const iterations = 4_096;
 const sha256 = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest();
@@ -10,7 +7,7 @@ const hmac = (key: Buffer, text: string): Buffer => createHmac('sha256', key).up
 const xor = (one: Buffer, other: Buffer): Buffer =>
   Buffer.from(one.map((byte, at) => byte ^ (other[at] as number)));
 
-/** A device with a password (RFC 5802), as MQTT 5 carries it. */
+/** A device with a password, and its half of SCRAM-SHA-256. */
 export class ScramUser {
   readonly name: string;
   readonly #password = randomBytes(16).toString('hex');
@@ -34,31 +31,11 @@ export class ScramUser {
     return [this.#password, this.#stored, this.#server, this.#clientKey.toString('base64')];
   }
 
-  /** Resolves to what the fleet answers to a proof of this password, or to one of nothing. */
-  async logIn(site: Site, proof: 'right' | 'wrong'): Promise<string> {
-    const visit = new MqttVisit(site);
-    const nonce = randomBytes(12).toString('hex');
-    const first = `n=${this.name},r=${nonce}`;
-    const properties = (data: string) => ({
-      authenticationMethod: 'SCRAM-SHA-256',
-      authenticationData: Buffer.from(data),
-    });
-    const asked = await visit.ask(
-      connectPacket(undefined, { properties: properties(`n,,${first}`) }),
-      'auth',
-    );
-    const { authenticationData = '' } =
-      (asked as { properties?: { authenticationData?: Buffer } }).properties ?? {};
-    const serverFirst = String(authenticationData);
-    const combined = /r=([^,]+)/.exec(serverFirst)?.[1];
-    const bare = `c=biws,r=${combined}`;
+  /** The answer to what the server said first (RFC 5802 section 3). */
+  proof(first: string, serverFirst: string, proof: 'right' | 'wrong'): string {
+    const bare = `c=biws,r=${/r=([^,]+)/.exec(serverFirst)?.[1]}`;
     const key = proof === 'right' ? this.#clientKey : randomBytes(32);
     const signature = hmac(sha256(this.#clientKey), `${first},${serverFirst},${bare}`);
-    const final = `${bare},p=${xor(key, signature).toString('base64')}`;
-    const auth: Packet = { cmd: 'auth', reasonCode: 0x18, properties: properties(final) } as Packet;
-    const brief = briefOf(await visit.ask(auth, 'connack'));
-    if (proof === 'wrong') site.refused(visit.text());
-    visit.close();
-    return brief;
+    return `${bare},p=${xor(key, signature).toString('base64')}`;
   }
 }

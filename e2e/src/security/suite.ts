@@ -6,6 +6,7 @@ import { grpcBombs } from './bombs-grpc.ts';
 import { borrowed } from './borrowed.ts';
 import { callbacks } from './callbacks.ts';
 import { Crowd } from './crowd.ts';
+import { logIn } from './log-in.ts';
 import { peakOf } from './memory.ts';
 import { Site } from './site.ts';
 import { dawdlers } from './slow.ts';
@@ -56,8 +57,8 @@ export function securitySuite(size: Size): void {
 
     describe('a password by SCRAM', () => {
       test('lets in who has it, and nobody else', async () => {
-        assert.equal(await site.device.logIn(site, 'right'), 'CONNACK 0x00');
-        assert.equal(await site.device.logIn(site, 'wrong'), 'CONNACK 0x87 unauthenticated');
+        assert.equal(await logIn(site, 'right'), 'CONNACK 0x00');
+        assert.equal(await logIn(site, 'wrong'), 'CONNACK 0x87 unauthenticated');
       });
     });
 
