@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { Transform } from 'node:stream';
 import { constants, createDeflateRaw, createGzip } from 'node:zlib';
+import { until } from '@pushfleet/contract';
 import { frame, handshake, headOf, Raw } from './raw.ts';
 import type { Site } from './site.ts';
 import { httpListeners } from './slow.ts';
@@ -44,11 +45,13 @@ async function compressed(compressor: Transform, bytes: number): Promise<Buffer<
   return Buffer.concat(await whole);
 }
 
-/** Sends all of it, whatever is answered meanwhile, and says what was. */
+/** Sends it until there is an answer that is final, or an end. */
 async function send(address: string, parts: Iterable<string | Uint8Array>): Promise<string> {
   const raw = new Raw(address);
-  for (const part of parts) if (!(await raw.write(part))) break;
-  await raw.ended('a bomb');
+  const isOver = () => raw.closed || /^(4|closed)/.test(outcomeOf(raw.said));
+  for (const part of parts) if (!(await raw.write(part)) || isOver()) break;
+  await until(isOver, 'an answer to a bomb, or an end', 60_000);
+  raw.close();
   return outcomeOf(raw.said);
 }
 
