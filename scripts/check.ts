@@ -26,6 +26,7 @@ const steps: Readonly<Record<string, readonly string[]>> = {
     'depcruise --config .dependency-cruiser.cjs --output-type err packages services proto/gen helm/src e2e',
   ],
   'dead files': ['knip --no-progress'],
+  licences: ['node scripts/licences.ts --check'],
   docs: ['node scripts/docs.ts --check', 'node helm/src/generate.ts --check'],
 };
 

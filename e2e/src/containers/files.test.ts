@@ -1,5 +1,6 @@
 // What deploy/ and docker-compose.yml say, held against the code; none of it needs an engine.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { suite, test } from 'node:test';
@@ -75,6 +76,28 @@ suite('the image', () => {
     assert.match(last, /\nENTRYPOINT \["/);
     assert.match(last, /rm -rf .*\/usr\/local\/bin\/npm/);
     assert.doesNotMatch(last, /RUN .*(npm ci|npm install|apt-get)/);
+  });
+
+  test('has a bill of what is in it, without addresses and paths', () => {
+    assert.match(dockerfile, /node scripts\/sbom\.ts out\/sbom\.json/);
+    const text = execFileSync(process.execPath, [join(root, 'scripts/sbom.ts')], { encoding: 'utf8' });
+    const { components, dependencies } = JSON.parse(text) as {
+      components: readonly { purl: string; licenses: readonly object[]; hashes: readonly object[] }[];
+      dependencies: readonly { ref: string; dependsOn: readonly string[] }[];
+    };
+    const listed = new Set(components.map(({ purl }) => purl.slice(0, purl.lastIndexOf('@'))));
+    for (const folder of folders) {
+      const { dependencies: direct } = JSON.parse(read(`services/${folder}/package.json`)) as {
+        dependencies: Readonly<Record<string, string>>;
+      };
+      const foreign = Object.keys(direct).filter((name) => !name.startsWith('@pushfleet/'));
+      for (const name of foreign) assert.ok(listed.has(`pkg:npm/${name.replace('@', '%40')}`), name);
+    }
+    for (const { purl, licenses, hashes } of components) assert.ok(licenses.length * hashes.length > 0, purl);
+    const refs = new Set(dependencies.map(({ ref }) => ref));
+    assert.ok(dependencies.every(({ dependsOn }) => dependsOn.every((ref) => refs.has(ref))));
+    assert.doesNotMatch(text, /https?:|resolved/);
+    assert.ok(!text.includes(root));
   });
 
   test('starts whatever is below services/, and the command', () => {

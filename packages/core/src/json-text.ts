@@ -1,3 +1,5 @@
+import { PushfleetError } from './error.ts';
+
 // Reads JSON where it stands: `JSON.parse` gives values, but loses the digits of long numbers, the order of members
 // such as "1", and that a name came twice. What is given to these functions has been parsed once: it is valid JSON.
 
@@ -18,6 +20,24 @@ export function* elements(text: string): Generator<string> {
     const end = valueEnd(text, at);
     yield text.slice(at, end);
     at = next(text, end);
+  }
+}
+
+/**
+ * A value that was read from JSON as JSON again. `JSON.parse` reads whatever depth there is; `JSON.stringify` walks down by
+ * calls, and so comes to the end of the stack.
+ *
+ * @throws PushfleetError `request_invalid` where it is nested too deeply
+ */
+export function writeJson(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new PushfleetError(
+      'request_invalid',
+      'The JSON is nested too deeply; a few thousand levels are read.',
+    );
   }
 }
 

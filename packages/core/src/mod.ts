@@ -8,7 +8,7 @@ export * from './cursor.ts';
 export * from './error.ts';
 export { type EventDraft, readAttributes as readContextAttributes } from './event-draft.ts';
 export { Gate } from './gate.ts';
-export { elements, members } from './json-text.ts';
+export { elements, members, writeJson } from './json-text.ts';
 export * from './lifecycle.ts';
 export * from './limits.ts';
 export * from './namespace.ts';

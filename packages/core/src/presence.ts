@@ -1,4 +1,5 @@
 import { base64Of, isJsonType, isText, textOf } from './content.ts';
+import { writeJson } from './json-text.ts';
 import type { Topic } from './topic.ts';
 
 /** How somebody is present. */
@@ -53,10 +54,10 @@ export function encodePresenceChange(kind: PresenceKind, member: Member): string
   return `{"kind":"${kind}",${membersOf(member, gone ? 'offline' : member.status)}}`;
 }
 
-/** State that came as a JSON value; undefined is none. */
+/** State that came as a JSON value; undefined is none. @throws PushfleetError `request_invalid` where it is nested too deeply */
 export function stateOfJson(value: unknown): MemberState {
   if (value === undefined) return noState;
-  return { state: Buffer.from(JSON.stringify(value)), stateContentType: 'application/json' };
+  return { state: Buffer.from(writeJson(value)), stateContentType: 'application/json' };
 }
 
 const noState: MemberState = Object.freeze({ state: new Uint8Array(0), stateContentType: '' });

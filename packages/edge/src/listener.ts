@@ -6,13 +6,15 @@ import {
   STATUS_CODES,
 } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { type Address, type Log, listening } from '@pushfleet/runtime';
+import { type Address, arrivalTimes, type Log, listening } from '@pushfleet/runtime';
 import { head } from './visit.ts';
 
 export interface ListenerOptions {
   readonly address: Address;
   /** Longest head of a request, in bytes. */
   readonly headerBytes: number;
+  /** Longest time that a request may take to arrive, in milliseconds. */
+  readonly requestMs: number;
   /** Most connections at once that are to be served; some more are let in, to be told to come back. */
   readonly connections: number;
   /** Whether an offer to upgrade is taken up; one that is passed over is answered as if it had not been made. */
@@ -29,13 +31,11 @@ export class Listener {
   readonly #taken = new WeakSet<Socket>();
 
   constructor(options: ListenerOptions) {
-    const { headerBytes, connections } = options;
+    const { headerBytes, connections, requestMs } = options;
     this.#o = options;
     this.server = createServer({
       maxHeaderSize: headerBytes,
-      headersTimeout: 10_000,
-      requestTimeout: 30_000,
-      connectionsCheckingInterval: 5_000,
+      ...arrivalTimes(requestMs),
       shouldUpgradeCallback: options.upgrades,
     });
     // Room for those who are only to be told to come back.

@@ -21,6 +21,7 @@ import { declareWritten } from './streams.ts';
 export interface ShellConfig extends ConnectionLimits {
   readonly listen: Address;
   readonly headerBytes: number;
+  readonly requestMs: number;
   readonly drainMs: number;
   readonly corsOrigins: readonly string[];
   readonly cookieSameSite: SameSite;
@@ -71,8 +72,8 @@ export class Shell<C extends Connection = Connection> implements Lifecycle {
     this.written = declareWritten(metrics);
     this.#refusals = metrics.counter('pushfleet_edge_refused', { description: 'Requests refused, by code.' });
     declareHubMetrics(metrics, given.hubs);
-    const { listen: address, headerBytes, connections } = config;
-    this.listener = new Listener({ address, headerBytes, connections, log, ...protocol });
+    const { listen: address, headerBytes, requestMs, connections } = config;
+    this.listener = new Listener({ address, headerBytes, requestMs, connections, log, ...protocol });
   }
 
   /** From now on new requests are refused by `draining`. */

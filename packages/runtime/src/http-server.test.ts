@@ -21,7 +21,7 @@ async function start(t: TestContext, handler: RequestListener, options: { asksFo
     handler,
     log: createLog({ name: 'test', destination: { write: (line) => void lines.push(line) } }),
     headerBytes: 16_384,
-    requestTimeoutMs: 15_000,
+    requestMs: 15_000,
     ...options,
   });
   await server.start();
@@ -83,7 +83,7 @@ describe('HttpServer', () => {
       handler: () => {},
       log: createLog({ name: 'test', level: 'silent' }),
       headerBytes: 16_384,
-      requestTimeoutMs: 15_000,
+      requestMs: 15_000,
     });
     await assert.rejects(other.start(), /EADDRINUSE/);
   });

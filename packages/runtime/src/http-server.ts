@@ -13,8 +13,10 @@ export interface HttpServerOptions {
   readonly log: Log;
   /** Most bytes of a request's line and headers together; more get a problem document. */
   readonly headerBytes: number;
-  /** Longest time a whole request may take to arrive, in milliseconds; its headers have 15 s of it. */
-  readonly requestTimeoutMs: number;
+  /** Longest time a request may take to arrive, in milliseconds. */
+  readonly requestMs: number;
+  /** What bodies have beyond that, in milliseconds; nothing by default. */
+  readonly bodyMs?: number;
   /** The handler sends 100 Continue itself, once it wants the body; without this every client gets it at once. */
   readonly asksForBodies?: boolean;
 }
@@ -32,7 +34,7 @@ export class HttpServer implements Part {
   #idle: (() => void) | undefined;
 
   constructor(options: HttpServerOptions) {
-    const { handler, headerBytes, requestTimeoutMs, asksForBodies = false } = options;
+    const { handler, headerBytes, requestMs, bodyMs = 0, asksForBodies = false } = options;
     this.#options = options;
     const onRequest: RequestListener = (request, response) => {
       this.#count(response);
@@ -42,11 +44,9 @@ export class HttpServer implements Part {
     this.#server = createServer(
       {
         maxHeaderSize: headerBytes,
-        headersTimeout: Math.min(15_000, requestTimeoutMs),
-        requestTimeout: requestTimeoutMs,
+        ...arrivalTimes(requestMs, bodyMs),
         // Longer than load balancers keep theirs, so that none sends into a connection being closed.
         keepAliveTimeout: 75_000,
-        connectionsCheckingInterval: 5_000,
       },
       onRequest,
     );
@@ -94,6 +94,21 @@ export class HttpServer implements Part {
       if (this.#open.size === 0) this.#idle?.();
     });
   }
+}
+
+/**
+ * How long requests may take to arrive, as node:http is told it. A connection that has said nothing yet counts from its
+ * beginning.
+ *
+ * @param bodyMs what bodies have beyond `requestMs`
+ */
+export function arrivalTimes(requestMs: number, bodyMs = 0) {
+  const headersTimeout = Math.ceil(requestMs / 3);
+  return {
+    headersTimeout,
+    requestTimeout: requestMs + bodyMs,
+    connectionsCheckingInterval: Math.min(5_000, Math.ceil(headersTimeout / 2)),
+  };
 }
 
 const draining = (): PushfleetError =>

@@ -16,7 +16,7 @@ export { fillIn, parseGrants } from './grants.ts';
 export * from './grpc-error.ts';
 export { type Histogram, waitBuckets } from './histogram.ts';
 export { byMethod, type Handler, refuseRequest, requireJson } from './http-request.ts';
-export { HttpServer } from './http-server.ts';
+export { arrivalTimes, HttpServer } from './http-server.ts';
 export { declareHealing, declareHubMetrics } from './hub-metrics.ts';
 export * from './hub-questions.ts';
 export * from './internal.ts';

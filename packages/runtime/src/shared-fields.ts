@@ -10,6 +10,13 @@ export const commonFields = {
     min: 0,
     max: 3_600,
   }),
+  requestMs: field.duration({
+    env: 'PUSHFLEET_REQUEST_SECONDS',
+    doc: 'How long a request over HTTP may take to arrive whole; its head has a third of that. Whoever is slower is refused, and the connection ends.',
+    fallback: 30,
+    min: 1,
+    max: 3_600,
+  }),
   logLevel: field.choice({
     env: 'PUSHFLEET_LOG_LEVEL',
     doc: 'The least severe log lines written.',

@@ -30,7 +30,6 @@ const kind = 'websub';
 /** What a question takes beside the waits between its attempts, in milliseconds. */
 const questionMs = 60_000;
 const headerBytes = 16_384;
-const requestTimeoutMs = 15_000;
 /** Beyond the time-out of the call that is waited for, in milliseconds. */
 const syncGraceMs = 2_000;
 /** What is fetched is held back by the time that fetches take, long before this many publications a second. */
@@ -116,7 +115,8 @@ export function wireDeliveryWebSub(
     ...{ subscribing, rates, log },
     notices: new Notices(backbone.queue('feeds'), policies),
   });
-  const http = new HttpServer({ address: config.listen, handler, log, headerBytes, requestTimeoutMs });
+  const { requestMs } = config;
+  const http = new HttpServer({ address: config.listen, handler, log, headerBytes, requestMs });
   return { parts: [policies, ...service.parts, http], http };
 }
 

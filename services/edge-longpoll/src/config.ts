@@ -62,4 +62,4 @@ const own = {
 export const fields = { ...fleetFields, ...presenceFields, ...own };
 
 /** What the edge itself needs of the configuration. */
-export type EdgeConfig = Config<typeof own> & Pick<Config<typeof fleetFields>, 'drainMs'>;
+export type EdgeConfig = Config<typeof own> & Pick<Config<typeof fleetFields>, 'drainMs' | 'requestMs'>;

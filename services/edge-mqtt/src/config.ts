@@ -255,6 +255,6 @@ export const fields = { ...fleetFields, ...pageFields, ...presenceFields, ...ses
 
 /** What the edge itself needs of the configuration. */
 export type EdgeConfig = Config<typeof own> &
-  Pick<Config<typeof fleetFields>, 'drainMs' | 'internalSecret' | 'tokenSecret'> &
+  Pick<Config<typeof fleetFields>, 'drainMs' | 'requestMs' | 'internalSecret' | 'tokenSecret'> &
   Pick<Config<typeof presenceFields>, 'presenceLingerMs' | 'presenceTopics'> &
   Config<typeof pageFields>;

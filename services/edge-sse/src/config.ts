@@ -8,4 +8,4 @@ const own = edgeFields({ env: 'EDGE_SSE', noun: 'streams', port: 8081, opsPort: 
 export const fields = { ...fleetFields, ...own };
 
 /** What the edge itself needs of the configuration. */
-export type EdgeConfig = Config<typeof own> & Pick<Config<typeof fleetFields>, 'drainMs'>;
+export type EdgeConfig = Config<typeof own> & Pick<Config<typeof fleetFields>, 'drainMs' | 'requestMs'>;

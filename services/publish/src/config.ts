@@ -94,7 +94,7 @@ export const fields = {
   }),
   bodyTimeoutMs: field.duration({
     env: 'PUSHFLEET_PUBLISH_BODY_SECONDS',
-    doc: 'The longest time the body of an HTTP publish may take to arrive.',
+    doc: 'The longest time the body of an HTTP publish may take to arrive. The message of a gRPC call has PUSHFLEET_REQUEST_SECONDS beyond it.',
     fallback: 30,
     min: 1,
     max: 3_600,

@@ -93,6 +93,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
     payloadBytes: config.payloadBytes,
     batchBytes: config.batchBytes,
     bodyTimeoutMs: config.bodyTimeoutMs,
+    requestMs: config.requestMs,
     corsOrigins: config.corsOrigins,
     ...{ backbone, archive, tokens, tracking, budget, outgoing, log },
   });
@@ -100,6 +101,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
     address: config.grpcListen,
     credentials: grpcCredentials(config),
     messageBytes: Math.max(config.batchBytes, config.payloadBytes + 65_536),
+    messageMs: config.requestMs + config.bodyTimeoutMs,
     streamDrafts: config.streamDrafts,
     subscribe: {
       wheel,

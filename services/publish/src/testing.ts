@@ -113,6 +113,7 @@ export async function startHttp(options: Partial<HttpOptions> & CoreOptions = {}
     payloadBytes: limits.payloadBytes,
     batchBytes: 4 * 1_048_576,
     bodyTimeoutMs: 30_000,
+    requestMs: 30_000,
     corsOrigins: [],
     ...options,
   });

@@ -92,7 +92,7 @@ export function wireRegistry(
     handler: app,
     log,
     headerBytes: 32_768,
-    requestTimeoutMs: 15_000,
+    requestMs: config.requestMs,
   });
   const internal = internalServer(config);
   const grpc = new GrpcApi({

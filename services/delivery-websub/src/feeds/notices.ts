@@ -61,5 +61,8 @@ export class Notices {
 const noFeed = (url: string): PushfleetError =>
   new PushfleetError(
     'forbidden',
-    `${quote(url)} is no feed of this hub, which fetches only what its operator has declared. What is published to a topic of the fleet reaches its subscribers by itself.`,
+    `${quote(withoutPassword(url))} is no feed of this hub, which fetches only what its operator has declared. What is published to a topic of the fleet reaches its subscribers by itself.`,
   );
+
+/** RFC 3986 section 3.2.1: applications should not render it as clear text. */
+const withoutPassword = (url: string): string => url.replace(/\/\/[^/]*@/, '//');

@@ -83,7 +83,7 @@ async function hub(
       ...{ subscribing, log, rates: { address: rate(o.address), host: rate(o.host) } },
       notices: new Notices({ later: async (all) => void due.push(...all) }, policies),
     }),
-    ...{ log, headerBytes: 16_384, requestTimeoutMs: 15_000 },
+    ...{ log, headerBytes: 16_384, requestMs: 15_000 },
   });
   await server.start();
   t.after(() => server.close());
@@ -160,10 +160,12 @@ describe('a notice of new content', () => {
 
   test('of a URL that is no feed is refused in plain text, and nothing is fetched', async (t) => {
     const { notify, due } = await hub(t);
-    for (const url of ['https://blog.example/other', `${feed.url}#x`, `${feed.url}?x`, origin]) {
+    const guarded = 'https://user:password@blog.example/';
+    for (const url of ['https://blog.example/other', `${feed.url}#x`, `${feed.url}?x`, origin, guarded]) {
       const { status, type, text } = await notify(feed.url, url);
       assert.deepEqual([status, type], [403, 'text/plain; charset=utf-8']);
       assert.match(text, /is no feed of this hub/);
+      assert.doesNotMatch(text, /password/);
     }
     assert.deepEqual(due, []);
   });

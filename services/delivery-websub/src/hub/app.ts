@@ -25,6 +25,8 @@ export function createApp(options: HubOptions): Express {
   const read = (request: Request, _: Response, next: NextFunction): void => {
     options.rates.address.require(request.socket.remoteAddress ?? '');
     if (!isForm(request)) throw noForm();
+    // The parser would read all of it before it says so.
+    if (Number(request.headers['content-length'] ?? 0) > formBytes) throw tooLarge();
     next();
   };
   app.post('/websub', read, readBody, async (request, response) => {
@@ -68,10 +70,13 @@ function fromExpress(thrown: unknown): unknown {
   const { type, status } = thrown as { readonly type?: unknown; readonly status?: unknown };
   if (thrown instanceof PushfleetError || typeof status !== 'number' || status >= 500) return thrown;
   if (type === 'entity.too.large') {
-    return new PushfleetError('payload_too_large', `The form has at most ${formBytes} bytes.`);
+    return tooLarge();
   }
   return new PushfleetError('request_invalid', 'The request cannot be read.');
 }
+
+const tooLarge = (): PushfleetError =>
+  new PushfleetError('payload_too_large', `The form has at most ${formBytes} bytes.`);
 
 function sendText(response: Response, error: PushfleetError): void {
   const { status, headers } = problem(error);

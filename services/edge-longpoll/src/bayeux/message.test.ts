@@ -127,6 +127,13 @@ describe('what is published', () => {
     );
     assert.deepEqual(messages.map(dataText), ['1234567890123456789', '2']);
   });
+
+  test('may be nested as deeply as it likes, and is refused where it cannot be written again', () => {
+    const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+    const [message] = parseMessages([`{"channel":"/a","data":${deep}}`], 1);
+    assert.throws(() => dataText(message as Message), refused('request_invalid'));
+    assert.throws(() => parseMessages([`[${deep}]`], 1), refused('request_invalid'));
+  });
 });
 
 describe('an error', () => {

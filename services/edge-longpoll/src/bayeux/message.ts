@@ -1,4 +1,4 @@
-import { elements, members, PushfleetError, quote } from '@pushfleet/core';
+import { elements, members, PushfleetError, quote, writeJson } from '@pushfleet/core';
 
 // Bayeux 1.0, "Messages" and "Common Message Field Definitions": what a client sends.
 
@@ -72,8 +72,8 @@ function noteData(value: unknown, text: string): void {
   for (const [name, data] of members(text)) if (name === 'data') dataTexts.set(value, data);
 }
 
-/** The `data` of a message as JSON, digit by digit as it came. */
-export const dataText = (message: Message): string => dataTexts.get(message) ?? JSON.stringify(message.data);
+/** The `data` of a message as JSON, digit by digit as it came. @throws PushfleetError where they are nested too deeply */
+export const dataText = (message: Message): string => dataTexts.get(message) ?? writeJson(message.data);
 
 function parseJson(text: string): unknown {
   try {
@@ -88,7 +88,7 @@ function parseMessage(value: unknown): Message {
   if (isObject(value) && typeof value.channel === 'string') return value as Message;
   throw new PushfleetError(
     'request_invalid',
-    `A Bayeux message is an object with a channel; ${quote(JSON.stringify(value))} is not.`,
+    `A Bayeux message is an object with a channel; ${quote(writeJson(value))} is not.`,
   );
 }
 

@@ -57,6 +57,7 @@ export class WebSocketListener {
     });
     this.#listener = new Listener({
       ...{ address: config.webSocketListen, headerBytes: config.headerBytes, log },
+      requestMs: config.requestMs,
       connections: options.sockets,
       upgrades: (request) => misdirected(request, path) === undefined,
       onRequest: (request, response) => this.#onRequest(request, response),

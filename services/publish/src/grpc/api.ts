@@ -36,6 +36,7 @@ import type { Archive } from '../archive/archive.ts';
 import { readFilters } from '../filters.ts';
 import type { Api, Tracked, Tracking } from '../tracking.ts';
 import { GrpcArchive } from './archive.ts';
+import { Doorkeeper } from './doorkeeper.ts';
 import { fromProto, sizeOf, toResult } from './draft.ts';
 import { PublishStream } from './publish-stream.ts';
 import { draining, type Streams } from './streams.ts';
@@ -56,6 +57,8 @@ export interface GrpcOptions {
   readonly log: Log;
   /** Largest message, in bytes. */
   readonly messageBytes: number;
+  /** How long the message of a call may take to arrive, in milliseconds. */
+  readonly messageMs: number;
   /** Most unanswered drafts of one PublishStream. */
   readonly streamDrafts: number;
   readonly subscribe: SubscribeOptions;
@@ -86,15 +89,24 @@ export class GrpcApi implements Lifecycle {
   #draining = false;
   #stopReports = () => {};
   readonly #subscriptions = new Set<Subscription>();
+  readonly #doorkeeper: Doorkeeper;
 
   constructor(options: GrpcOptions) {
     this.#options = options;
+    this.#doorkeeper = new Doorkeeper({
+      guarded: `/${serviceName}/`,
+      wheel: options.subscribe.wheel,
+      messageMs: options.messageMs,
+      authenticate: (metadata) => this.#authenticate(metadata),
+      refused: (path, thrown) => this.#refused(path, thrown),
+    });
     this.#server = new Server({
+      interceptors: [this.#doorkeeper.interceptor],
       'grpc.max_receive_message_length': options.messageBytes,
       'grpc.max_send_message_length': -1,
       'grpc.max_concurrent_streams': callsPerConnection,
       'grpc.keepalive_time_ms': options.subscribe.keepAliveMs,
-      'grpc.keepalive_timeout_ms': 20_000,
+      'grpc.keepalive_timeout_ms': Math.min(20_000, options.subscribe.keepAliveMs),
       'grpc.max_connection_age_ms': options.connectionAgeMs,
       'grpc.enable_channelz': 0,
     });
@@ -187,7 +199,7 @@ export class GrpcApi implements Lifecycle {
   ): void {
     const from = api === 'grpc-archive' ? undefined : traceOf(call.metadata);
     this.#options.tracking
-      .request(api, from, async (tracked) => handle(await this.#authenticate(call.metadata), tracked))
+      .request(api, from, async (tracked) => handle(this.#doorkeeper.grantOf(call.metadata), tracked))
       .then(
         (response) => callback(null, response),
         (error: unknown) => callback(this.#statusOf(error)),
@@ -231,8 +243,7 @@ export class GrpcApi implements Lifecycle {
   async #publishStream(
     call: ServerDuplexStream<proto.PublishStreamRequest, proto.PublishStreamResponse>,
   ): Promise<void> {
-    const grant = await this.#authenticate(call.metadata);
-    if (call.cancelled) return;
+    const grant = this.#doorkeeper.grantOf(call.metadata);
     const { tracking, budget, streamDrafts, messageBytes, streams } = this.#options;
     const stream = new PublishStream(call, grant, {
       tracking,
@@ -248,8 +259,7 @@ export class GrpcApi implements Lifecycle {
     call: ServerWritableStream<proto.SubscribeRequest, proto.SubscribeResponse>,
     tracked: Tracked,
   ): Promise<void> {
-    const grant = await this.#authenticate(call.metadata);
-    if (call.cancelled) return;
+    const grant = this.#doorkeeper.grantOf(call.metadata);
     const filters = readFilters(grant, call.request.filters);
     const { subscription, release } = this.#openSubscription(call, grant, filters.length);
     const connection = this.#name(call, grant);
@@ -320,6 +330,13 @@ export class GrpcApi implements Lifecycle {
     );
   }
 
+  /** A call that was not let in is measured as one that failed. */
+  #refused(path: string, thrown: unknown): ReturnType<typeof toGrpc> {
+    const api = path.startsWith(`/${serviceName}/`) ? apiOf(path.slice(serviceName.length + 2)) : undefined;
+    if (api !== undefined) this.#options.tracking.begin(api).end(thrown);
+    return this.#statusOf(thrown);
+  }
+
   #fail(call: { emit(event: 'error', error: unknown): boolean }, error: unknown): void {
     call.emit('error', this.#statusOf(error));
   }
@@ -329,6 +346,16 @@ export class GrpcApi implements Lifecycle {
     if (error.code === 'internal') this.#options.log.error({ err: error.cause ?? error }, 'a call failed');
     return toGrpc(error);
   }
+}
+
+/** Drafts of a PublishStream are measured one by one. */
+function apiOf(method: string): Api | undefined {
+  const apis: Readonly<Record<string, Api>> = {
+    Publish: 'grpc',
+    PublishBatch: 'grpc-batch',
+    Subscribe: 'grpc-subscribe',
+  };
+  return method === 'PublishStream' ? undefined : (apis[method] ?? 'grpc-archive');
 }
 
 /** What the metadata says of the caller's trace. */

@@ -43,6 +43,7 @@ export async function startGrpc(
     address: { host: '127.0.0.1', port: 0 },
     credentials: ServerCredentials.createInsecure(),
     messageBytes: 4 * 1_048_576,
+    messageMs: 60_000,
     streamDrafts: 1_000,
     subscribe: {
       wheel,

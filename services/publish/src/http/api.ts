@@ -41,6 +41,8 @@ export interface HttpOptions extends Omit<PublishingOptions, 'intake'>, Publicat
   readonly discovery: Discovery;
   /** Absent where there is no registry. */
   readonly subscribing?: Subscribing | undefined;
+  /** Longest time that a request may take to arrive before its body, in milliseconds. */
+  readonly requestMs: number;
   /** Of pages that may publish and read with a token of their own. */
   readonly corsOrigins: readonly string[];
   readonly log: Log;
@@ -57,7 +59,8 @@ export function createHttpApi(options: HttpOptions): HttpServer {
     log: options.log,
     headerBytes,
     // Behind the limit of our own on bodies, which answers with a problem document.
-    requestTimeoutMs: options.bodyTimeoutMs + 30_000,
+    requestMs: options.requestMs,
+    bodyMs: options.bodyTimeoutMs,
     asksForBodies: true,
   });
 }

@@ -17,6 +17,8 @@ export async function readBody(
   types: readonly string[] = [],
 ): Promise<unknown> {
   requireJson(request, types);
+  // The parser would read all of it before it says so.
+  if (Number(request.get('content-length') ?? 0) > bodyBytes) throw tooLarge();
   await new Promise<void>((resolve, reject) => {
     readJson(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error)));
   });
@@ -108,9 +110,7 @@ export function fromExpress(thrown: unknown): unknown {
   const { type, status } = thrown as { readonly type?: unknown; readonly status?: unknown };
   if (thrown instanceof PushfleetError || typeof status !== 'number' || status >= 500) return thrown;
   if (type === 'entity.too.large') {
-    return new PushfleetError('payload_too_large', `The body is at most ${bodyBytes} bytes.`, {
-      detail: { limit: bodyBytes },
-    });
+    return tooLarge();
   }
   if (status === 415) {
     return new PushfleetError(
@@ -120,5 +120,10 @@ export function fromExpress(thrown: unknown): unknown {
   }
   return invalid('The request cannot be read: the body must be valid JSON.');
 }
+
+const tooLarge = (): PushfleetError =>
+  new PushfleetError('payload_too_large', `The body is at most ${bodyBytes} bytes.`, {
+    detail: { limit: bodyBytes },
+  });
 
 const invalid = (message: string): PushfleetError => new PushfleetError('request_invalid', message);

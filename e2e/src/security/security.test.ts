@@ -1,0 +1,3 @@
+import { securitySuite } from './suite.ts';
+
+securitySuite({ crowd: 200, inflatedBytes: 64 * 1_048_576 });
