@@ -11,5 +11,6 @@ export {
   startPrometheus,
 } from './start-prometheus.ts';
 export { type RedisServer, startRedis } from './start-redis.ts';
+export { type SentinelRedis, startSentinel } from './start-sentinel.ts';
 export { type ServiceProcess, type StartServiceOptions, startService } from './start-service.ts';
 export { until } from './until.ts';
