@@ -65,7 +65,8 @@ async function replaceEdges(fleet: Fleet, signal: NodeJS.Signals): Promise<void>
   await Promise.all(fleet.protocols.map(replace));
 }
 
-async function leaderOf(fleet: Fleet): Promise<string> {
+/** The name of the server that leads a stream of the log. */
+export async function leaderOf(fleet: Fleet): Promise<string> {
   return onLogStream(fleet, async (_request, _stream, leader) => leader);
 }
 
