@@ -17,6 +17,8 @@ const usual: FleetOptions = {
   env: {
     ...cluster.env,
     ...webhookEnv,
+    // Otherwise Comet's clients come back now and then without a fault.
+    PUSHFLEET_EDGE_LONGPOLL_RESPONSE_BYTES: '1GiB',
     // No delivery is given up within a fault, and none waits much longer than the fault lasts.
     PUSHFLEET_WEBHOOK_RETRY: ['1s', '2s', ...Array.from({ length: 48 }, () => '3s')].join(','),
     PUSHFLEET_WEBHOOK_TIMEOUT: '5',
