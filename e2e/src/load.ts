@@ -127,8 +127,7 @@ export class LoadPublisher {
     stream.on('data', (answer: Answer) => this.#answered(answer));
     stream.on('error', () => {});
     stream.on('status', () => {
-      if (this.#stream !== stream || (this.#next > this.#options.count && this.#unanswered.size === 0))
-        return;
+      if (this.#stream !== stream || this.#done) return;
       this.breaks++;
       this.#stream = undefined;
       setTimeout(() => this.#open(), 50);

@@ -8,7 +8,7 @@ import { isKept, type Row, table } from './report.ts';
 
 const fault = { where: 'edge–NATS', what: 'reset' };
 const calm: Measured = {
-  ...{ lastedMs: 4_120, recoveryMs: 350, acknowledged: 1_200, deliveries: 12_000, lost: 0, duplicated: 0 },
+  ...{ lastedMs: 4_120, recoveryMs: 380, acknowledged: 1_200, deliveries: 12_000, lost: 0, duplicated: 0 },
   ...{ cuts: new Map(), failures: 0, breaks: 0, refusals: new Map(), gaps: 0, broken: [] },
 };
 const last = (row: Row): string => table([row]).split('\n').at(-1) as string;
