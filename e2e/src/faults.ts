@@ -79,6 +79,7 @@ const mistrustMs = 10_000;
  * @throws Error where leaders change for a minute
  */
 export async function settled(fleet: Fleet): Promise<void> {
+  if (fleet.nats.servers.length === 1) return; // it leads itself
   const connection = await connect({ servers: fleet.nats.url });
   try {
     const manager = await jetstreamManager(connection);

@@ -42,6 +42,9 @@ export class LoadPublisher {
   readonly refused: string[] = [];
   /** Streams that broke under it. */
   breaks = 0;
+  /** The longest time that passed without an acknowledgement, in milliseconds. */
+  longestWaitMs = 0;
+  #answeredAt = Number.POSITIVE_INFINITY;
   readonly #options: PublisherOptions;
   readonly #unanswered = new Map<number, Load>();
   readonly #client: PublishClient;
@@ -141,6 +144,9 @@ export class LoadPublisher {
     if (result.receipt) {
       this.#unanswered.delete(correlation);
       this.acknowledged.push(load);
+      const now = performance.now();
+      this.longestWaitMs = Math.max(this.longestWaitMs, now - this.#answeredAt);
+      this.#answeredAt = now;
       this.#newest = Math.max(this.#newest, correlation);
       return;
     }

@@ -122,13 +122,14 @@ export async function play<S extends Site>(fleet: S, o: TrialOptions<S>): Promis
     const running = Promise.all(publishers.map((publisher) => publisher.run()));
     const acknowledged = () => publishers.flatMap((publisher) => publisher.acknowledged);
     await until(() => acknowledged().length >= o.publications / 4, 'a quarter to be acknowledged', 120_000);
-    let recovering: Promise<number | undefined> | undefined;
+    let from: number | undefined;
     const over = (): void => {
-      recovering ??= recovery(publishers, clients).catch(() => undefined);
+      from ??= performance.now();
     };
     await o.disturb(fleet, over);
     over();
-    const recoveryMs = await recovering;
+    const recovered = await recovery(publishers, clients).catch(() => undefined);
+    const recoveryMs = recovered && recovered - (from as unknown as number);
     for (const publisher of publishers) publisher.finish();
     await running;
     const lost = await missing(clients, acknowledged());
@@ -139,11 +140,10 @@ export async function play<S extends Site>(fleet: S, o: TrialOptions<S>): Promis
 }
 
 /**
- * Milliseconds until everything that was published up to now is acknowledged, and something that was published later
- * on each stream, and every client has all that was published up to now.
+ * When everything that was published up to now is acknowledged, and something that was published later by each publisher,
+ * and every client has all that was published up to now.
  */
 async function recovery(publishers: readonly LoadPublisher[], clients: readonly Client[]): Promise<number> {
-  const from = performance.now();
   const made = publishers.map((publisher) => publisher.made);
   const past = () => publishers.every((publisher, i) => publisher.isPast(made[i] as number));
   await until(past, 'publishing to be acknowledged again', patienceMs);
@@ -152,7 +152,7 @@ async function recovery(publishers: readonly LoadPublisher[], clients: readonly 
   );
   const debts = clients.map((client) => new Debt(client, upToThen));
   await until(() => debts.every((debt) => debt.isPaid()), 'every client to have caught up', patienceMs);
-  return performance.now() - from;
+  return performance.now();
 }
 
 const served = (fleet: Site, service: string): boolean =>

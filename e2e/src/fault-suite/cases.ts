@@ -116,8 +116,10 @@ const ofNetwork: readonly (readonly [what: string, weather: Weather, ms: readonl
   ['silent', { silent: true }, silenceMs],
   ['reset', { reset: true }, [3_000, 5_000]],
   ['200 ms each way', { delayMs: 200 }, [8_000, 10_000]],
-  ['64 kB/s each way', { bytesPerSecond: 64_000 }, [8_000, 10_000]],
 ];
+/** A narrow way matters where much passes. */
+const narrow = ['16 kB/s each way', { bytesPerSecond: 16_000 }, [8_000, 10_000]] as const;
+const busy: readonly Pair[] = ['client–edge', 'publisher–publish', 'edge–NATS', 'NATS–NATS'];
 
 const disturbed =
   (pair: Pair, weather: Weather, ms: readonly [number, number]): FaultCase['play'] =>
@@ -132,19 +134,25 @@ const disturbed =
     wiring.set(pair, {}, server);
   };
 
-/** The disk is full for as long as it takes JetStream to see it, and some seconds more; then who runs it makes room. */
+/** The disk is full until JetStream has seen it, and some seconds more; then who runs it makes room. */
 const full =
   (which: (scene: Scene) => Promise<readonly number[]>): FaultCase['play'] =>
   async (scene) => {
-    const servers = await which(scene);
-    const { fleet, disks, random } = scene;
-    await Promise.all(servers.map((index) => disks[index]?.fill()));
-    await sleep(between(random, 8_000, 10_000));
-    await Promise.all(servers.map((index) => disks[index]?.free()));
+    const indexes = await which(scene);
+    const { fleet, random } = scene;
+    const disks = indexes.map((index) => scene.disks[index] as SmallDisk);
+    const servers = indexes.map((index) => fleet.nats.servers[index] as NatsServer);
+    await Promise.all(disks.map((disk) => disk.fill()));
+    for (const server of servers) await until(() => gaveUp(server), `${server.name} to see it`, 60_000);
+    await sleep(between(random, 5_000, 8_000));
+    await Promise.all(disks.map((disk) => disk.free()));
     scene.over();
-    // A server that could not write gives JetStream up until it is started again.
-    await restartServers(servers.map((index) => fleet.nats.servers[index] as NatsServer));
+    // A server that could not write has given JetStream up until it is started again; one alone waits for the others.
+    await Promise.all(servers.map((server) => server.restart()));
   };
+
+const gaveUp = async ({ monitorUrl }: NatsServer): Promise<boolean> =>
+  !(await fetch(`${monitorUrl}/healthz`)).ok;
 
 const leadersDisk = async ({ fleet }: Scene) => [fleet.nats.servers.indexOf(await leadingServer(fleet))];
 const allDisks = async ({ disks }: Scene) => disks.map((_, index) => index);
@@ -164,7 +172,7 @@ const failedOver =
 export const cases: readonly FaultCase[] = [
   ...ofProcesses.map(([where, what, play]) => ({ ground: 'usual', where, what, play }) as const),
   ...pairs.flatMap((where) =>
-    ofNetwork.map(
+    [...ofNetwork, ...(busy.includes(where) ? [narrow] : [])].map(
       ([what, weather, ms]) =>
         ({ ground: 'usual', where, what, play: disturbed(where, weather, ms) }) as const,
     ),

@@ -28,6 +28,8 @@ export interface Measured {
   /** Streams of publishers that broke, and drafts that were refused, by code. */
   readonly breaks: number;
   readonly refusals: ReadonlyMap<string, number>;
+  /** The longest time that a publisher had no acknowledgement. */
+  readonly waitMs: number;
   readonly gaps: number;
   /** Promises that were broken, a line for each; empty where all were kept. */
   readonly broken: readonly string[];
@@ -41,6 +43,8 @@ const load = { publications: 160, publishers: 4, clients: 20, rate: 60 };
 
 /** How long before a disruption a delivery may be accepted without that being on record; see webhook-faults.ts. */
 const windowMs = 5_000;
+/** More than a worker makes while it is cut off. */
+const attemptsAtMost = 10;
 
 /** The times and choices of a case, whatever is played before it. */
 function randomOf(seed: number, { where, what }: FaultCase): Random {
@@ -73,7 +77,10 @@ export async function measure(ground: Playground, fault: FaultCase, seed: number
       },
     });
     const disruption = { what: fault.what, from: began, to: ended + (outcome.recoveryMs ?? 0) };
-    return { ...judge(outcome, hooks, disruption), lastedMs: ended - began };
+    // What lies between a worker and a receiver may swallow the answer to each attempt; else one more explains itself.
+    const times = fault.where === 'worker–endpoint' ? attemptsAtMost : 1;
+    const disruptions = Array.from({ length: times }, () => ({ ...disruption }));
+    return { ...judge(outcome, hooks, disruptions), lastedMs: ended - began };
   } finally {
     for (const hook of hooks) await hook.close().catch(() => {});
   }
@@ -82,7 +89,7 @@ export async function measure(ground: Playground, fault: FaultCase, seed: number
 function judge(
   outcome: Outcome,
   hooks: readonly HookClient[],
-  disruption: Disruption,
+  disruptions: readonly Disruption[],
 ): Omit<Measured, 'lastedMs'> {
   const { run, acknowledged, clients, publishers, lost, recoveryMs } = outcome;
   const repeated = clients.map((client) => again(client, run));
@@ -103,13 +110,14 @@ function judge(
     failures: sum(clients.map(({ failures }) => failures)),
     breaks: sum(publishers.map(({ breaks }) => breaks)),
     refusals: count(publishers.flatMap(({ refused }) => refused.map((text) => text.split(':')[0] as string))),
+    waitMs: Math.max(...publishers.map(({ longestWaitMs }) => longestWaitMs)),
     gaps: troubles.filter((text) => text.includes(': gap ')).length,
     broken: [
       ...few('lost', lost),
       ...few('trouble', troubles),
       ...few('out of order', order),
       ...few('doubled', unexplained),
-      ...hookFindings(hooks, acknowledged, disruption),
+      ...hookFindings(hooks, acknowledged, disruptions),
     ],
   };
 }
@@ -138,13 +146,13 @@ function owed({ filters }: Client, acknowledged: readonly Load[]): readonly Load
 function hookFindings(
   hooks: readonly HookClient[],
   acknowledged: readonly Load[],
-  disruption: Disruption,
+  disruptions: readonly Disruption[],
 ): string[] {
   const endpoints = hooks.map((hook) => ({
     ...{ endpoint: hook.endpoint, ordered: false, concurrency: 1 },
     owed: owed(hook, acknowledged).map((one) => ({ body: JSON.stringify(one), shard: 0 })),
   }));
   const receipts = hooks.flatMap((hook) => hook.receipts);
-  const found = check({ receipts, endpoints, disruptions: [disruption], windowMs });
+  const found = check({ receipts, endpoints, disruptions, windowMs });
   return Object.entries(found).flatMap(([promise, lines]) => few(`webhook, ${promise}`, lines));
 }

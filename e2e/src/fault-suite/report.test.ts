@@ -9,7 +9,7 @@ import { isKept, type Row, table } from './report.ts';
 const fault = { where: 'edge–NATS', what: 'reset' };
 const calm: Measured = {
   ...{ lastedMs: 4_120, recoveryMs: 380, acknowledged: 1_200, deliveries: 12_000, lost: 0, duplicated: 0 },
-  ...{ cuts: new Map(), failures: 0, breaks: 0, refusals: new Map(), gaps: 0, broken: [] },
+  ...{ cuts: new Map(), failures: 0, breaks: 0, refusals: new Map(), waitMs: 300, gaps: 0, broken: [] },
 };
 const last = (row: Row): string => table([row]).split('\n').at(-1) as string;
 
@@ -21,10 +21,17 @@ test('a fault that nobody noticed', () => {
 
 test('what clients and publishers saw', () => {
   const cuts = new Map(Object.entries({ SSE: 1, eventsource: 10 }));
-  const result = { ...calm, cuts, failures: 3, breaks: 2, refusals: new Map([['unavailable', 4]]) };
+  const result = {
+    ...calm,
+    cuts,
+    failures: 3,
+    breaks: 2,
+    refusals: new Map([['unavailable', 4]]),
+    waitMs: 1_500,
+  };
   assert.match(
     last({ fault, result }),
-    /SSE cut once, eventsource cut 10 times, 3 attempts to connect failed, publishers' streams broke 2 times, publishers were told unavailable 4 times/,
+    /SSE cut once, eventsource cut 10 times, 3 attempts to connect failed, publishers' streams broke 2 times, publishers were told unavailable 4 times, publishers waited up to 1.5 s/,
   );
 });
 
