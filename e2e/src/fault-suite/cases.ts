@@ -37,7 +37,7 @@ const between = (random: Random, from: number, to: number): number => from + ran
  * Longer than whatever waits for an answer: two pings of a connection to NATS take 15 s, slots of workers and leases
  * of instances less.
  */
-const silenceMs = [16_000, 20_000] as const;
+const silenceMs = [16_000, 18_000] as const;
 
 /** Recovery begins with the kill: nothing comes back by itself, and what starts it again belongs to the recovery. */
 const killed =
@@ -114,11 +114,11 @@ async function restartServers(servers: readonly NatsServer[]): Promise<void> {
 /** What the network between two parts does, and for how long. */
 const ofNetwork: readonly (readonly [what: string, weather: Weather, ms: readonly [number, number]])[] = [
   ['silent', { silent: true }, silenceMs],
-  ['reset', { reset: true }, [3_000, 5_000]],
-  ['200 ms each way', { delayMs: 200 }, [8_000, 10_000]],
+  ['reset', { reset: true }, [3_000, 4_000]],
+  ['200 ms each way', { delayMs: 200 }, [5_000, 7_000]],
 ];
 /** A narrow way matters where much passes. */
-const narrow = ['16 kB/s each way', { bytesPerSecond: 16_000 }, [8_000, 10_000]] as const;
+const narrow = ['16 kB/s each way', { bytesPerSecond: 16_000 }, [5_000, 7_000]] as const;
 const busy: readonly Pair[] = ['client–edge', 'publisher–publish', 'edge–NATS', 'NATS–NATS'];
 
 const disturbed =

@@ -38,6 +38,7 @@ class Suite {
   }
 
   async #play(fault: FaultCase): Promise<Row['result']> {
+    if (performance.now() > this.#options.allMs) return { skipped: 'the time of this run was over' };
     try {
       const ground = await this.#enter(fault.ground);
       if (ground instanceof NotHere) return { skipped: ground.message };
