@@ -65,7 +65,8 @@ async function replaceEdges(fleet: Fleet, signal: NodeJS.Signals): Promise<void>
   await Promise.all(fleet.protocols.map(replace));
 }
 
-async function leaderOf(fleet: Fleet): Promise<string> {
+/** The name of the server that leads a stream of the log. */
+export async function leaderOf(fleet: Fleet): Promise<string> {
   return onLogStream(fleet, async (_request, _stream, leader) => leader);
 }
 
@@ -78,6 +79,7 @@ const mistrustMs = 10_000;
  * @throws Error where leaders change for a minute
  */
 export async function settled(fleet: Fleet): Promise<void> {
+  if (fleet.nats.servers.length === 1) return; // it leads itself
   const connection = await connect({ servers: fleet.nats.url });
   try {
     const manager = await jetstreamManager(connection);

@@ -2,13 +2,16 @@ import { migrate } from '@pushfleet/bus';
 import {
   type NatsCluster,
   type RedisServer,
+  type SentinelRedis,
   type ServiceProcess,
   startNats,
   startRedis,
+  startSentinel,
   startService,
 } from '@pushfleet/contract';
 import { SignJWT } from 'jose';
-import { type Door, openDoor } from './door.ts';
+import { Door } from './door.ts';
+import { type Part, Wiring } from './wiring.ts';
 
 const secret = 'a secret for tests alone, thirty-two bytes or more';
 
@@ -33,6 +36,12 @@ export interface FleetOptions {
   readonly workers?: number;
   /** Instances of delivery-websub; none unless asked for. Their address is the fleet's public one then. */
   readonly hubs?: number;
+  /** Doors between all parts, so that what lies between them can be disturbed. */
+  readonly wired?: boolean;
+  /** Redis with a replica behind Sentinel. */
+  readonly sentinel?: boolean;
+  /** Where the stores of the nats-servers lie; temporary folders unless they are named. */
+  readonly natsFolders?: readonly string[];
   /** More variables for every service. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -69,6 +78,10 @@ export function token(claims: Claims): Promise<string> {
 export class Fleet {
   readonly nats: NatsCluster;
   readonly redis: RedisServer;
+  /** Who says which Redis is the primary, where it was asked for. */
+  readonly sentinel: SentinelRedis | undefined;
+  /** What lies between the parts, where it was asked for. */
+  readonly wiring: Wiring | undefined;
   readonly #edges = new Map<EdgeService, ServiceProcess[]>(edgeServices.map((name) => [name, []]));
   readonly #doors = new Map<EdgeService, Door>();
   readonly publishers: ServiceProcess[] = [];
@@ -83,12 +96,17 @@ export class Fleet {
   hub: Door | undefined;
   readonly #env: Record<string, string>;
 
-  private constructor(nats: NatsCluster, redis: RedisServer, env: Readonly<Record<string, string>>) {
+  private constructor(
+    { nats, redis, sentinel, wiring }: Pick<Fleet, 'nats' | 'redis' | 'sentinel' | 'wiring'>,
+    env: Readonly<Record<string, string>>,
+  ) {
     this.nats = nats;
     this.redis = redis;
+    this.sentinel = sentinel;
+    this.wiring = wiring;
     this.#env = {
       PUSHFLEET_NATS_URL: nats.url,
-      PUSHFLEET_REDIS_URL: redis.url,
+      PUSHFLEET_REDIS_URL: sentinel?.url ?? redis.url,
       PUSHFLEET_TOKEN_SECRET: secret,
       PUSHFLEET_LOG_LEVEL: 'info',
       ...env,
@@ -97,8 +115,17 @@ export class Fleet {
 
   static async start(o: FleetOptions = {}): Promise<Fleet> {
     const servers = o.natsServers ?? 1;
-    const [nats, redis] = await Promise.all([startNats({ servers }), startRedis()]);
-    const fleet = new Fleet(nats, redis, o.env ?? {});
+    const wiring = o.wired === true ? new Wiring() : undefined;
+    const [nats, sentinel] = await Promise.all([
+      startNats({
+        servers,
+        ...(wiring !== undefined && { route: wiring.route }),
+        ...(o.natsFolders !== undefined && { folders: o.natsFolders }),
+      }),
+      o.sentinel === true ? startSentinel() : undefined,
+    ]);
+    const redis = (await sentinel?.primary()) ?? (await startRedis());
+    const fleet = new Fleet({ nats, redis, sentinel, wiring }, o.env ?? {});
     try {
       await migrate({
         servers: nats.url,
@@ -124,10 +151,15 @@ export class Fleet {
     hubs = 0,
   }: FleetOptions) {
     if (hubs > 0) {
-      this.hub = await openDoor(() => this.hubs.map(({ addresses }) => addresses.http as string));
+      this.hub = await Door.open(() => this.hubs.map(({ addresses }) => addresses.http as string));
       this.#env.PUSHFLEET_PUBLIC_URL = `http://${this.hub.address}`;
     }
-    this.registry = await startService('registry', this.#env);
+    await this.wiring?.wire({
+      natsUrl: this.nats.url,
+      redisUrl: this.redis.url,
+      registry: () => this.registry.addresses.grpc as string,
+    });
+    this.registry = await startService('registry', this.#envOf('registry'));
     this.#env.PUSHFLEET_REGISTRY_URL = `http://${this.registry.addresses.grpc}`;
     await Promise.all([
       ...protocols.flatMap((name) => Array.from({ length: edges }, () => this.startEdge(name))),
@@ -138,18 +170,24 @@ export class Fleet {
     for (const name of protocols) {
       this.#doors.set(
         name,
-        await openDoor(() =>
+        await Door.open(() =>
           this.edgesOf(name).map(({ addresses }) => addresses[listenerOf(name)] as string),
         ),
       );
     }
-    this.http = await openDoor(() => this.publishers.map(({ addresses }) => addresses.http as string));
-    this.grpc = await openDoor(() => this.publishers.map(({ addresses }) => addresses.grpc as string));
+    this.http = await Door.open(() => this.publishers.map(({ addresses }) => addresses.http as string));
+    this.grpc = await Door.open(() => this.publishers.map(({ addresses }) => addresses.grpc as string));
+    this.wiring?.name('client–edge', [...this.#doors.values()]);
+    this.wiring?.name('publisher–publish', [this.grpc]);
   }
 
   /** What every service of the fleet is told. */
   get env(): Readonly<Record<string, string>> {
     return this.#env;
+  }
+
+  #envOf(part: Part): Record<string, string> {
+    return { ...this.#env, ...this.wiring?.envOf(part) };
   }
 
   /** The instances of an edge, the oldest first. */
@@ -178,19 +216,19 @@ export class Fleet {
   }
 
   async startEdge(name: EdgeService = 'edge-sse'): Promise<void> {
-    this.edgesOf(name).push(await startService(name, this.#env));
+    this.edgesOf(name).push(await startService(name, this.#envOf('edge')));
   }
 
   async startPublisher(): Promise<void> {
-    this.publishers.push(await startService('publish', this.#env));
+    this.publishers.push(await startService('publish', this.#envOf('publish')));
   }
 
   async startWorker(): Promise<void> {
-    this.workers.push(await startService('delivery-webhook', this.#env));
+    this.workers.push(await startService('delivery-webhook', this.#envOf('worker')));
   }
 
   async startHub(): Promise<void> {
-    this.hubs.push(await startService('delivery-websub', this.#env));
+    this.hubs.push(await startService('delivery-websub', this.#envOf('worker')));
   }
 
   /** The registry anew, at the addresses that it had. */
@@ -198,7 +236,7 @@ export class Fleet {
     const { http, grpc } = this.registry.addresses as { http: string; grpc: string };
     await this.registry.kill(signal);
     const listen = { PUSHFLEET_REGISTRY_LISTEN: http, PUSHFLEET_REGISTRY_GRPC_LISTEN: grpc };
-    this.registry = await startService('registry', { ...this.#env, ...listen });
+    this.registry = await startService('registry', { ...this.#envOf('registry'), ...listen });
   }
 
   /** Takes an instance out as the signal does; resolves when its process is gone. */
@@ -219,8 +257,9 @@ export class Fleet {
 
   async stop(): Promise<void> {
     for (const door of [...this.#doors.values(), this.http, this.grpc, this.hub]) door?.close();
+    this.wiring?.close();
     await Promise.all(this.services.map((service) => service.kill('SIGKILL')));
-    await Promise.all([this.nats.stop(), this.redis.stop()]);
+    await Promise.all([this.nats.stop(), this.redis.stop(), this.sentinel?.stop()]);
   }
 
   /** A token that this fleet takes. */

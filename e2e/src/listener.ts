@@ -8,7 +8,11 @@ export class Listener {
   readonly received: Load[] = [];
   /** What should never happen: a gap, or a refusal for good. */
   readonly troubles: string[] = [];
+  /** Connections that it lost, and attempts that brought none. */
+  cuts = 0;
+  failures = 0;
   readonly #source: EventSource;
+  #stands = false;
 
   constructor(address: string, token: string, filters: readonly string[]) {
     this.filters = filters;
@@ -20,7 +24,11 @@ export class Listener {
     });
     this.#source.addEventListener('message', ({ data }) => this.received.push(JSON.parse(data) as Load));
     this.#source.addEventListener('pushfleet.gap', ({ data }) => this.troubles.push(`gap ${data}`));
+    this.#source.addEventListener('open', () => (this.#stands = true));
     this.#source.addEventListener('error', ({ code, message }) => {
+      if (this.#stands) this.cuts++;
+      else this.failures++;
+      this.#stands = false;
       if (this.#source.readyState === EventSource.CLOSED) this.troubles.push(`refused: ${code} ${message}`);
     });
   }

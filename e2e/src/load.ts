@@ -40,11 +40,18 @@ interface Answer {
 export class LoadPublisher {
   readonly acknowledged: Load[] = [];
   readonly refused: string[] = [];
+  /** Streams that broke under it. */
+  breaks = 0;
+  /** The longest time that passed without an acknowledgement, in milliseconds. */
+  longestWaitMs = 0;
+  #answeredAt = Number.POSITIVE_INFINITY;
   readonly #options: PublisherOptions;
   readonly #unanswered = new Map<number, Load>();
   readonly #client: PublishClient;
   #stream: ClientDuplexStream<object, Answer> | undefined;
   #next = 1;
+  /** The highest number that is acknowledged. */
+  #newest = 0;
   #last = Number.POSITIVE_INFINITY;
 
   constructor(options: PublisherOptions) {
@@ -68,6 +75,17 @@ export class LoadPublisher {
     });
     this.#stream?.end();
     this.#client.close();
+  }
+
+  /** How many it has published, acknowledged or not. */
+  get made(): number {
+    return this.#next - 1;
+  }
+
+  /** Whether all of the first `count` are acknowledged, and one that came after them. */
+  isPast(count: number): boolean {
+    const [oldest = Number.POSITIVE_INFINITY] = this.#unanswered.keys();
+    return oldest > count && this.#newest > count;
   }
 
   /** Lets it end once it published its count. */
@@ -112,8 +130,8 @@ export class LoadPublisher {
     stream.on('data', (answer: Answer) => this.#answered(answer));
     stream.on('error', () => {});
     stream.on('status', () => {
-      if (this.#stream !== stream || (this.#next > this.#options.count && this.#unanswered.size === 0))
-        return;
+      if (this.#stream !== stream || this.#done) return;
+      this.breaks++;
       this.#stream = undefined;
       setTimeout(() => this.#open(), 50);
     });
@@ -126,6 +144,10 @@ export class LoadPublisher {
     if (result.receipt) {
       this.#unanswered.delete(correlation);
       this.acknowledged.push(load);
+      const now = performance.now();
+      this.longestWaitMs = Math.max(this.longestWaitMs, now - this.#answeredAt);
+      this.#answeredAt = now;
+      this.#newest = Math.max(this.#newest, correlation);
       return;
     }
     this.refused.push(`${result.refusal?.code}: ${result.refusal?.message}`);

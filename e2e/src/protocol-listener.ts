@@ -5,6 +5,8 @@ import type { Load } from './load.ts';
 export class ProtocolListener {
   readonly name: string;
   readonly filters: readonly string[];
+  /** It resumes at each request, also where nothing has failed. */
+  readonly pulls: boolean;
   readonly #receiver: Receiver;
   readonly #loads: Load[] = [];
   readonly #refusals: string[] = [];
@@ -12,6 +14,7 @@ export class ProtocolListener {
   constructor(protocol: EdgeProtocol, address: string, token: string, filters: readonly string[]) {
     this.name = protocol.name;
     this.filters = filters;
+    this.pulls = protocol.pulls;
     this.#receiver = new Receiver(protocol, { token, filters });
     const refused = (error: unknown) => this.#refusals.push(`${protocol.name} was refused: ${error}`);
     void this.#receiver.stay(() => address).catch(refused);
@@ -19,6 +22,14 @@ export class ProtocolListener {
 
   get open(): boolean {
     return this.#receiver.connected;
+  }
+
+  get cuts(): number {
+    return this.#receiver.cuts;
+  }
+
+  get failures(): number {
+    return this.#receiver.failures;
   }
 
   get received(): readonly Load[] {

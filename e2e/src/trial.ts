@@ -24,6 +24,8 @@ export const filters = [
   '+/+/2',
 ];
 
+const patienceMs = 90_000;
+
 /** Where clients and publishers come to: a fleet of processes, or one of containers. */
 export interface Site {
   /** Those edges that it has. */
@@ -41,8 +43,43 @@ export interface TrialOptions<S extends Site> {
   readonly clients: number;
   /** Publications a second of all publishers together. */
   readonly rate: number;
-  /** What goes wrong; called once a quarter of the publications is acknowledged. */
-  readonly disturb: (fleet: S) => Promise<void>;
+  /** Others who are owed what is published, and whom the caller opened and closes. */
+  readonly others?: readonly Client[];
+  /**
+   * What goes wrong; called once a quarter of the publications is acknowledged. `over` is called when recovery begins,
+   * unless that is at its end.
+   */
+  readonly disturb: (fleet: S, over: () => void) => Promise<void>;
+}
+
+/** What the trial looks at, whichever client it is. */
+export interface Client {
+  readonly name: string;
+  readonly filters: readonly string[];
+  /** Whether it is connected. */
+  readonly open: boolean;
+  readonly received: readonly Load[];
+  readonly troubles: readonly string[];
+  /** Connections that it lost, and attempts that brought none. */
+  readonly cuts: number;
+  readonly failures: number;
+  /** It resumes at each request, also where nothing has failed. */
+  readonly pulls?: boolean;
+  /** It was not promised the order of what it is given. */
+  readonly unordered?: boolean;
+  close(): void;
+}
+
+/** What was seen while something went wrong. */
+export interface Outcome {
+  readonly run: string;
+  readonly acknowledged: readonly Load[];
+  readonly clients: readonly Client[];
+  readonly publishers: readonly LoadPublisher[];
+  /** What was acknowledged and did not arrive, a line for each. */
+  readonly lost: readonly string[];
+  /** Milliseconds from the end of the fault until it was made good, see `recovery`; undefined where it never was. */
+  readonly recoveryMs: number | undefined;
 }
 
 /**
@@ -52,10 +89,22 @@ export interface TrialOptions<S extends Site> {
  * @returns what was acknowledged
  */
 export async function trial<S extends Site>(fleet: S, o: TrialOptions<S>): Promise<readonly Load[]> {
+  const { acknowledged, clients, lost, run } = await play(fleet, o);
+  assert.deepEqual(lost.slice(0, 10), [], `${lost.length} acknowledged publications did not arrive`);
+  for (const client of clients) {
+    assert.deepEqual(client.troubles, [], `trouble of the client on ${client.filters.join(' ')}`);
+    assert.deepEqual(disordered(client, run).slice(0, 10), []);
+  }
+  return acknowledged;
+}
+
+/** The trial without its verdict. @throws Error where it does not come to an end */
+export async function play<S extends Site>(fleet: S, o: TrialOptions<S>): Promise<Outcome> {
   const all = await fleet.token({ publish: ['load/#'], subscribe: ['#'] });
   const listeners = Array.from({ length: o.clients }, (_, i) => listener(fleet, all, i));
+  const clients = [...listeners, ...(o.others ?? [])];
   try {
-    await connected(listeners);
+    await connected(clients);
     const run = randomUUID();
     const publishers = Array.from({ length: o.publishers }, (_, publisher) => {
       const count = Math.floor(o.publications / o.publishers);
@@ -73,22 +122,38 @@ export async function trial<S extends Site>(fleet: S, o: TrialOptions<S>): Promi
     const running = Promise.all(publishers.map((publisher) => publisher.run()));
     const acknowledged = () => publishers.flatMap((publisher) => publisher.acknowledged);
     await until(() => acknowledged().length >= o.publications / 4, 'a quarter to be acknowledged', 120_000);
-    await o.disturb(fleet);
+    let from: number | undefined;
+    const over = (): void => {
+      from ??= performance.now();
+    };
+    await o.disturb(fleet, over);
+    over();
+    const recovered = await recovery(publishers, clients).catch(() => undefined);
+    const recoveryMs = recovered && recovered - (from as unknown as number);
     for (const publisher of publishers) publisher.finish();
     await running;
-    await arrived(listeners, acknowledged());
-    for (const listener of listeners) assertPromises(listener, run);
-    return acknowledged();
+    const lost = await missing(clients, acknowledged());
+    return { run, acknowledged: acknowledged(), clients, publishers, lost, recoveryMs };
   } finally {
     for (const listener of listeners) listener.close();
   }
 }
 
-/** What the trial looks at, whichever client it is. */
-type Client = Pick<Listener, 'name' | 'filters' | 'open' | 'close'> & {
-  readonly received: readonly Load[];
-  readonly troubles: readonly string[];
-};
+/**
+ * When everything that was published up to now is acknowledged, and something that was published later by each publisher,
+ * and every client has all that was published up to now.
+ */
+async function recovery(publishers: readonly LoadPublisher[], clients: readonly Client[]): Promise<number> {
+  const made = publishers.map((publisher) => publisher.made);
+  const past = () => publishers.every((publisher, i) => publisher.isPast(made[i] as number));
+  await until(past, 'publishing to be acknowledged again', patienceMs);
+  const upToThen = publishers.flatMap((publisher, i) =>
+    publisher.acknowledged.filter(({ number }) => number <= (made[i] as number)),
+  );
+  const debts = clients.map((client) => new Debt(client, upToThen));
+  await until(() => debts.every((debt) => debt.isPaid()), 'every client to have caught up', patienceMs);
+  return performance.now();
+}
 
 const served = (fleet: Site, service: string): boolean =>
   service === 'publish' || fleet.protocols.includes(service as EdgeService);
@@ -109,29 +174,28 @@ function listener(fleet: Site, token: string, index: number): Client {
 
 const identity = ({ run, publisher, number }: Load): string => `${run} ${publisher}-${number}`;
 
-async function connected(listeners: readonly Client[]): Promise<void> {
-  const all = () => listeners.every((listener) => listener.open);
+async function connected(clients: readonly Client[]): Promise<void> {
+  const all = () => clients.every(({ open }) => open);
   await until(all, 'every client to be connected', 30_000).catch((cause) => {
-    const away = listeners.filter((listener) => !listener.open);
+    const away = clients.filter(({ open }) => !open);
     const told = away.map(({ name, troubles }) => `${name} ${troubles.join('; ')}`);
-    throw new Error(`${away.length} of ${listeners.length} clients are not connected: ${told}`, { cause });
+    throw new Error(`${away.length} of ${clients.length} clients are not connected: ${told}`, { cause });
   });
 }
 
-async function arrived(listeners: readonly Client[], acknowledged: readonly Load[]): Promise<void> {
-  const debts = listeners.map((listener) => new Debt(listener, acknowledged));
+/** What does not arrive, although it is waited for. */
+async function missing(clients: readonly Client[], acknowledged: readonly Load[]): Promise<string[]> {
+  const debts = clients.map((client) => new Debt(client, acknowledged));
   const complete = () => debts.filter((debt) => debt.isPaid()).length === debts.length;
-  await until(complete, 'every acknowledged publication to arrive', 90_000).catch(() => {});
-  const left = debts.flatMap((debt) => debt.left);
-  assert.deepEqual(left.slice(0, 10), [], `${left.length} acknowledged publications did not arrive`);
+  await until(complete, 'every acknowledged publication to arrive', patienceMs).catch(() => {});
+  return debts.flatMap((debt) => debt.left);
 }
 
 /** What a client is owed; counted on from where it was, since the clients share the process with whoever counts. */
 class Debt {
   readonly #client: Client;
-  readonly #seen = new Set<string>();
+  readonly #owed = new Map<string, Load>();
   #heard = 0;
-  #owed: Load[];
 
   constructor(client: Client, acknowledged: readonly Load[]) {
     this.#client = client;
@@ -140,37 +204,44 @@ class Debt {
         client.filters.some((filter) => matches(filter as TopicFilter, topic as Topic)),
       ),
     );
-    this.#owed = acknowledged.filter(({ topic }) => matching.has(topic));
+    for (const load of acknowledged) if (matching.has(load.topic)) this.#owed.set(identity(load), load);
   }
 
   isPaid(): boolean {
     const { received } = this.#client;
     for (; this.#heard < received.length; this.#heard++)
-      this.#seen.add(identity(received[this.#heard] as Load));
-    this.#owed = this.#owed.filter((load) => !this.#seen.has(identity(load)));
-    return this.#owed.length === 0;
+      this.#owed.delete(identity(received[this.#heard] as Load));
+    return this.#owed.size === 0;
   }
 
   get left(): string[] {
-    return this.#owed.map(
-      (load) => `${identity(load)} on ${load.topic} for ${this.#client.filters.join(' ')}`,
-    );
+    const { name, filters } = this.#client;
+    return Array.from(this.#owed.values(), (load) => {
+      return `${identity(load)} on ${load.topic} for ${name} on ${filters.join(' ')}`;
+    });
   }
 }
 
-function assertPromises(listener: Client, run: string): void {
-  assert.deepEqual(listener.troubles, [], `trouble of the client on ${listener.filters.join(' ')}`);
+/** What came behind later ones of its topic and publisher, where order was promised. */
+export function disordered({ name, filters, received, unordered }: Client, run: string): string[] {
+  if (unordered) return [];
   const newest = new Map<string, number>();
-  const seen = new Set<string>();
-  for (const load of listener.received) {
-    // A resume goes back for ten seconds around a change of leader, which may be into the trial before.
-    if (load.run !== run) continue;
-    if (seen.has(identity(load))) continue; // at least once: a duplicate has the id of the first
-    seen.add(identity(load));
+  return firstOf(received, run).flatMap((load) => {
     const lane = `${load.publisher} ${load.topic}`;
     const last = newest.get(lane) ?? 0;
-    const told = `${listener.name} on ${listener.filters.join(' ')}`;
-    assert.ok(load.number > last, `${told}: ${identity(load)} on ${load.topic} came behind ${last}`);
-    newest.set(lane, load.number);
-  }
+    newest.set(lane, Math.max(last, load.number));
+    if (load.number > last) return [];
+    return [`${name} on ${filters.join(' ')}: ${identity(load)} on ${load.topic} came behind ${last}`];
+  });
+}
+
+/** How often a client was given what it had been given before. */
+export const again = ({ received }: Client, run: string): number =>
+  received.filter((load) => load.run === run).length - firstOf(received, run).length;
+
+/** Each once: a duplicate has the id of the first. */
+function firstOf(received: readonly Load[], run: string): Load[] {
+  // A resume goes back for ten seconds around a change of leader, which may be into the trial before.
+  const ours = received.filter((load) => load.run === run);
+  return [...new Map(ours.map((load) => [identity(load), load])).values()];
 }

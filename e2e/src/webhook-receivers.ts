@@ -84,8 +84,13 @@ export class Receivers {
   /** @returns the endpoint's URL */
   add(endpoint: string, behave: Behaviour): string {
     this.#endpoints.set(endpoint, { behave, secrets: [], count: 0, accepted: new Set(), gone: false });
+    return `http://${this.address}/${endpoint}`;
+  }
+
+  /** host:port of all endpoints. */
+  get address(): string {
     const { address, port } = this.#server.address() as AddressInfo;
-    return `http://${address}:${port}/${endpoint}`;
+    return `${address}:${port}`;
   }
 
   /** From here on the endpoint behaves like this. */

@@ -35,6 +35,13 @@ export interface StartNatsOptions {
   readonly servers?: 1 | 3;
   /** More lines of nats-server configuration, for each server. */
   readonly config?: string;
+  /** Where each server has its store, however small the disk is; temporary folders unless they are named. */
+  readonly folders?: readonly string[];
+  /**
+   * A port that stands for the one by which servers reach the server `to`, for the server `from` alone; nobody is told
+   * of any other way then, clients neither. Servers count from 0.
+   */
+  readonly route?: (from: number, to: number, port: number) => Promise<number>;
 }
 
 /** One real nats-server, or three in a cluster, with JetStream in a temporary folder; resolves when it is ready. */
@@ -42,11 +49,12 @@ export async function startNats(o: StartNatsOptions = {}): Promise<NatsCluster> 
   const binary = await findNatsServer({ root, progress: console.log });
   const directory = temporaryFolder('nats');
   const count = o.servers ?? 1;
-  const servers = await withFreePorts(3 * count, (ports) => {
-    const plans = plan(count, ports).map((ours) => ({
+  const servers = await withFreePorts(3 * count, async (ports) => {
+    const plans = (await plan(count, ports, o.route)).map((ours, index) => ({
       ...ours,
       binary,
-      directory: join(directory, ours.name),
+      directory: o.folders?.[index] ?? join(directory, ours.name),
+      ...(o.folders !== undefined && { maxFileBytes: 1024 ** 4 }),
       ...(o.config !== undefined && { config: o.config }),
     }));
     return startAll(plans);
@@ -62,14 +70,29 @@ export async function startNats(o: StartNatsOptions = {}): Promise<NatsCluster> 
   };
 }
 
-function plan(count: 1 | 3, ports: number[]): Omit<NatsOptions, 'binary' | 'directory'>[] {
-  const routes = ports.slice(2 * count);
-  return Array.from({ length: count }, (_, index) => ({
+async function plan(
+  count: 1 | 3,
+  ports: readonly number[],
+  route: StartNatsOptions['route'],
+): Promise<Omit<NatsOptions, 'binary' | 'directory'>[]> {
+  const clusterPorts = ports.slice(2 * count);
+  const routesOf = async (from: number): Promise<readonly number[]> =>
+    route === undefined
+      ? clusterPorts
+      : Promise.all(clusterPorts.flatMap((port, to) => (to === from ? [] : [route(from, to, port)])));
+  const plans = Array.from({ length: count }, async (_, index) => ({
     name: `nats-${index + 1}`,
     port: ports[index] as number,
     monitorPort: ports[count + index] as number,
-    ...(count > 1 && { cluster: { port: routes[index] as number, routes } }),
+    ...(count > 1 && {
+      cluster: {
+        port: clusterPorts[index] as number,
+        routes: await routesOf(index),
+        hidden: route !== undefined,
+      },
+    }),
   }));
+  return Promise.all(plans);
 }
 
 async function startAll(plans: NatsOptions[]): Promise<NatsServer[]> {

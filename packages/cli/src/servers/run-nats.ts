@@ -13,7 +13,14 @@ export interface NatsOptions extends Pick<ChildOptions, 'onStart'> {
   readonly port: number;
   /** For the monitoring pages, which tell when the server is ready. */
   readonly monitorPort: number;
-  readonly cluster?: { readonly port: number; readonly routes: readonly number[] };
+  readonly cluster?: {
+    readonly port: number;
+    readonly routes: readonly number[];
+    /** Nobody is told where the servers are: they reach each other by these routes alone, clients as they were told. */
+    readonly hidden?: boolean;
+  };
+  /** What JetStream may put on the disk, in bytes; three quarters of what is free at its start unless said. */
+  readonly maxFileBytes?: number;
   /** More lines of nats-server configuration. */
   readonly config?: string;
 }
@@ -60,16 +67,21 @@ export async function runNats(o: NatsOptions): Promise<NatsInstance> {
 const quoted = (text: string): string => JSON.stringify(text);
 
 function configuration(o: NatsOptions): string {
-  const { cluster } = o;
+  const { cluster, maxFileBytes } = o;
+  const most = maxFileBytes === undefined ? '' : `, max_file_store: ${maxFileBytes}`;
   const lines = [
     `server_name: ${quoted(o.name)}`,
     `listen: "127.0.0.1:${o.port}"`,
     `http: "127.0.0.1:${o.monitorPort}"`,
-    `jetstream { store_dir: ${quoted(join(o.directory, 'store'))} }`,
+    `jetstream { store_dir: ${quoted(join(o.directory, 'store'))}${most} }`,
   ];
   if (cluster !== undefined) {
     const routes = cluster.routes.map((port) => quoted(`nats://127.0.0.1:${port}`)).join(', ');
-    lines.push(`cluster { name: pushfleet, listen: "127.0.0.1:${cluster.port}", routes: [${routes}] }`);
+    // Whoever hears of the address of a server that it has a route to already tries it once, in vain.
+    const hidden = cluster.hidden === true ? ', no_advertise: true, advertise: "127.0.0.1:1"' : '';
+    lines.push(
+      `cluster { name: pushfleet, listen: "127.0.0.1:${cluster.port}", routes: [${routes}]${hidden} }`,
+    );
   }
   return [...lines, o.config ?? '', ''].join('\n');
 }

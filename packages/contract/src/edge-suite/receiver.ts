@@ -20,6 +20,9 @@ export class Receiver {
   readonly received: Received[] = [];
   readonly gaps: (Arrival & { kind: 'gap' })[] = [];
   cursor: string | undefined;
+  /** While it stays: connections that ended under it, and attempts that brought none. */
+  cuts = 0;
+  failures = 0;
   /** How the connection at hand ended. */
   end: End | undefined;
   #line: Line | undefined;
@@ -90,10 +93,13 @@ export class Receiver {
       const end = this.end;
       if (end === undefined) continue;
       if (!end.reconnect) throw new Error(`told to stay away: ${end.code}`);
+      if (this.#line !== undefined) this.cuts++;
       this.#line?.close();
+      this.#line = undefined;
       // Whoever is between two instances asks again.
       await this.connect(address()).catch((error) => {
         if (error instanceof Refused && !comesBack(error.code)) throw error;
+        this.failures++;
         this.end ??= { code: 'cut', reconnect: true };
       });
       if (this.end !== undefined) await sleep(200);
