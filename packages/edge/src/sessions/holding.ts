@@ -33,6 +33,7 @@ export class Holding {
   over: PushfleetError | undefined;
   readonly #waiters: Waiter[] = [];
   #number = 0n;
+  #stored = 0n;
   /** Those of the waiters, from the first, that the commit under way is for. */
   #sent = 0;
 
@@ -40,6 +41,11 @@ export class Holding {
     this.key = key;
     this.generation = generation;
     this.keeper = keeper;
+  }
+
+  /** The number of the last commit that the registry has said to have; 0: none. */
+  get lastCommit(): bigint {
+    return this.#stored;
   }
 
   /** There is something to commit, and it waits for no tick. */
@@ -87,6 +93,7 @@ export class Holding {
   }
 
   stored(): void {
+    this.#stored = this.#number;
     this.underWay = false;
     this.alone = false;
     for (const { resolve } of this.#waiters.splice(0, this.#sent)) resolve();

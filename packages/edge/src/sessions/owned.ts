@@ -46,7 +46,7 @@ export interface OwnedSession {
   commitSoon(): void;
   update(change: Omit<Partial<UpdateSessionRequest>, 'key' | 'generation' | 'number'>): Promise<Session>;
   /** The connection is gone: what is still to be committed is, then the session is released. Nothing may be told afterwards. */
-  release(how: Omit<Partial<ReleaseSessionRequest>, 'key' | 'generation'>): Promise<void>;
+  release(how: Omit<Partial<ReleaseSessionRequest>, 'key' | 'generation' | 'lastCommit'>): Promise<void>;
   end(how: { readonly discardWill: boolean }): Promise<void>;
 }
 

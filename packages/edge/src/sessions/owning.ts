@@ -68,7 +68,12 @@ export class Owning implements OwnedSession {
   async release(how: Parameters<OwnedSession['release']>[0]): Promise<void> {
     await this.#leave(
       () => this.#flush(),
-      (key, generation) => this.#o.calls.release({ discardWill: false, ...how, key, generation }),
+      (key, generation) =>
+        this.#o.calls.release({
+          discardWill: false,
+          ...how,
+          ...{ key, generation, lastCommit: this.holding.lastCommit },
+        }),
     );
   }
 

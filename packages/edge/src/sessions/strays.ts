@@ -80,6 +80,6 @@ export class Strays {
     if (session?.owner?.instanceId !== this.#o.instance) return;
     const { generation } = session;
     if (this.#o.isKnown(key, generation)) return;
-    await this.#o.calls.release({ key, generation, discardWill: true });
+    await this.#o.calls.release({ key, generation, discardWill: true, lastCommit: 0n });
   }
 }

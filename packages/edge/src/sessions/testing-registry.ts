@@ -257,6 +257,7 @@ export class TestRegistry {
       attributes: before?.attributes ?? {},
       createdAt: before?.createdAt ?? now,
       lastUpdate: before?.lastUpdate ?? 0n,
+      lastCommit: 0n,
     };
   }
 

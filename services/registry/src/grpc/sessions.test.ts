@@ -264,6 +264,33 @@ describe('sessions over gRPC', () => {
     await sessions.end(key);
   });
 
+  for (const { what, lastCommit, back, wanted } of [
+    { what: 'gives', lastCommit: 2n, back: 0, wanted: { a: 'a', b: 'b' } },
+    { what: 'does not give', lastCommit: 2n, back: 1, wanted: {} },
+    { what: 'gives, where nobody says what there was,', lastCommit: 0n, back: 1, wanted: { a: 'a' } },
+  ])
+    it(`${what} the state of a released session ${back} commits behind`, async () => {
+      const key = keyOf(`back-${back}-${lastCommit}`);
+      const { generation } = await sessions.own(key);
+      const hash = hotKey(refOf(key));
+      const client = new Redis(redis.url);
+      const dumps: Buffer[] = [];
+      for (const [index, text] of ['a', 'b'].entries()) {
+        await sessions.commit(key, generation, {
+          putFields: fieldsOf({ [text]: text }),
+          number: BigInt(index + 1),
+        });
+        dumps.push(await client.dumpBuffer(hash));
+      }
+      await sessions.release(key, generation, { lastCommit });
+      await client.restore(hash, 0, dumps.at(-1 - back) as Buffer, 'REPLACE');
+      client.disconnect();
+      const { state, resumed, session } = await sessions.acquire(key);
+      assert.deepEqual([resumed, textsOf(state?.fields)], [true, wanted]);
+      assert.equal(session?.lastCommit, 0n);
+      await sessions.end(key);
+    });
+
   it('lists in the order of ids, by protocol, subject and beginning, page by page', async () => {
     const made: Session[] = [];
     for (const [id, protocol, subject] of [

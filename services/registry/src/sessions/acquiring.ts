@@ -133,6 +133,7 @@ export class Acquiring {
       attributes: kept?.attributes ?? {},
       createdAt: kept?.createdAt ?? now,
       lastUpdate: kept?.lastUpdate ?? 0n,
+      lastCommit: 0n,
     };
   }
 
@@ -160,12 +161,12 @@ export class Acquiring {
   async #take(key: Key, stored: Held, kept: Session | undefined): Promise<SessionState | undefined> {
     const { hot } = this.#o.parts;
     try {
-      const state = await hot.take(stored);
+      const state = await hot.take(stored, kept);
       if (state !== false) return state;
       // Of another log, or of who acquired it meanwhile.
       const now = await this.#o.parts.ledger.get(stored.ref);
       if (now?.record.generation !== stored.record.generation) throw contended(key);
-      return (await hot.take(stored, true)) || undefined;
+      return (await hot.take(stored, kept, true)) || undefined;
     } catch (error) {
       if (kept === undefined && error instanceof PushfleetError && error.code === 'unavailable')
         return undefined;

@@ -1,6 +1,6 @@
 import { PushfleetError } from '@pushfleet/core';
 import { type SessionCommit, SessionCommitOutcome } from '@pushfleet/proto/pushfleet/registry/v1/sessions';
-import type { Written } from './hot-state.ts';
+import type { Commit, Written } from './hot-state.ts';
 import type { Parts } from './parts.ts';
 import { type Key, refOf } from './record.ts';
 
@@ -11,23 +11,44 @@ const outcomes: Readonly<Record<Written, SessionCommitOutcome>> = {
   large: SessionCommitOutcome.SESSION_COMMIT_OUTCOME_TOO_LARGE,
 };
 
-/** Writes the hot state of one session. Never rejects. */
+type Needed = Pick<Parts, 'hot' | 'ledger' | 'log'>;
+
+/** Writes the hot state of sessions; says what became of each, in their order. Never rejects. */
 export async function commit(
-  { hot, ledger, log }: Pick<Parts, 'hot' | 'ledger' | 'log'>,
-  key: Key,
-  wanted: SessionCommit,
-): Promise<SessionCommitOutcome> {
-  const ref = refOf(key);
+  parts: Needed,
+  keys: readonly Key[],
+  commits: readonly SessionCommit[],
+): Promise<readonly SessionCommitOutcome[]> {
+  const wanted = commits.map((one, at) => ({ ref: refOf(keys[at] as Key), commit: one }));
   try {
-    const written = await hot.commit(ref, wanted);
-    if (written !== 'lost' || !wanted.whole) return outcomes[written];
-    // Whose state is lost may have lost the session, too: the log says.
-    const record = (await ledger.get(ref))?.record;
-    const owned = record?.generation === wanted.generation && record.owner !== undefined;
-    return outcomes[owned ? await hot.commit(ref, wanted, record.incarnation) : 'fenced'];
+    const written = await parts.hot.commit(wanted);
+    return await Promise.all(
+      written.map((what, at) => {
+        const one = wanted[at] as Commit;
+        return what === 'lost' && one.commit.whole ? anew(parts, one) : outcomes[what];
+      }),
+    );
   } catch (error) {
-    const known = PushfleetError.from(error);
-    if (known.code !== 'unavailable') log.error({ err: error }, 'a session could not be committed');
-    return SessionCommitOutcome.SESSION_COMMIT_OUTCOME_UNAVAILABLE;
+    const outcome = failed(parts, error);
+    return wanted.map(() => outcome);
   }
+}
+
+/** Whose state is lost may have lost the session, too: the log says. */
+async function anew(parts: Needed, { ref, commit: wanted }: Commit): Promise<SessionCommitOutcome> {
+  try {
+    const record = (await parts.ledger.get(ref))?.record;
+    if (record?.generation !== wanted.generation || record.owner === undefined) return outcomes.fenced;
+    const { incarnation } = record;
+    const [written = 'lost'] = await parts.hot.commit([{ ref, commit: wanted, incarnation }]);
+    return outcomes[written];
+  } catch (error) {
+    return failed(parts, error);
+  }
+}
+
+function failed({ log }: Needed, error: unknown): SessionCommitOutcome {
+  const known = PushfleetError.from(error);
+  if (known.code !== 'unavailable') log.error({ err: error }, 'sessions could not be committed');
+  return SessionCommitOutcome.SESSION_COMMIT_OUTCOME_UNAVAILABLE;
 }

@@ -40,6 +40,7 @@ class Dying {
     command: (...args) => this.#write(() => inner.command(...args)),
     run: (...args) => this.#write(() => inner.run(...args)),
     read: (...args) => this.#write(() => inner.read(...args)),
+    runAll: (...args) => this.#write(() => inner.runAll(...args)),
     onReturn: () => {},
   });
 }

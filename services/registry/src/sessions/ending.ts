@@ -36,7 +36,7 @@ export class Ending {
    * @throws PushfleetError `conflict`, `unavailable`
    */
   async release(key: Key, request: ReleaseSessionRequest): Promise<Date> {
-    const { generation, discardWill, expirySeconds, cursor } = request;
+    const { generation, discardWill, expirySeconds, cursor, lastCommit } = request;
     const { ledger, index, now } = this.#parts;
     for (let attempt = 0; attempt < attempts; attempt++) {
       const held = await ledger.get(refOf(key));
@@ -48,7 +48,7 @@ export class Ending {
       const { owner } = held.record;
       const next = released(
         {
-          ...held.record,
+          ...{ ...held.record, lastCommit },
           ...(discardWill && { will: undefined }),
           ...(cursor !== undefined && { cursor }),
         },

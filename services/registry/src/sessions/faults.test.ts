@@ -23,6 +23,7 @@ class Cut {
       command: (...args) => unless(() => inner.command(...args)),
       run: (...args) => unless(() => inner.run(...args)),
       read: (...args) => unless(() => inner.read(...args)),
+      runAll: (...args) => unless(() => inner.runAll(...args)),
       onReturn: (on) => this.#listeners.push(on),
     };
   };
@@ -133,6 +134,7 @@ describe('sessions whose log or index does not answer for a while', () => {
           return inner.run(script, ...args);
         },
         read: (...args) => inner.read(...args),
+        runAll: (...args) => inner.runAll(...args),
         onReturn: (on) => inner.onReturn(on),
       }),
     });
@@ -203,6 +205,7 @@ describe('sessions whose log or index does not answer for a while', () => {
         },
         run: (...args) => inner.run(...args),
         read: (...args) => inner.read(...args),
+        runAll: (...args) => inner.runAll(...args),
         onReturn: (on) => inner.onReturn(on),
       }),
     });

@@ -127,9 +127,7 @@ export class SessionRegister implements Part {
   /** See CommitSessions; outcomes stand in the order of the commits. @throws PushfleetError `request_invalid`, `forbidden` */
   async commit(commits: readonly SessionCommit[]): Promise<readonly SessionCommitOutcome[]> {
     const keys = checkCommits(commits);
-    const outcomes = await Promise.all(
-      commits.map((wanted, at) => commit(this.#parts, keys[at] as Key, wanted)),
-    );
+    const outcomes = await commit(this.#parts, keys, commits);
     for (const outcome of outcomes) this.commits.set(outcome, (this.commits.get(outcome) ?? 0) + 1);
     return outcomes;
   }

@@ -1,16 +1,19 @@
-// What Redis does in one step. Each script touches one key.
+// What Redis does in one step. Each script touches one key, but for that of the commits.
 
 import { Script } from '../redis.ts';
 
 /**
- * Raises the generation: `generation, incarnation, force`. Answers the hash in pairs, false where a later generation is there. What
- * is of another incarnation is dropped; where forced, so is what is of a later generation.
+ * Raises the generation: `generation, incarnation, force, left, number`. Answers the hash in pairs, false where a later generation is
+ * there. What is of another incarnation is dropped, and what is older than commit `number` of generation `left`, with
+ * which the session was released; where forced, so is what is of a later generation.
  */
 export const takeScript = new Script(`
-local held = redis.call('HMGET', KEYS[1], 'g', 'i')
+local held = redis.call('HMGET', KEYS[1], 'g', 'i', 'b')
 local later = held[1] and tonumber(held[1]) > tonumber(ARGV[1])
 if later and ARGV[3] == '0' then return false end
-if later or held[2] ~= ARGV[2] then redis.call('DEL', KEYS[1]) end
+local at, left = tonumber(held[1] or 0), tonumber(ARGV[4])
+local older = at < left or (at == left and tonumber(held[3] or 0) < tonumber(ARGV[5]))
+if later or older or held[2] ~= ARGV[2] then redis.call('DEL', KEYS[1]) end
 redis.call('HSET', KEYS[1], 'g', ARGV[1], 'i', ARGV[2], 'b', 0)
 return redis.call('HGETALL', KEYS[1])`);
 
@@ -28,46 +31,60 @@ if not held or tonumber(held) > tonumber(ARGV[1]) then return 0 end
 return redis.call('DEL', KEYS[1])`);
 
 /**
- * Writes: `generation, incarnation or nothing, most bytes, whole, has cursor, cursor, number, puts`, then name and value of each put, and the names that are
- * removed. With an incarnation it begins anew where the state is lost. Answers 'stored', 'fenced', 'lost' or 'large'.
+ * Writes to each key in turn: how many arguments it has, and then `generation, incarnation or nothing, most bytes, whole,
+ * has cursor, cursor, number, puts`, name and value of each put, and the names that are removed. With an incarnation it
+ * begins anew where the state is lost. Answers 'stored', 'fenced', 'lost' or 'large' for each.
  */
 export const commitScript = new Script(`
-local held = redis.call('HMGET', KEYS[1], 'g', 'n', 'c', 'b')
-local stored, mine, most = tonumber(held[1] or 0), tonumber(ARGV[1]), tonumber(ARGV[3])
-if stored > mine then return 'fenced' end
-local anew = stored < mine
-if anew and ARGV[2] == '' then return 'lost' end
-local number, before = tonumber(ARGV[7]), tonumber(held[4] or 0)
-if not anew and number < before then return 'stored' end
--- Redis has gone back, by a restart or a failover: what the commits between changed is not there.
-if not anew and ARGV[4] == '0' and number > before + 1 then return 'lost' end
-local whole, bytes, last = anew or ARGV[4] == '1', 0, 8 + 2 * tonumber(ARGV[8])
-if not whole then bytes = tonumber(held[2] or 0) end
-local function sizeOf(name)
-  local length = redis.call('HSTRLEN', KEYS[1], 'f' .. name)
-  if length == 0 and redis.call('HEXISTS', KEYS[1], 'f' .. name) == 0 then return 0 end
-  return length + #name
+local function commit(key, at, size)
+  local held = redis.call('HMGET', key, 'g', 'n', 'c', 'b')
+  local stored, mine, most = tonumber(held[1] or 0), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 3])
+  if stored > mine then return 'fenced' end
+  local anew = stored < mine
+  if anew and ARGV[at + 2] == '' then return 'lost' end
+  local number, before = tonumber(ARGV[at + 7]), tonumber(held[4] or 0)
+  if not anew and number < before then return 'stored' end
+  -- Redis has gone back, by a restart or a failover: what the commits between changed is not there.
+  if not anew and ARGV[at + 4] == '0' and number > before + 1 then return 'lost' end
+  local whole, bytes, last = anew or ARGV[at + 4] == '1', 0, at + 8 + 2 * tonumber(ARGV[at + 8])
+  if not whole then bytes = tonumber(held[2] or 0) end
+  local function sizeOf(name)
+    local length = redis.call('HSTRLEN', key, 'f' .. name)
+    if length == 0 and redis.call('HEXISTS', key, 'f' .. name) == 0 then return 0 end
+    return length + #name
+  end
+  for i = at + 9, last, 2 do
+    bytes = bytes + #ARGV[i] + #ARGV[i + 1]
+    if not whole then bytes = bytes - sizeOf(ARGV[i]) end
+  end
+  if not whole then
+    for i = last + 1, at + size do bytes = bytes - sizeOf(ARGV[i]) end
+  end
+  if bytes > most then return 'large' end
+  local set = { 'HSET', key, 'n', bytes, 'b', ARGV[at + 7] }
+  if whole then
+    local incarnation = anew and ARGV[at + 2] or redis.call('HGET', key, 'i')
+    redis.call('DEL', key)
+    redis.call('HSET', key, 'g', ARGV[at + 1], 'i', incarnation)
+    if held[3] and not anew then redis.call('HSET', key, 'c', held[3]) end
+  else
+    for i = last + 1, at + size do redis.call('HDEL', key, 'f' .. ARGV[i]) end
+  end
+  for i = at + 9, last, 2 do
+    set[#set + 1], set[#set + 2] = 'f' .. ARGV[i], ARGV[i + 1]
+  end
+  if ARGV[at + 5] == '1' then set[#set + 1], set[#set + 2] = 'c', ARGV[at + 6] end
+  redis.call(unpack(set))
+  return 'stored'
 end
-for i = 9, last, 2 do
-  bytes = bytes + #ARGV[i] + #ARGV[i + 1]
-  if not whole then bytes = bytes - sizeOf(ARGV[i]) end
+
+local answers, at = {}, 1
+for i, key in ipairs(KEYS) do
+  local size = tonumber(ARGV[at])
+  answers[i] = commit(key, at, size)
+  at = at + size + 1
 end
-if not whole then
-  for i = last + 1, #ARGV do bytes = bytes - sizeOf(ARGV[i]) end
-end
-if bytes > most then return 'large' end
-if whole then
-  local incarnation = anew and ARGV[2] or redis.call('HGET', KEYS[1], 'i')
-  redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[1], 'g', ARGV[1], 'i', incarnation)
-  if held[3] and not anew then redis.call('HSET', KEYS[1], 'c', held[3]) end
-else
-  for i = last + 1, #ARGV do redis.call('HDEL', KEYS[1], 'f' .. ARGV[i]) end
-end
-for i = 9, last, 2 do redis.call('HSET', KEYS[1], 'f' .. ARGV[i], ARGV[i + 1]) end
-redis.call('HSET', KEYS[1], 'n', bytes, 'b', ARGV[7])
-if ARGV[5] == '1' then redis.call('HSET', KEYS[1], 'c', ARGV[6]) end
-return 'stored'`);
+return answers`);
 
 /** Takes a session off an instance, unless it is known there since: `ref, revision`. */
 export const disownScript = new Script(`

@@ -108,6 +108,8 @@ export interface Session {
     | undefined;
   /** The number of the last UpdateSession, whichever owner made it. */
   lastUpdate: bigint;
+  /** See ReleaseSessionRequest.last_commit; 0 while it has an owner, and where that one did not release it. */
+  lastCommit: bigint;
 }
 
 export interface Session_AttributesEntry {
@@ -379,7 +381,14 @@ export interface ReleaseSessionRequest {
     | number
     | undefined;
   /** The new cursor of the record. */
-  cursor?: string | undefined;
+  cursor?:
+    | string
+    | undefined;
+  /**
+   * The number of the last commit that the owner knows to be stored. Whoever acquires the session next is given no
+   * state where the index has an older one, as behind a failover. 0: that is not looked at.
+   */
+  lastCommit: bigint;
 }
 
 /** What happens next. */
@@ -537,6 +546,7 @@ function createBaseSession(): Session {
     attributes: {},
     createdAt: undefined,
     lastUpdate: 0n,
+    lastCommit: 0n,
   };
 }
 
@@ -589,6 +599,12 @@ export const Session: MessageFns<Session> = {
         throw new globalThis.Error("value provided for field message.lastUpdate of type uint64 too large");
       }
       writer.uint32(112).uint64(message.lastUpdate);
+    }
+    if (message.lastCommit !== 0n) {
+      if (BigInt.asUintN(64, message.lastCommit) !== message.lastCommit) {
+        throw new globalThis.Error("value provided for field message.lastCommit of type uint64 too large");
+      }
+      writer.uint32(120).uint64(message.lastCommit);
     }
     return writer;
   },
@@ -721,6 +737,14 @@ export const Session: MessageFns<Session> = {
             message.lastUpdate = reader.uint64() as bigint;
             continue;
           }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.lastCommit = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -765,6 +789,9 @@ export const Session: MessageFns<Session> = {
     message.createdAt = object.createdAt ?? undefined;
     message.lastUpdate = (object.lastUpdate !== undefined && object.lastUpdate !== null)
       ? BigInt(object.lastUpdate)
+      : 0n;
+    message.lastCommit = (object.lastCommit !== undefined && object.lastCommit !== null)
+      ? BigInt(object.lastCommit)
       : 0n;
     return message;
   },
@@ -2535,7 +2562,14 @@ export const SessionCommitResult: MessageFns<SessionCommitResult> = {
 };
 
 function createBaseReleaseSessionRequest(): ReleaseSessionRequest {
-  return { key: undefined, generation: 0n, discardWill: false, expirySeconds: undefined, cursor: undefined };
+  return {
+    key: undefined,
+    generation: 0n,
+    discardWill: false,
+    expirySeconds: undefined,
+    cursor: undefined,
+    lastCommit: 0n,
+  };
 }
 
 export const ReleaseSessionRequest: MessageFns<ReleaseSessionRequest> = {
@@ -2557,6 +2591,12 @@ export const ReleaseSessionRequest: MessageFns<ReleaseSessionRequest> = {
     }
     if (message.cursor !== undefined) {
       writer.uint32(42).string(message.cursor);
+    }
+    if (message.lastCommit !== 0n) {
+      if (BigInt.asUintN(64, message.lastCommit) !== message.lastCommit) {
+        throw new globalThis.Error("value provided for field message.lastCommit of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.lastCommit);
     }
     return writer;
   },
@@ -2614,6 +2654,14 @@ export const ReleaseSessionRequest: MessageFns<ReleaseSessionRequest> = {
             message.cursor = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.lastCommit = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2638,6 +2686,9 @@ export const ReleaseSessionRequest: MessageFns<ReleaseSessionRequest> = {
     message.discardWill = object.discardWill ?? false;
     message.expirySeconds = object.expirySeconds ?? undefined;
     message.cursor = object.cursor ?? undefined;
+    message.lastCommit = (object.lastCommit !== undefined && object.lastCommit !== null)
+      ? BigInt(object.lastCommit)
+      : 0n;
     return message;
   },
 };
