@@ -64,13 +64,16 @@ async function begin(world: World): Promise<void> {
   }
 }
 
-/** Until the pod has told the registry of all who have left. */
-async function told(world: World, pod: Pod): Promise<void> {
+/** Until the pod has told the registry of all who have left; false where it was killed, or somebody may have come first. */
+async function told(world: World, pod: Pod, client: string): Promise<boolean> {
+  const { fleet } = world;
+  const begun = fleet.clock.now();
   let done = false;
   void pod.stage.store.drain().then(() => {
     done = true;
   });
   while (!done && pod.alive) await turn(world, 20);
+  return pod.alive && fleet.acquiredAt(client) < begun - fleet.faults.delay;
 }
 
 async function step(world: World, lossy: boolean): Promise<void> {
@@ -82,7 +85,7 @@ async function step(world: World, lossy: boolean): Promise<void> {
   else if (what < 0.84) await turn(world, 100);
   else if (what < 0.87) client.lose();
   else if (what < 0.93) client.connect(random.pick(fleet.alive), random);
-  else if (what < 0.935) await client.goodbye((pod) => told(world, pod));
+  else if (what < 0.935) await client.goodbye((pod) => told(world, pod, client.name));
   else if (what < 0.942) fleet.kill(random.pick(fleet.alive));
   else if (what < 0.945 && lossy) fleet.loseHot();
   // Who resumes is given again what was published shortly before.

@@ -116,6 +116,12 @@ export class Fleet {
     return [...this.#blemished].some((name) => name.endsWith(`/${client}`));
   }
 
+  /** When somebody asked for the session of this client last. */
+  acquiredAt(client: string): number {
+    const names = [...this.#acquired].filter(([name]) => name.endsWith(`/${client}`));
+    return Math.max(0, ...names.map(([, at]) => at));
+  }
+
   get errors(): readonly unknown[] {
     return this.alive.flatMap(({ stage }) => stage.errors);
   }

@@ -139,16 +139,15 @@ export class StrictClient {
     if (line?.pod.alive) line.client.session.gone();
   }
 
-  /** Says goodbye; `settled` resolves once the pod has told the registry, or is gone. */
-  async goodbye(settled: (pod: Pod) => Promise<void>): Promise<void> {
+  /** Says goodbye; `settled` resolves once the pod has told the registry, or is gone: whether nobody can have come between. */
+  async goodbye(settled: (pod: Pod) => Promise<boolean>): Promise<void> {
     const line = this.#line;
     if (line === undefined || !this.online || line.client.held) return;
     const will = this.#will;
     line.client.send({ type: 'disconnect', reason: 0, properties: {} });
     this.#drop();
-    await settled(line.pod);
-    // What a pod was told may be lost with it.
-    this.wills.set(will, line.pod.alive ? 'dropped' : 'open');
+    // What a pod was told may be lost with it, and an earlier CONNECT that was held up may overtake it at another.
+    this.wills.set(will, (await settled(line.pod)) ? 'dropped' : 'open');
   }
 
   publish(random: Random): void {
