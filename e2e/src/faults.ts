@@ -71,7 +71,7 @@ export async function leaderOf(fleet: Fleet): Promise<string> {
 }
 
 /** A place in the log goes back by so much where a leader changed within it: what it was given is given again. */
-const mistrustMs = 10_000;
+export const mistrustMs = 10_000;
 
 /**
  * Resolves once every stream has had its leader for so long that a client which resumes is given nothing twice.

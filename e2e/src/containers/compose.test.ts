@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
 import { after, before, suite, test } from 'node:test';
+import type { FaultCase } from '../fault-suite/cases.ts';
+import { measure } from '../fault-suite/measure.ts';
 import { Compose } from './compose.ts';
 import { withoutEngine } from './engine.ts';
 import { oneToEverybody } from './everything.ts';
-import { killed, underKill } from './under-kills.ts';
+import { ContainerGround, oneKilled } from './faults.ts';
 
 const away = await withoutEngine();
-// compose.soak.ts kills each in turn, at a larger size.
-const size = { publications: 400, publishers: 2, clients: 16, rate: 100 };
 const edges = ['edge-sse', 'edge-websocket', 'edge-longpoll', 'edge-mqtt'];
 const mebibyte = 1_048_576;
 
@@ -60,10 +61,16 @@ suite('docker compose up --build --wait', { skip: away ?? false }, () => {
     await fleet.compose('up', '--detach', '--wait');
   });
 
+  // npm run faults -- --containers kills each part in turn.
   test('SIGKILL of an instance of each edge loses nothing', async (t) => {
-    await underKill(fleet, size, killed(...edges)).catch(async (error) => {
-      t.diagnostic(await fleet.logs());
-      throw error;
-    });
+    const ground = await ContainerGround.on(fleet);
+    const fault: FaultCase<Compose> = {
+      ...{ kind: 'containers', where: 'edge', what: 'kill -9, one of each kind' },
+      play: oneKilled(...edges),
+    };
+    const { broken } = await measure(ground, fault, randomInt(1_000_000));
+    if (broken.length > 0) t.diagnostic(await fleet.logs());
+    assert.deepEqual(broken, []);
+    ground.receivers.close();
   });
 });

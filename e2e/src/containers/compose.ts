@@ -3,19 +3,21 @@ import { randomInt, randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { freePort, temporaryFolder, until } from '@pushfleet/contract';
+import { mistrustMs } from '../faults.ts';
 import type { Claims, EdgeService } from '../fleet.ts';
 import type { Site } from '../trial.ts';
 import { run } from './engine.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
 
-/** Receivers of these tests are on this machine, and Docker takes its networks out of these. */
-const fleetEnv = [
-  'PUSHFLEET_OUTBOUND_ALLOW=172.16.0.0/12,192.168.0.0/16',
-  'PUSHFLEET_WEBHOOK_UNCONFIRMED=true',
-  'PUSHFLEET_SUBSCRIPTION_RATE=1000',
-  'PUSHFLEET_DRAIN_SECONDS=3',
-];
+/** What tests need everywhere. */
+const testEnv = {
+  // Receivers of these tests are on this machine, and Docker takes its networks out of these.
+  PUSHFLEET_OUTBOUND_ALLOW: '172.16.0.0/12,192.168.0.0/16',
+  PUSHFLEET_WEBHOOK_UNCONFIRMED: 'true',
+  PUSHFLEET_SUBSCRIPTION_RATE: '1000',
+  PUSHFLEET_DRAIN_SECONDS: '3',
+};
 
 /** A container as `docker compose ps` shows it. */
 interface Container {
@@ -27,6 +29,20 @@ interface Container {
   readonly ExitCode: number;
 }
 
+/** The engine and what is in the images that docker-compose.yml names, in a few words. */
+export async function engineVersions(): Promise<string> {
+  const inside = async (image: string, ...command: readonly string[]) => {
+    const told = await run('docker', ['run', '--rm', '--entrypoint', '', image, ...command]);
+    return /\d+\.\d+\.\d+/.exec(told)?.[0];
+  };
+  const engine = await run('docker', ['version', '--format', '{{.Server.Version}}']);
+  const compose = await run('docker', ['compose', 'version', '--short']);
+  const nats = await inside('nats:2.15-alpine', 'nats-server', '--version');
+  const redis = await inside('redis:7-alpine', 'redis-server', '--version');
+  const caddy = await inside('caddy:2-alpine', 'caddy', 'version');
+  return `Docker ${engine}, Compose ${compose}, nats-server ${nats}, Redis ${redis}, Caddy ${caddy}`;
+}
+
 /** The fleet of docker-compose.yml, under a name and at ports of its own; its volumes go when it does. */
 export class Compose implements Site {
   readonly protocols = ['edge-sse', 'edge-websocket', 'edge-longpoll', 'edge-mqtt'] as const;
@@ -34,17 +50,16 @@ export class Compose implements Site {
   readonly grpc: { readonly address: string };
   readonly #mqtt: string;
   readonly #project: string;
-  readonly #files: readonly string[];
   readonly #env: Readonly<Record<string, string>>;
 
-  private constructor(files: readonly string[], [front, grpc, mqtt]: readonly number[]) {
+  private constructor(env: Readonly<Record<string, string>>, [front, grpc, mqtt]: readonly number[]) {
     this.#project = `pushfleet-${randomUUID().slice(0, 8)}`;
-    this.#files = files;
     this.front = `127.0.0.1:${front}`;
     this.grpc = { address: `127.0.0.1:${grpc}` };
     this.#mqtt = `127.0.0.1:${mqtt}`;
     const file = join(temporaryFolder('compose'), 'fleet.env');
-    writeFileSync(file, fleetEnv.join('\n'));
+    const lines = Object.entries({ ...testEnv, ...env }).map(([name, value]) => `${name}=${value}`);
+    writeFileSync(file, lines.join('\n'));
     this.#env = {
       FLEET_ENV_FILE: file,
       FLEET_IMAGE: `${this.#project}:test`,
@@ -55,10 +70,14 @@ export class Compose implements Site {
     };
   }
 
-  /** Builds the image and starts everything; resolves when all of it is healthy. */
-  static async up(...more: readonly string[]): Promise<Compose> {
+  /**
+   * Builds the image and starts everything; resolves when all of it is healthy.
+   *
+   * @param env for every service
+   */
+  static async up(env: Readonly<Record<string, string>> = {}): Promise<Compose> {
     const ports = [await freePort(), await freePort(), await freePort()];
-    const fleet = new Compose(['docker-compose.yml', ...more], ports);
+    const fleet = new Compose(env, ports);
     process.once('exit', fleet.#leave);
     try {
       await fleet.compose('up', '--detach', '--build', '--wait');
@@ -71,9 +90,8 @@ export class Compose implements Site {
   }
 
   compose(...args: readonly string[]): Promise<string> {
-    const files = this.#files.flatMap((file) => ['--file', join(root, file)]);
     const where = ['--project-name', this.#project, '--project-directory', root];
-    return run('docker', ['compose', '--progress', 'quiet', ...where, ...files, ...args], this.#env);
+    return run('docker', ['compose', '--progress', 'quiet', ...where, ...args], this.#env);
   }
 
   /** All of them, those that ended included. */
@@ -90,18 +108,49 @@ export class Compose implements Site {
   }
 
   /** SIGKILL to one instance of a service, which stays away until it is started. */
-  async kill(service: string): Promise<Container> {
+  async killOne(service: string): Promise<void> {
     const [instance] = await this.instancesOf(service);
     if (instance === undefined) throw new Error(`no ${service} runs that could be killed`);
     await run('docker', ['kill', instance.ID]);
-    return instance;
   }
 
-  /** Starts an instance again and waits until it is healthy. */
-  async start({ ID, Name }: Container): Promise<void> {
-    await run('docker', ['start', ID]);
+  /** Starts what is away of these services, and waits until all of them is healthy. */
+  async startAgain(...services: readonly string[]): Promise<void> {
+    await this.compose('up', '--detach', '--wait', '--no-deps', ...services);
+  }
+
+  /** Stops an instance as an upgrade would, starts it again, and waits until it is healthy. */
+  async restart({ ID, Name }: Container): Promise<void> {
+    await run('docker', ['restart', '--time', '40', ID]);
     const healthy = async () => (await this.inspect(ID, '{{.State.Health.Status}}')) === 'healthy';
     await until(healthy, `${Name} to be healthy`, 120_000);
+  }
+
+  /** As `settled` of faults.ts: resolves once every stream has had its leader for long enough. */
+  async settled(): Promise<void> {
+    const old = async (): Promise<boolean> => {
+      const told = (
+        await Promise.all(['nats-1', 'nats-2', 'nats-3'].map((name) => this.#streams(name)))
+      ).flat();
+      // A server tells since when of the streams that it leads itself.
+      const led = told.filter(({ since }) => Date.now() - since > mistrustMs + 1_000);
+      return told.length > 0 && told.every(({ name }) => led.some((one) => one.name === name));
+    };
+    await until(old, 'leaders that stay', 60_000);
+  }
+
+  async #streams(server: string): Promise<{ readonly name: string; readonly since: number }[]> {
+    const url = 'http://127.0.0.1:8222/jsz?streams=true';
+    const { account_details = [] } = JSON.parse(
+      await this.compose('exec', '-T', server, 'wget', '-q', '-O', '-', url),
+    ) as {
+      account_details?: {
+        stream_detail?: { name: string; cluster?: { leader_since?: string } }[];
+      }[];
+    };
+    return account_details.flatMap(({ stream_detail = [] }) =>
+      stream_detail.map(({ name, cluster }) => ({ name, since: Date.parse(cluster?.leader_since ?? '') })),
+    );
   }
 
   /** Which Redis Sentinel calls the primary. */
@@ -146,7 +195,7 @@ export class Compose implements Site {
   }
 
   async logs(): Promise<string> {
-    return (await this.compose('logs', '--no-color', '--tail', '40')).slice(-30_000);
+    return this.compose('logs', '--no-color', '--tail', '400');
   }
 
   async down(): Promise<void> {

@@ -9,8 +9,8 @@ import { type Pair, pairs, type Wiring } from '../wiring.ts';
 import type { SmallDisk } from './small-disks.ts';
 
 /** What a fault is given. */
-export interface Scene {
-  readonly fleet: Fleet;
+export interface Scene<S = Fleet> {
+  readonly fleet: S;
   /** Its times and choices: the same for the same seed. */
   readonly random: Random;
   /** The disks of the nats-servers, in a fleet that has small ones. */
@@ -19,16 +19,31 @@ export interface Scene {
   over(): void;
 }
 
-/** Each kind of fleet that faults are played on: the usual one, one with Redis behind Sentinel, one with small disks. */
-export type Ground = 'usual' | 'sentinel' | 'disks';
+/**
+ * Each kind of fleet that faults are played on: of processes the usual one, one with Redis behind Sentinel and one with small
+ * disks; one of containers.
+ */
+export type Kind = 'usual' | 'sentinel' | 'disks' | 'containers';
 
-export interface FaultCase {
-  readonly ground: Ground;
+/** How much goes on while something goes wrong; publishing lasts until it is made good. */
+export interface Load {
+  readonly publications: number;
+  readonly publishers: number;
+  readonly clients: number;
+  /** Publications a second of all publishers together. */
+  readonly rate: number;
+}
+
+/** @typeParam S what it is played on: a fleet of processes, or one of containers */
+export interface FaultCase<S = Fleet> {
+  readonly kind: Kind;
   /** The part, or the two parts that it is between. */
   readonly where: string;
   readonly what: string;
+  /** What differs from the load of other faults. */
+  readonly load?: Partial<Load>;
   /** Leaves a whole fleet behind. */
-  play(scene: Scene): Promise<void>;
+  play(scene: Scene<S>): Promise<void>;
 }
 
 const between = (random: Random, from: number, to: number): number => from + random.below(to - from + 1);
@@ -170,22 +185,21 @@ const failedOver =
   };
 
 export const cases: readonly FaultCase[] = [
-  ...ofProcesses.map(([where, what, play]) => ({ ground: 'usual', where, what, play }) as const),
+  ...ofProcesses.map(([where, what, play]) => ({ kind: 'usual', where, what, play }) as const),
   ...pairs.flatMap((where) =>
     [...ofNetwork, ...(busy.includes(where) ? [narrow] : [])].map(
-      ([what, weather, ms]) =>
-        ({ ground: 'usual', where, what, play: disturbed(where, weather, ms) }) as const,
+      ([what, weather, ms]) => ({ kind: 'usual', where, what, play: disturbed(where, weather, ms) }) as const,
     ),
   ),
   {
-    ground: 'disks',
+    kind: 'disks',
     where: 'JetStream',
     what: "the disk of a leader's server is full",
     play: full(leadersDisk),
   },
-  { ground: 'disks', where: 'JetStream', what: 'the disks of all servers are full', play: full(allDisks) },
+  { kind: 'disks', where: 'JetStream', what: 'the disks of all servers are full', play: full(allDisks) },
   {
-    ...{ ground: 'sentinel', where: 'Redis', what: 'the primary is killed, its replica takes over' },
+    ...{ kind: 'sentinel', where: 'Redis', what: 'the primary is killed, its replica takes over' },
     play: failedOver(
       (pid) => process.kill(pid, 'SIGKILL'),
       (server) => server.restart(),
@@ -193,7 +207,7 @@ export const cases: readonly FaultCase[] = [
   },
   {
     ...{
-      ground: 'sentinel',
+      kind: 'sentinel',
       where: 'Redis',
       what: 'the primary stops, its replica takes over, and it goes on',
     },

@@ -1,4 +1,4 @@
-// npm run faults: every fault of cases.ts under load, and what came of it as a table.
+// npm run faults: every fault of cases.ts, or of containers/faults.ts, under load, and what came of it as a table.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -6,8 +6,12 @@ import { findNatsServer, findRedisServer } from '@pushfleet/cli/servers';
 import { Random } from '@pushfleet/contract/simulation';
 import { load, machine } from '../../bench/machine.ts';
 import { writeBetween } from '../../bench/page.ts';
-import { cases, type FaultCase } from './cases.ts';
-import { NotHere, Playground } from './ground.ts';
+import { type Compose, engineVersions } from '../containers/compose.ts';
+import { ContainerGround, containerCases } from '../containers/faults.ts';
+import type { Fleet } from '../fleet.ts';
+import type { Site } from '../trial.ts';
+import { cases, type FaultCase, type Kind } from './cases.ts';
+import { type Ground, NotHere, Playground } from './ground.ts';
 import { measure } from './measure.ts';
 import { help, inOrder, nameOf, type Options, readOptions } from './options.ts';
 import { isKept, type Row, table } from './report.ts';
@@ -15,18 +19,49 @@ import { isKept, type Row, table } from './report.ts';
 const root = resolve(import.meta.dirname, '../../..');
 const say = (line: string) => process.stderr.write(`${line}\n`);
 
-/** Plays faults one after the other; whatever goes wrong with one, the next has a whole fleet. */
-class Suite {
-  readonly #options: Options;
-  readonly #rows = new Map<FaultCase, Row>();
-  #kind: FaultCase['ground'] | undefined;
-  #ground: Playground | NotHere | undefined;
+/** What is played, and on what. */
+interface Programme<S> {
+  readonly cases: readonly FaultCase<S>[];
+  open(kind: Kind): Promise<Ground<S>>;
+  /** Which programs the fleet is made of. */
+  versions(): Promise<string>;
+  /** Where the table has its place in docs/reliability.md. */
+  readonly marker: string;
+}
 
-  constructor(options: Options) {
+const processes: Programme<Fleet> = {
+  cases,
+  open: (kind) => Playground.open(kind),
+  async versions() {
+    const o = { root, progress: say };
+    const version = async (binary: Promise<string>) =>
+      /(\d+\.\d+\.\d+)/.exec(execFileSync(await binary, ['--version'], { encoding: 'utf8' }))?.[1];
+    return `Node ${process.versions.node}, nats-server ${await version(findNatsServer(o))}, Redis ${await version(findRedisServer(o))}`;
+  },
+  marker: 'faults',
+};
+
+const containers: Programme<Compose> = {
+  cases: containerCases,
+  open: () => ContainerGround.open(),
+  versions: engineVersions,
+  marker: 'containers',
+};
+
+/** Plays faults one after the other; whatever goes wrong with one, the next has a whole fleet. */
+class Suite<S extends Site> {
+  readonly #options: Options;
+  readonly #programme: Programme<S>;
+  readonly #rows = new Map<FaultCase<S>, Row>();
+  #kind: Kind | undefined;
+  #ground: Ground<S> | NotHere | undefined;
+
+  constructor(options: Options, programme: Programme<S>) {
     this.#options = options;
+    this.#programme = programme;
   }
 
-  async run(faults: readonly FaultCase[]): Promise<readonly Row[]> {
+  async run(faults: readonly FaultCase<S>[]): Promise<readonly Row[]> {
     for (const fault of faults) {
       const row = { fault, result: await this.#play(fault) };
       this.#rows.set(fault, row);
@@ -34,13 +69,13 @@ class Suite {
       if (!isKept(row)) await this.#keepLogs(row);
     }
     await this.#leave();
-    return cases.flatMap((one) => this.#rows.get(one) ?? []);
+    return this.#programme.cases.flatMap((one) => this.#rows.get(one) ?? []);
   }
 
-  async #play(fault: FaultCase): Promise<Row['result']> {
+  async #play(fault: FaultCase<S>): Promise<Row['result']> {
     if (performance.now() > this.#options.allMs) return { skipped: 'the time of this run was over' };
     try {
-      const ground = await this.#enter(fault.ground);
+      const ground = await this.#enter(fault.kind);
       if (ground instanceof NotHere) return { skipped: ground.message };
       return await bounded(measure(ground, fault, this.#options.seed), this.#options.boundMs);
     } catch (error) {
@@ -49,10 +84,10 @@ class Suite {
     }
   }
 
-  async #enter(kind: FaultCase['ground']): Promise<Playground | NotHere> {
+  async #enter(kind: Kind): Promise<Ground<S> | NotHere> {
     if (this.#kind !== kind) await this.#leave();
     this.#kind = kind;
-    this.#ground ??= await Playground.open(kind).catch((error) => {
+    this.#ground ??= await this.#programme.open(kind).catch((error) => {
       if (error instanceof NotHere) return error;
       throw error;
     });
@@ -62,7 +97,7 @@ class Suite {
   async #leave(): Promise<void> {
     const ground = this.#ground;
     this.#ground = undefined;
-    if (ground instanceof Playground) await ground.close();
+    if (ground !== undefined && !(ground instanceof NotHere)) await ground.close();
   }
 
   async #keepLogs({ fault, result }: Row): Promise<void> {
@@ -70,7 +105,8 @@ class Suite {
     const folder = join(root, '.pushfleet/faults');
     mkdirSync(folder, { recursive: true });
     const file = join(folder, `${nameOf(fault).replaceAll(/[^\w-]+/g, '-')}.log`);
-    if (this.#ground instanceof Playground) writeFileSync(file, this.#ground.fleet.logs());
+    if (this.#ground !== undefined && !(this.#ground instanceof NotHere))
+      writeFileSync(file, await this.#ground.logs());
     say(`what the services said is in ${file}; --seed ${this.#options.seed} plays it again`);
     await this.#leave();
   }
@@ -89,31 +125,30 @@ async function bounded<T>(running: Promise<T>, ms: number): Promise<T> {
   }
 }
 
-async function facts({ seed }: Options, seconds: number): Promise<string> {
-  const o = { root, progress: say };
-  const version = async (binary: Promise<string>) =>
-    /(\d+\.\d+\.\d+)/.exec(execFileSync(await binary, ['--version'], { encoding: 'utf8' }))?.[1];
-  return [
-    `${new Date().toISOString().slice(0, 10)}, ${machine()}, load average at the start ${loadBefore}`,
-    `Node ${process.versions.node}, nats-server ${await version(findNatsServer(o))}, Redis ${await version(findRedisServer(o))}`,
-    `${Math.round(seconds / 60)} minutes; repeat with \`npm run faults -- --seed ${seed}\``,
-  ].join('; ');
-}
-
 const loadBefore = load();
 
 async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2), process.env);
   if (options.help) return void process.stdout.write(`${help}\n`);
-  const chosen = cases.filter((one) => options.only?.test(nameOf(one)) ?? true);
+  await (options.containers ? perform(options, containers) : perform(options, processes));
+}
+
+async function perform<S extends Site>(options: Options, programme: Programme<S>): Promise<void> {
+  const chosen = programme.cases.filter((one) => options.only?.test(nameOf(one)) ?? true);
   if (options.list) return void process.stdout.write(`${chosen.map(nameOf).join('\n')}\n`);
   if (chosen.length === 0) throw new Error(`no fault has ${options.only} in its name; --list lists them`);
   say(`seed ${options.seed}`);
   const began = performance.now();
-  const rows = await new Suite(options).run(inOrder(chosen, new Random(options.seed)));
-  const text = `${await facts(options, (performance.now() - began) / 1_000)}.\n\n${table(rows)}`;
+  const rows = await new Suite(options, programme).run(inOrder(chosen, new Random(options.seed)));
+  const minutes = Math.round((performance.now() - began) / 60_000);
+  const facts = [
+    `${new Date().toISOString().slice(0, 10)}, ${machine()}, load average at the start ${loadBefore}`,
+    await programme.versions(),
+    `${minutes} minutes; repeat with \`npm run faults --${options.containers ? ' --containers' : ''} --seed ${options.seed}\``,
+  ];
+  const text = `${facts.join('; ')}.\n\n${table(rows)}`;
   process.stdout.write(`${text}\n`);
-  if (options.write) writeBetween('docs/reliability.md', 'faults', text);
+  if (options.write) writeBetween('docs/reliability.md', programme.marker, text);
   const broken = rows.filter((row) => !isKept(row)).length;
   if (broken > 0) throw new Error(`${broken} of ${rows.length} faults broke a promise`);
 }

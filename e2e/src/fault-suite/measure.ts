@@ -1,12 +1,11 @@
 import { Random } from '@pushfleet/contract/simulation';
 import type { Topic, TopicFilter } from '@pushfleet/core';
 import { matches } from '@pushfleet/core';
-import { settled } from '../faults.ts';
-import type { Load } from '../load.ts';
-import { again, type Client, disordered, type Outcome, play } from '../trial.ts';
+import type { Load as Publication } from '../load.ts';
+import { again, type Client, disordered, type Outcome, play, type Site } from '../trial.ts';
 import { check, type Disruption } from '../webhook-check.ts';
-import type { FaultCase } from './cases.ts';
-import type { Playground } from './ground.ts';
+import type { FaultCase, Load } from './cases.ts';
+import type { Ground } from './ground.ts';
 import { HookClient } from './hook-client.ts';
 
 /** What a fault did, as clients and publishers saw it. */
@@ -35,11 +34,8 @@ export interface Measured {
   readonly broken: readonly string[];
 }
 
-/**
- * How much goes on while something goes wrong; publishing lasts until it is made good. So little that a machine with two
- * cores, which is the whole fleet, catches up at once: what is measured is the fault and not the machine.
- */
-const load = { publications: 160, publishers: 4, clients: 20, rate: 60 };
+/** So little that a machine with two cores, which is the whole fleet, catches up at once: what is measured is the fault. */
+const usualLoad: Load = { publications: 160, publishers: 4, clients: 20, rate: 60 };
 
 /** How long before a disruption a delivery may be accepted without that being on record; see webhook-faults.ts. */
 const windowMs = 5_000;
@@ -47,18 +43,21 @@ const windowMs = 5_000;
 const attemptsAtMost = 10;
 
 /** The times and choices of a case, whatever is played before it. */
-function randomOf(seed: number, { where, what }: FaultCase): Random {
+function randomOf(seed: number, { where, what }: Pick<FaultCase, 'where' | 'what'>): Random {
   let mixed = seed;
   for (const character of `${where}: ${what}`) mixed = Math.imul(mixed, 31) + character.charCodeAt(0);
   return new Random(mixed);
 }
 
 /** Plays a fault under load. @throws Error where it cannot be played, or the trial does not come to an end */
-export async function measure(ground: Playground, fault: FaultCase, seed: number): Promise<Measured> {
+export async function measure<S extends Site>(
+  ground: Ground<S>,
+  fault: FaultCase<S>,
+  seed: number,
+): Promise<Measured> {
   const { fleet, disks } = ground;
   const random = randomOf(seed, fault);
-  // What an earlier fault has left behind would be counted with this one.
-  await settled(fleet);
+  await ground.settled();
   const hooks = [
     await HookClient.open(ground, 'load/a/#', false),
     await HookClient.open(ground, 'load/+/0', true),
@@ -67,7 +66,8 @@ export async function measure(ground: Playground, fault: FaultCase, seed: number
   let ended = 0;
   try {
     const outcome = await play(fleet, {
-      ...load,
+      ...usualLoad,
+      ...fault.load,
       others: hooks,
       disturb: async (_fleet, over) => {
         await new Promise((resolve) => setTimeout(resolve, random.below(1_000)));
@@ -136,7 +136,7 @@ function count(words: readonly string[]): Map<string, number> {
 const cutsOf = (clients: readonly Client[]): Map<string, number> =>
   count(clients.flatMap(({ name, cuts }) => Array.from({ length: cuts }, () => name)));
 
-function owed({ filters }: Client, acknowledged: readonly Load[]): readonly Load[] {
+function owed({ filters }: Client, acknowledged: readonly Publication[]): readonly Publication[] {
   const wanted = (topic: string): boolean =>
     filters.some((filter) => matches(filter as TopicFilter, topic as Topic));
   return acknowledged.filter(({ topic }) => wanted(topic));
@@ -145,7 +145,7 @@ function owed({ filters }: Client, acknowledged: readonly Load[]): readonly Load
 /** What webhooks were promised beside what everybody was; their order is looked at with that of the others. */
 function hookFindings(
   hooks: readonly HookClient[],
-  acknowledged: readonly Load[],
+  acknowledged: readonly Publication[],
   disruptions: readonly Disruption[],
 ): string[] {
   const endpoints = hooks.map((hook) => ({

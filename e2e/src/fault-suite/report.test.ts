@@ -55,8 +55,8 @@ test('a seed gives the order of all faults, those of a fleet together; another g
   assert.deepEqual(order(7), order(7));
   assert.notDeepEqual(order(7).map(nameOf), order(8).map(nameOf));
   assert.deepEqual(order(7).map(nameOf).toSorted(), cases.map(nameOf).toSorted());
-  const grounds = order(7).map(({ ground }) => ground);
-  assert.equal(grounds.filter((ground, i) => ground !== grounds[i - 1]).length, new Set(grounds).size);
+  const kinds = order(7).map(({ kind }) => kind);
+  assert.equal(kinds.filter((kind, i) => kind !== kinds[i - 1]).length, new Set(kinds).size);
 });
 
 test('no two faults have one name', () => {
