@@ -71,6 +71,12 @@ export const fields = {
     file: true,
     example: 'PUSHFLEET_PUBLISH_GRPC_TLS_CLIENT_CA_FILE=/run/secrets/clients.pem',
   }),
+  grpcConnections: field.integer({
+    env: 'PUSHFLEET_PUBLISH_GRPC_CONNECTIONS',
+    doc: 'The most gRPC connections of one instance; one more is closed at once. A front that holds connections for its callers needs few.',
+    fallback: 20_000,
+    min: 1,
+  }),
   grpcConnectionAgeMs: field.duration({
     env: 'PUSHFLEET_PUBLISH_GRPC_CONNECTION_AGE_SECONDS',
     doc: 'After about this time a gRPC connection is asked to make way for a new one, so that callers spread over new instances. Calls and streams that it carries go on.',

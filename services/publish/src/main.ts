@@ -111,6 +111,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
       deliveries,
     },
     subscriptions: config.subscriptions,
+    connections: config.grpcConnections,
     connectionAgeMs: config.grpcConnectionAgeMs,
     drainWindowMs: config.drainMs / 2,
     serving: () => backbone.ready,

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import {
   Metadata,
@@ -64,6 +66,8 @@ export interface GrpcOptions {
   readonly subscribe: SubscribeOptions;
   /** Most Subscribe streams at once. */
   readonly subscriptions: number;
+  /** Most connections at once; one more is closed before it is heard. */
+  readonly connections: number;
   /** After about so many milliseconds a connection is asked to go; its calls and streams end as they would have. */
   readonly connectionAgeMs: number;
   /** Over how many milliseconds the ends of streams are spread at a drain. */
@@ -85,7 +89,7 @@ export class GrpcApi implements Lifecycle {
   readonly #options: GrpcOptions;
   readonly #server: Server;
   readonly #health = new HealthImplementation({ '': 'NOT_SERVING', [serviceName]: 'NOT_SERVING' });
-  #port = 0;
+  readonly #listener = createServer();
   #draining = false;
   #stopReports = () => {};
   readonly #subscriptions = new Set<Subscription>();
@@ -117,7 +121,7 @@ export class GrpcApi implements Lifecycle {
 
   /** The port that is listened on. */
   get port(): number {
-    return this.#port;
+    return (this.#listener.address() as AddressInfo).port;
   }
 
   /** Subscribe streams open at this moment. */
@@ -126,20 +130,22 @@ export class GrpcApi implements Lifecycle {
   }
 
   async start(): Promise<void> {
-    const { address, credentials, log } = this.#options;
-    const host = address.host.includes(':') ? `[${address.host}]` : address.host;
-    this.#port = await new Promise<number>((resolve, reject) => {
-      this.#server.bindAsync(`${host}:${address.port}`, credentials, (error, port) =>
-        error === null ? resolve(port) : reject(error),
-      );
-    });
+    const { address, credentials, connections, log } = this.#options;
+    // grpc-js takes as many connections as come, so they come by a listener that does not.
+    const injector = this.#server.createConnectionInjector(credentials);
+    this.#listener.on('connection', (socket) => injector.injectConnection(socket));
+    this.#listener.maxConnections = connections;
+    this.#listener.listen(address);
+    await once(this.#listener, 'listening');
+    this.#listener.on('error', (error) => log.error({ err: error }, 'the listener failed'));
     this.#reportHealth();
-    listening(log, 'grpc', { address: `${host}:${this.#port}` });
+    listening(log, 'grpc', this.#listener);
   }
 
   async drain(deadline: AbortSignal): Promise<void> {
     this.#draining = true;
     this.#reportHealth();
+    this.#listener.close();
     this.#options.streams.drain(this.#options.drainWindowMs, deadline);
     await new Promise<void>((resolve) => {
       // Sends GOAWAY, and waits for the calls that were accepted.
@@ -150,6 +156,7 @@ export class GrpcApi implements Lifecycle {
 
   async close(): Promise<void> {
     this.#stopReports();
+    this.#listener.close();
     this.#options.streams.close();
     this.#server.forceShutdown();
   }

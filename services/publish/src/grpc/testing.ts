@@ -52,6 +52,7 @@ export async function startGrpc(
       deliveries: { writing: () => undefined },
     },
     subscriptions: 100,
+    connections: 100,
     connectionAgeMs: 60_000,
     drainWindowMs: 100,
     serving: () => parts.backbone.ready,
