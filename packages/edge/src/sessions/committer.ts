@@ -5,6 +5,7 @@ import type { Log, SessionCalls } from '@pushfleet/runtime';
 import { backoffMs } from './backoff.ts';
 import { CommitQueue } from './commit-queue.ts';
 import type { Holding } from './holding.ts';
+import type { Loss } from './owned.ts';
 import type { CommitMetrics } from './session-metrics.ts';
 
 export interface CommitterOptions {
@@ -17,8 +18,8 @@ export interface CommitterOptions {
   readonly log: Pick<Log, 'warn' | 'info'>;
   /** What comes in one turn travels together: runs this behind it. */
   readonly behind: (run: () => void) => void;
-  /** Somebody else has the session. */
-  onFenced(holding: Holding): void;
+  /** The session is not this instance's any more. */
+  onOver(holding: Holding, reason: Loss): void;
   /** The registry answers again that did not for a while. */
   onReturn(): void;
 }
@@ -194,7 +195,11 @@ export class Committer {
     } else if (outcome === SessionCommitOutcome.SESSION_COMMIT_OUTCOME_FENCED) {
       metrics.fenced++;
       holding.underWay = false;
-      this.#o.onFenced(holding);
+      this.#o.onOver(holding, 'taken');
+    } else if (outcome === SessionCommitOutcome.SESSION_COMMIT_OUTCOME_LAPSED) {
+      metrics.lapsed++;
+      holding.underWay = false;
+      this.#o.onOver(holding, 'lapsed');
     } else if (outcome === SessionCommitOutcome.SESSION_COMMIT_OUTCOME_TOO_LARGE) {
       metrics.tooLarge++;
       holding.refused(tooLarge());

@@ -5,7 +5,7 @@ import type { Log, Metrics, SessionCalls } from '@pushfleet/runtime';
 import { backoffMs } from './backoff.ts';
 import { Committer } from './committer.ts';
 import { Holding } from './holding.ts';
-import type { OwnedSession, SessionClaim, SessionDesk, SessionKeeper } from './owned.ts';
+import type { Loss, OwnedSession, SessionClaim, SessionDesk, SessionKeeper } from './owned.ts';
 import { Owning } from './owning.ts';
 import { CommitMetrics } from './session-metrics.ts';
 import { Strays } from './strays.ts';
@@ -70,7 +70,7 @@ export class Desk implements SessionDesk {
       ...{ clock: this.#clock, random: this.#random },
       behind: options.behind ?? setImmediate,
       metrics: new CommitMetrics(options.metrics),
-      onFenced: ({ key, generation }) => this.#lose(key, generation, 'taken'),
+      onOver: ({ key, generation }, reason) => this.#lose(key, generation, reason),
       onReturn: () => this.checkAll(),
     });
     this.#strays = new Strays({
@@ -180,7 +180,6 @@ export class Desk implements SessionDesk {
       holding: new Holding(key, generation, keeper),
       pause: (failures) => this.#pause(failures),
       now: () => this.#clock.now(),
-      onFenced: () => this.#lose(key, generation, 'taken'),
       onGone: () => this.#held.get(name) === owning && this.#held.delete(name),
     });
     this.#held.set(name, owning);
@@ -205,13 +204,13 @@ export class Desk implements SessionDesk {
     return true;
   }
 
-  #lose(key: SessionKey, generation: bigint, reason: 'taken' | 'ended'): void {
+  #lose(key: SessionKey, generation: bigint, reason: Loss): void {
     const name = nameOf(key);
     const owning = this.#held.get(name);
     if (owning?.holding.generation !== generation) return;
     this.#held.delete(name);
     const wasHeld = owning.holding.over === undefined;
-    owning.holding.finish(reason === 'taken' ? taken() : ended());
+    owning.holding.finish(told[reason]());
     if (owning.left !== undefined || !wasHeld) return;
     try {
       owning.holding.keeper.onLost(reason);
@@ -244,7 +243,7 @@ const nameOf = ({ namespace, id }: SessionKey): string => `${namespace} ${id}`;
 /** What the registry asks of an instance whose session another has acquired. */
 function readQuestion(
   question: unknown,
-): { readonly key: SessionKey; readonly generation: bigint; readonly reason: 'taken' | 'ended' } | undefined {
+): { readonly key: SessionKey; readonly generation: bigint; readonly reason: Loss } | undefined {
   if (typeof question !== 'object' || question === null) return undefined;
   const { namespace, protocol, id, generation, ended } = question as Record<string, unknown>;
   if (typeof namespace !== 'string' || typeof protocol !== 'string' || typeof id !== 'string')
@@ -256,6 +255,13 @@ function readQuestion(
 
 const taken = (): PushfleetError =>
   new PushfleetError('conflict', 'Another connection has taken the session over.');
-const ended = (): PushfleetError => new PushfleetError('conflict', 'The session was ended.');
+const told: Readonly<Record<Loss, () => PushfleetError>> = {
+  taken,
+  ended: () => new PushfleetError('conflict', 'The session was ended.'),
+  lapsed: () =>
+    new PushfleetError('unavailable', 'The fleet had lost touch with this instance; come back.', {
+      retryAfterMs: 1_000,
+    }),
+};
 const shutDown = (): PushfleetError =>
   new PushfleetError('draining', 'This instance is shutting down; come back by another.');

@@ -28,11 +28,17 @@ export interface SessionKeeper {
     readonly cursor: Cursor | undefined;
     readonly fields: Readonly<Record<string, Uint8Array | undefined>>;
   };
-  /** Somebody else has the session, or it was ended: nothing of this one is kept any more. Called once at most. */
-  onLost(reason: 'taken' | 'ended'): void;
+  /** Nothing of this one is kept any more. Called once at most. */
+  onLost(reason: Loss): void;
 }
 
-/** A session of the registry in the hands of this instance. Its methods reject with PushfleetError, `conflict` once it is lost. */
+/**
+ * Why a session is lost: somebody else has it; it was ended; or nobody has it, because the fleet heard nothing of this
+ * instance for so long that it took it for dead.
+ */
+export type Loss = 'taken' | 'ended' | 'lapsed';
+
+/** A session of the registry in the hands of this instance. Its methods reject with PushfleetError, `conflict` or `unavailable` once it is lost. */
 export interface OwnedSession {
   /** As of the last change by this owner. */
   readonly record: Session;

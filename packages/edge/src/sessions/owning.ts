@@ -18,8 +18,6 @@ export interface OwningOptions {
   pause(failures: number): Promise<void>;
   now(): number;
   readonly patienceMs: number;
-  /** The registry says that somebody else has it. */
-  onFenced(): void;
   /** Nothing more is said of it. */
   onGone(): void;
 }
@@ -123,7 +121,8 @@ export class Owning implements OwnedSession {
         return this.record;
       } catch (thrown) {
         const error = PushfleetError.from(thrown);
-        if (error.code === 'conflict') this.#o.onFenced();
+        // A commit says why the generation is over, and everybody who is to know.
+        if (error.code === 'conflict') await this.commit();
         if (!['unavailable', 'timeout'].includes(error.code) || this.#o.now() >= until) throw error;
         await this.#o.pause(failures);
       }

@@ -5,6 +5,7 @@ export class CommitMetrics {
   stored = 0;
   lost = 0;
   fenced = 0;
+  lapsed = 0;
   tooLarge = 0;
   unavailable = 0;
   readonly #sizes: Histogram | undefined;
@@ -18,6 +19,7 @@ export class CommitMetrics {
         [this.stored, { outcome: 'stored' }],
         [this.lost, { outcome: 'lost' }],
         [this.fenced, { outcome: 'fenced' }],
+        [this.lapsed, { outcome: 'lapsed' }],
         [this.tooLarge, { outcome: 'too_large' }],
         [this.unavailable, { outcome: 'unavailable' }],
       ],

@@ -5,7 +5,7 @@ import { SimulatedClock } from '@pushfleet/contract/simulation';
 import { type Namespace, PushfleetError } from '@pushfleet/core';
 import { type SessionCommit, SessionCommitOutcome } from '@pushfleet/proto/pushfleet/registry/v1/sessions';
 import { Desk } from './desk.ts';
-import type { SessionClaim, SessionKeeper } from './owned.ts';
+import type { Loss, SessionClaim, SessionKeeper } from './owned.ts';
 import { type Mishap, type TestCall, TestRegistry, type TestRegistryOptions } from './testing-registry.ts';
 
 export const key = (id: string) => ({ namespace: 'n', protocol: 'mqtt', id });
@@ -32,7 +32,7 @@ export class Keeper implements SessionKeeper {
     return { cursor: undefined, fields: isTold ? {} : { value: Buffer.from(`${this.value}`) } };
   }
 
-  onLost(reason: 'taken' | 'ended'): void {
+  onLost(reason: Loss): void {
     this.lost.push(reason);
   }
 }

@@ -362,12 +362,15 @@ export class TestRegistry {
     if (this.#away) return SessionCommitOutcome.SESSION_COMMIT_OUTCOME_UNAVAILABLE;
     const name = nameOf(keyOf(commit));
     const there = this.#hot.get(name);
-    if (there !== undefined && there.generation > commit.generation)
-      return SessionCommitOutcome.SESSION_COMMIT_OUTCOME_FENCED;
+    const session = this.#records.get(name)?.session;
+    const over =
+      session?.owner === undefined
+        ? SessionCommitOutcome.SESSION_COMMIT_OUTCOME_LAPSED
+        : SessionCommitOutcome.SESSION_COMMIT_OUTCOME_FENCED;
+    if (there !== undefined && there.generation > commit.generation) return over;
     if (there?.generation === commit.generation) return this.#apply(there, commit);
     if (!commit.whole) return SessionCommitOutcome.SESSION_COMMIT_OUTCOME_LOST;
-    const session = this.#records.get(name)?.session;
-    if (session?.generation !== commit.generation) return SessionCommitOutcome.SESSION_COMMIT_OUTCOME_FENCED;
+    if (session?.generation !== commit.generation || session.owner === undefined) return over;
     const hot: Hot = {
       ...{ generation: commit.generation, number: 0n, incarnation: session.incarnation },
       ...{ committed: false, cursor: '', fields: new Map() },

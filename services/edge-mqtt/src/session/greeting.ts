@@ -17,10 +17,16 @@ export const nothing: Buffer = Buffer.alloc(0);
 /** What is said on a connection whose session is not its own any more. */
 export const losses = {
   taken: {
+    code: 'conflict',
     reason: reasons.sessionTakenOver,
     says: 'Another connection of this client took the session over.',
   },
-  ended: { reason: reasons.administrativeAction, says: 'The session was ended.' },
+  ended: { code: 'conflict', reason: reasons.administrativeAction, says: 'The session was ended.' },
+  lapsed: {
+    code: 'unavailable',
+    reason: reasons.serverBusy,
+    says: 'The fleet had lost touch with this instance; come back.',
+  },
 } as const;
 
 /** CONNACK of an accepted CONNECT; undefined: the client does not take a packet of its size. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Cursor } from '@pushfleet/core';
-import type { OwnedSession, SessionKeeper } from '@pushfleet/edge';
+import type { Loss, OwnedSession, SessionKeeper } from '@pushfleet/edge';
 import type { SessionFilter } from '@pushfleet/proto/pushfleet/registry/v1/sessions';
 import type { Grant } from '@pushfleet/runtime';
 import type { HotChange, HotSession } from './hot-session.ts';
@@ -40,7 +40,7 @@ export class RegistrySession implements HeldSession, SessionKeeper {
     return this.#hot.told(whole);
   }
 
-  onLost(how: 'taken' | 'ended'): void {
+  onLost(how: Loss): void {
     this.#o.onGone(this);
     this.#claim.onTaken(how);
   }

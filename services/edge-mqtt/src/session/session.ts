@@ -1,5 +1,12 @@
 import { type Attributes, PushfleetError, parseTopic } from '@pushfleet/core';
-import { type CloseCode, type Connection, closeDetail, type Parting, retryMs } from '@pushfleet/edge';
+import {
+  type CloseCode,
+  type Connection,
+  closeDetail,
+  type Loss,
+  type Parting,
+  retryMs,
+} from '@pushfleet/edge';
 import type { CloseReason, Feed } from '@pushfleet/hub';
 import { requirePublish } from '@pushfleet/intake';
 import type { Grant } from '@pushfleet/runtime';
@@ -150,16 +157,17 @@ export class Session implements Connection, Peer, OutboundOwner {
   }
 
   /**
-   * Another connection took the session over ([MQTT-3.1.4-3]), or it was ended: this one says so and writes nothing more.
+   * Another connection took the session over ([MQTT-3.1.4-3]), or nobody has it any more: this one says so and writes nothing
+   * more.
    */
-  taken(how: 'taken' | 'ended' = 'taken'): void {
+  taken(how: Loss = 'taken'): void {
     if (this.#ended) return;
     this.#letGo();
     // Where the client that is back enters again, it was never away.
     this.#part('lost');
-    this.#shared.onEnd('conflict');
-    const { reason, says } = losses[how];
-    this.#o.wire.end(this.#farewell(reason, toldOf('conflict', says)));
+    const { code, reason, says } = losses[how];
+    this.#shared.onEnd(code);
+    this.#o.wire.end(this.#farewell(reason, toldOf(code, says)));
   }
 
   end(code: CloseCode): void {

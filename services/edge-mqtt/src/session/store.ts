@@ -1,4 +1,5 @@
 import type { Cursor, Namespace, Publication, TopicFilter } from '@pushfleet/core';
+import type { Loss } from '@pushfleet/edge';
 import type { Grant } from '@pushfleet/runtime';
 import type { Qos, Will } from '../codec.ts';
 import type { Places } from './given.ts';
@@ -81,8 +82,8 @@ export interface Claim {
   /** Session Expiry Interval in seconds, as CONNACK says it. */
   readonly expiry: number;
   readonly will: OwedWill | undefined;
-  /** Another connection holds the session, or it was ended: nothing of this one is kept any more. Called once at most. */
-  onTaken(how: 'taken' | 'ended'): void;
+  /** Nothing of this one is kept any more. Called once at most. */
+  onTaken(how: Loss): void;
 }
 
 export interface Leaving {

@@ -2,13 +2,14 @@ import { PushfleetError } from '@pushfleet/core';
 import { type SessionCommit, SessionCommitOutcome } from '@pushfleet/proto/pushfleet/registry/v1/sessions';
 import type { Commit, Written } from './hot-state.ts';
 import type { Parts } from './parts.ts';
-import { type Key, refOf } from './record.ts';
+import { type Key, type Ref, refOf } from './record.ts';
 
-const outcomes: Readonly<Record<Written, SessionCommitOutcome>> = {
+const outcomes: Readonly<Record<Written | 'lapsed', SessionCommitOutcome>> = {
   stored: SessionCommitOutcome.SESSION_COMMIT_OUTCOME_STORED,
   fenced: SessionCommitOutcome.SESSION_COMMIT_OUTCOME_FENCED,
   lost: SessionCommitOutcome.SESSION_COMMIT_OUTCOME_LOST,
   large: SessionCommitOutcome.SESSION_COMMIT_OUTCOME_TOO_LARGE,
+  lapsed: SessionCommitOutcome.SESSION_COMMIT_OUTCOME_LAPSED,
 };
 
 type Needed = Pick<Parts, 'hot' | 'ledger' | 'log'>;
@@ -25,6 +26,7 @@ export async function commit(
     return await Promise.all(
       written.map((what, at) => {
         const one = wanted[at] as Commit;
+        if (what === 'fenced') return over(parts, one.ref);
         return what === 'lost' && one.commit.whole ? anew(parts, one) : outcomes[what];
       }),
     );
@@ -38,10 +40,21 @@ export async function commit(
 async function anew(parts: Needed, { ref, commit: wanted }: Commit): Promise<SessionCommitOutcome> {
   try {
     const record = (await parts.ledger.get(ref))?.record;
-    if (record?.generation !== wanted.generation || record.owner === undefined) return outcomes.fenced;
+    if (record?.owner === undefined) return outcomes.lapsed;
+    if (record.generation !== wanted.generation) return outcomes.fenced;
     const { incarnation } = record;
     const [written = 'lost'] = await parts.hot.commit([{ ref, commit: wanted, incarnation }]);
     return outcomes[written];
+  } catch (error) {
+    return failed(parts, error);
+  }
+}
+
+/** Why the generation is over. The log knows before the index does, so whoever took the session stands there. */
+async function over(parts: Needed, ref: Ref): Promise<SessionCommitOutcome> {
+  try {
+    const owner = (await parts.ledger.get(ref))?.record.owner;
+    return owner === undefined ? outcomes.lapsed : outcomes.fenced;
   } catch (error) {
     return failed(parts, error);
   }

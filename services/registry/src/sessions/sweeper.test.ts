@@ -3,6 +3,7 @@ import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { createMemoryBackbone, type MemoryBackbone } from '@pushfleet/bus';
 import { type RedisServer, startRedis, until } from '@pushfleet/contract';
 import type { Publication } from '@pushfleet/core';
+import { SessionCommitOutcome } from '@pushfleet/proto/pushfleet/registry/v1/sessions';
 import { hotKey, idsKey, ownedKey, ownersKey } from './keys.ts';
 import { refOf } from './record.ts';
 import { keyOf, willOf } from './testing.ts';
@@ -152,7 +153,7 @@ describe('sessions as time passes', () => {
       const wanted = { key: keyOf('c'), generation, putFields: {}, removeFields: [], number: 1n };
       return (await one.register.commit([{ ...wanted, whole: false }]))[0];
     };
-    await until(async () => (await commit()) === 2, 'FENCED');
+    await until(async () => (await commit()) === SessionCommitOutcome.SESSION_COMMIT_OUTCOME_LAPSED, 'LAPSED');
   });
 
   it('goes on where Redis was emptied: wills and ends, owners and names', async () => {

@@ -30,7 +30,7 @@ export const SessionCommitOutcome = {
   SESSION_COMMIT_OUTCOME_UNSPECIFIED: 0,
   /** SESSION_COMMIT_OUTCOME_STORED - It is stored. */
   SESSION_COMMIT_OUTCOME_STORED: 1,
-  /** SESSION_COMMIT_OUTCOME_FENCED - The generation is over, or the session has ended: stop, and write nothing more for it. */
+  /** SESSION_COMMIT_OUTCOME_FENCED - Somebody else has the session: stop, and write nothing more for it. */
   SESSION_COMMIT_OUTCOME_FENCED: 2,
   /** SESSION_COMMIT_OUTCOME_UNAVAILABLE - The index is out of reach: try again. */
   SESSION_COMMIT_OUTCOME_UNAVAILABLE: 3,
@@ -38,6 +38,11 @@ export const SessionCommitOutcome = {
   SESSION_COMMIT_OUTCOME_TOO_LARGE: 4,
   /** SESSION_COMMIT_OUTCOME_LOST - The index has lost what this owner committed before, and nothing was stored: commit the whole state. */
   SESSION_COMMIT_OUTCOME_LOST: 5,
+  /**
+   * SESSION_COMMIT_OUTCOME_LAPSED - The generation is over, and nobody has the session: it has ended, or was released because nothing was heard of the caller.
+   * Stop, as where it is fenced; the client may come back for it.
+   */
+  SESSION_COMMIT_OUTCOME_LAPSED: 6,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -50,6 +55,7 @@ export namespace SessionCommitOutcome {
   export type SESSION_COMMIT_OUTCOME_UNAVAILABLE = typeof SessionCommitOutcome.SESSION_COMMIT_OUTCOME_UNAVAILABLE;
   export type SESSION_COMMIT_OUTCOME_TOO_LARGE = typeof SessionCommitOutcome.SESSION_COMMIT_OUTCOME_TOO_LARGE;
   export type SESSION_COMMIT_OUTCOME_LOST = typeof SessionCommitOutcome.SESSION_COMMIT_OUTCOME_LOST;
+  export type SESSION_COMMIT_OUTCOME_LAPSED = typeof SessionCommitOutcome.SESSION_COMMIT_OUTCOME_LAPSED;
   export type UNRECOGNIZED = typeof SessionCommitOutcome.UNRECOGNIZED;
 }
 
