@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { SessionClaim } from './owned.ts';
+import type { OwnedSession, SessionClaim } from './owned.ts';
 import { away, claimOf, codeOf, Keeper, key, late, open, slow, will } from './testing-desk.ts';
 
 describe('take-over', () => {
@@ -37,6 +37,20 @@ describe('take-over', () => {
     await assert.rejects(done(Promise.all(waits)), codeOf('conflict'));
     assert.deepEqual(keeper.lost, ['taken']);
   });
+
+  for (const [how, ask] of [
+    ['commit', (owned: OwnedSession) => owned.commit()],
+    ['change', (owned: OwnedSession) => owned.update({})],
+  ] as const)
+    it(`by nobody, since nothing was heard of this instance, shows in the next ${how}: the client may come back`, async () => {
+      const { hold, done, registry } = open();
+      const { owned, keeper } = await hold('c', 'a');
+      await registry.releaseAll('a');
+      await assert.rejects(done<unknown>(ask(owned)), codeOf('unavailable'));
+      assert.deepEqual(keeper.lost, ['lapsed']);
+      const { owned: back } = await hold('c', 'a');
+      assert.ok(back.resumed);
+    });
 
   it('that was not heard of shows when the connection to the fleet is back', async () => {
     const { hold, backbone, clock } = open();

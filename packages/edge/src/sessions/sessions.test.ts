@@ -8,7 +8,7 @@ import { createFleet, createLog, createSessionCalls, readConfig, registryFields 
 import { sessionFields } from '../fields.ts';
 import { secret } from '../testing.ts';
 import { startProxy } from '../testing-presence.ts';
-import type { OwnedSession, SessionClaim, SessionKeeper } from './owned.ts';
+import type { Loss, OwnedSession, SessionClaim, SessionKeeper } from './owned.ts';
 import { createSessions, type Sessions } from './sessions.ts';
 
 /** Keeps one number. */
@@ -22,7 +22,7 @@ class Keeper implements SessionKeeper {
     return { cursor: undefined, fields: { value: Buffer.from(`${this.value}`), gone: undefined } };
   }
 
-  onLost(reason: 'taken' | 'ended'): void {
+  onLost(reason: Loss): void {
     this.lost.push(reason);
   }
 }

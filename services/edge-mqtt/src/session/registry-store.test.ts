@@ -66,6 +66,20 @@ suite('a session in the registry', () => {
     );
   });
 
+  test('that nobody has, since nothing was heard of its pod, is told with 0x89 and no other: the client may come back', async () => {
+    const { fleet, pods, open } = fleetOf();
+    const first = await open(pods[0]);
+    await subscribed(fleet, first, ['a:1']);
+    await fleet.registry.releaseAll(pods[0].name);
+    await pods[1].stage.publish('a', '1');
+    await fleet.clock.advance(2_000);
+    assert.deepEqual(
+      first.of('disconnect').map(({ reason, properties }) => [reason, properties?.userProperties]),
+      [[reasons.serverBusy, [['pushfleetcode', 'unavailable']]]],
+    );
+    assert.equal(present(await open(pods[0])), true);
+  });
+
   test('is written of as long as it is kept, and only then', async () => {
     const { fleet, pods, open } = fleetOf();
     const client = await open(pods[0], { cleanStart: true });
