@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { handshake, Raw } from './raw.ts';
 import type { Site } from './site.ts';
 import { httpListeners } from './slow.ts';
+import { mqttListeners } from './ways-mqtt.ts';
 
 // Thousands who connect and say nothing, or too little.
 
@@ -15,7 +16,7 @@ const webSocket = (path: string, protocol: string): string =>
 
 const loiterers: readonly Loiterer[] = [
   ...Object.values(httpListeners).map((at) => ({ at })),
-  { at: (site) => site.at('edge-mqtt') },
+  ...mqttListeners.map((name) => ({ at: (site: Site) => site.at('edge-mqtt', name) })),
   { at: (site) => site.at('publish', 'grpc') },
   { at: (site) => site.at('edge-websocket'), says: webSocket('/ws', 'pushfleet.v1') },
   { at: (site) => site.at('edge-longpoll'), says: webSocket('/bayeux', 'bayeux') },

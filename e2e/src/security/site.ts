@@ -1,7 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { temporaryFolder, until } from '@pushfleet/contract';
+import {
+  Authority,
+  type Collector,
+  startCollector,
+  temporaryFolder,
+  until,
+  withoutOpenssl,
+} from '@pushfleet/contract';
 import { type Claims, type EdgeService, Fleet, token } from '../fleet.ts';
 import { webhookEnv } from '../webhooks.ts';
 import { ScramUser } from './scram.ts';
@@ -26,15 +33,23 @@ export class Site {
   readonly issuer: HostileIssuer;
   /** Who logs in by SCRAM. */
   readonly device: ScramUser;
+  /** Signs the certificate of MQTT over TLS. */
+  readonly authority: string | undefined;
+  readonly #collector: Collector;
   /** What must be found in no log, metric or refusal, with a name for reports. */
   readonly #secrets = new Map<string, string>();
   /** Everything that refusals said: heads and bodies. */
   readonly #refusals: string[] = [];
 
-  private constructor(fleet: Fleet, issuer: HostileIssuer, device: ScramUser) {
+  private constructor(
+    { fleet, issuer, device, authority }: Pick<Site, 'fleet' | 'issuer' | 'device' | 'authority'>,
+    collector: Collector,
+  ) {
     this.fleet = fleet;
     this.issuer = issuer;
     this.device = device;
+    this.authority = authority;
+    this.#collector = collector;
   }
 
   static async start(): Promise<Site> {
@@ -42,9 +57,18 @@ export class Site {
     const device = new ScramUser('meter');
     const users = join(temporaryFolder('scram'), 'users.json');
     writeFileSync(users, JSON.stringify([device.entry]));
+    const collector = await startCollector();
+    const authority = withoutOpenssl ? undefined : new Authority();
+    const certificate = authority?.issue('IP:127.0.0.1');
     const env = {
       ...webhookEnv,
       ...limits,
+      ...(certificate !== undefined && {
+        PUSHFLEET_EDGE_MQTT_TLS_LISTEN: '127.0.0.1:0',
+        PUSHFLEET_EDGE_MQTT_TLS_CERT: certificate.cert,
+        PUSHFLEET_EDGE_MQTT_TLS_KEY: certificate.key,
+      }),
+      PUSHFLEET_TRACES_URL: collector.url,
       PUSHFLEET_LOG_LEVEL: 'trace',
       PUSHFLEET_TOKEN_ISSUERS: JSON.stringify([issuer.declared]),
       PUSHFLEET_EDGE_MQTT_SCRAM_USERS_FILE: users,
@@ -53,7 +77,9 @@ export class Site {
       PUSHFLEET_POLICIES_FILE: publicTopics(),
     };
     const protocols = ['edge-sse', 'edge-websocket', 'edge-longpoll', 'edge-mqtt'] as const;
-    const site = new Site(await Fleet.start({ protocols, workers: 1, hubs: 1, env }), issuer, device);
+    const fleet = await Fleet.start({ protocols, workers: 1, hubs: 1, env });
+    const site = new Site({ fleet, issuer, device, authority: authority?.cert }, collector);
+    if (certificate !== undefined) site.keep('the key of a certificate', keyLine(certificate.key));
     for (const secret of device.secrets) site.keep('a secret of a SCRAM user', secret);
     for (const [name, value] of Object.entries(site.fleet.env)) {
       if (/_(SECRET|KEYS)$/.test(name)) site.keep(name, value.replace(/^test:/, ''));
@@ -85,6 +111,11 @@ export class Site {
     return jwt;
   }
 
+  async stop(): Promise<void> {
+    await this.fleet.stop();
+    await this.#collector.stop();
+  }
+
   /** What the way says; where it refuses it must not say a secret, which is looked for later. */
   async enter(way: Way, ask: Ask): Promise<Heard> {
     const heard = await way.enter(this, ask);
@@ -98,7 +129,12 @@ export class Site {
 
   /** Where secrets are found: "a token in the log of edge-sse: …". */
   async leaks(): Promise<readonly string[]> {
-    const places: (readonly [string, string])[] = [['a refusal', this.#refusals.join('\n')]];
+    const { spans } = this.#collector;
+    if (spans.length === 0) throw new Error('no span was collected');
+    const places: (readonly [string, string])[] = [
+      ['a refusal', this.#refusals.join('\n')],
+      ['a trace', JSON.stringify(spans)],
+    ];
     for (const service of this.fleet.services) {
       places.push([`the log of ${service.name}`, service.logs()]);
       const metrics = await fetch(`http://${service.addresses.ops}/metrics`);
@@ -152,6 +188,9 @@ export class Site {
     return ((await answer.json()) as { cursor: string }).cursor;
   }
 }
+
+/** A line of the key itself. */
+const keyLine = (pem: string): string => pem.split('\n')[1] as string;
 
 function publicTopics(): string {
   const file = join(temporaryFolder('policies'), 'policies.json');

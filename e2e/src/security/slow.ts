@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { handshake, headOf, Raw } from './raw.ts';
 import type { Site } from './site.ts';
-import { bytesOf, connectPacket } from './ways-mqtt.ts';
+import { bytesOf, connectPacket, mqttListeners } from './ways-mqtt.ts';
 
 // Who takes their time over what has to be said first, and so keeps a connection for nothing.
 
@@ -116,14 +116,20 @@ const slowSockets: readonly Dawdler[] = Object.entries(webSockets).flatMap(
   },
 );
 
-const mqtt: Address = (site) => site.at('edge-mqtt');
-
 const slowMqtt: readonly Dawdler[] = [
-  { name: 'MQTT: nothing at all', run: (site) => dawdle(mqtt(site), '', [], 'MQTT') },
+  ...mqttListeners.map((name) => ({
+    name: `${name}: nothing at all`,
+    run: (site: Site) => dawdle(site.at('edge-mqtt', name), '', [], name),
+  })),
   {
-    name: 'MQTT: a CONNECT in crumbs',
-    run: (site, token) => dawdle(mqtt(site), '', singly(bytesOf(connectPacket(token))), 'MQTT'),
+    name: 'mqtt: a CONNECT in crumbs',
+    run: (site, token) => dawdle(site.at('edge-mqtt'), '', singly(bytesOf(connectPacket(token))), 'mqtt'),
   },
+  ...mqttListeners.slice(1).map((name) => ({
+    name: `${name}: a handshake in crumbs`,
+    // A record of 16,000 bytes that begins a ClientHello.
+    run: (site: Site) => dawdle(site.at('edge-mqtt', name), '\x16\x03\x01\x3e', forever('\x01'), name),
+  })),
 ];
 
 const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';

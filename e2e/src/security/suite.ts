@@ -42,7 +42,7 @@ export function securitySuite(size: Size): void {
         slow.set(name, ended);
       }
     });
-    after(() => site?.fleet.stop());
+    after(() => site?.stop());
 
     strangers(() => site);
     trespass(
@@ -109,7 +109,7 @@ export function securitySuite(size: Size): void {
           assert.deepEqual(faults, [], name);
         }
       });
-      test('no secret is found in a log, a metric or a refusal', async () => {
+      test('no secret is found in a log, a metric, a trace or a refusal', async () => {
         assert.deepEqual(await site.leaks(), []);
       });
     });

@@ -1,18 +1,23 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { until } from '@pushfleet/contract';
+import { connect as connectTls } from 'node:tls';
+import { until, withoutOpenssl } from '@pushfleet/contract';
 import { generate, type IConnectPacket, type Packet, parser } from 'mqtt-packet';
 import { createWebSocketStream, WebSocket } from 'ws';
 import type { Site } from './site.ts';
 import type { Ask, Heard, Way } from './way.ts';
 
-type Transport = 'TCP' | 'WebSocket';
+type Transport = 'TCP' | 'TLS' | 'WebSocket';
+
+/** Where MQTT is spoken by itself; where no certificate can be made, in cleartext alone. */
+export const mqttListeners = withoutOpenssl ? ['mqtt'] : ['mqtt', 'mqtts'];
 
 function open(site: Site, transport: Transport): Duplex {
-  const address = site.at('edge-mqtt', transport === 'TCP' ? 'mqtt' : 'http');
+  const address = site.at('edge-mqtt', { TCP: 'mqtt', TLS: 'mqtts', WebSocket: 'http' }[transport]);
   if (transport === 'WebSocket') return createWebSocketStream(new WebSocket(`ws://${address}/mqtt`, 'mqtt'));
   const [host, port] = address.split(':') as [string, string];
+  if (transport === 'TLS') return connectTls({ host, port: Number(port), ca: site.authority });
   return connect({ host, port: Number(port), noDelay: true });
 }
 
@@ -134,10 +139,9 @@ const mqttWay = (transport: Transport, right: 'subscribe' | 'publish'): Way => (
   enter: (site, wish) => enter(site, transport, wish, acts[right]),
 });
 
-export const mqttWays: readonly Way[] = (['TCP', 'WebSocket'] as const).flatMap((transport) => [
-  mqttWay(transport, 'subscribe'),
-  mqttWay(transport, 'publish'),
-]);
+export const mqttWays: readonly Way[] = (
+  withoutOpenssl ? (['TCP', 'WebSocket'] as const) : (['TCP', 'TLS', 'WebSocket'] as const)
+).flatMap((transport) => [mqttWay(transport, 'subscribe'), mqttWay(transport, 'publish')]);
 
 /** As it travels. */
 export const bytesOf = (packet: Packet): Buffer => generate(packet, { protocolVersion: 5 });
