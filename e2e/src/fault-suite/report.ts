@@ -40,7 +40,9 @@ const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
 function seen({ cuts, failures, breaks, refusals, waitMs, gaps, broken }: Measured): string {
   const told = [
     ...Array.from(cuts, ([name, count]) => `${name} cut ${times(count)}`),
-    ...(failures > 0 ? [`${number(failures)} ${failures === 1 ? 'attempt' : 'attempts'} to connect failed`] : []),
+    ...(failures > 0
+      ? [`${number(failures)} ${failures === 1 ? 'attempt' : 'attempts'} to connect failed`]
+      : []),
     ...(breaks > 0 ? [`publishers' streams broke ${times(breaks)}`] : []),
     ...Array.from(refusals, ([code, count]) => `publishers were told ${code} ${times(count)}`),
     ...(waitMs > 1_000 ? [`publishers waited up to ${seconds(waitMs)}`] : []),

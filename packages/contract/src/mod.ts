@@ -11,7 +11,7 @@ export {
   startPrometheus,
 } from './start-prometheus.ts';
 export { type RedisServer, startRedis } from './start-redis.ts';
-export { type Servers, type StartServersOptions, startServers } from './start-servers.ts';
 export { type SentinelRedis, startSentinel } from './start-sentinel.ts';
+export { type Servers, type StartServersOptions, startServers } from './start-servers.ts';
 export { type ServiceProcess, type StartServiceOptions, startService } from './start-service.ts';
 export { until } from './until.ts';
