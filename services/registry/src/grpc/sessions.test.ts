@@ -236,6 +236,8 @@ describe('sessions over gRPC', () => {
     const key = keyOf('lost');
     const { generation } = await sessions.own(key);
     await sessions.commit(key, generation, { putFields: fieldsOf({ a: 'b' }) });
+    const fillings = [registry, other].map((instance) => instance.sessions.filling.counts);
+    const before = fillings.map(({ filled }) => filled);
     await redis.restart({ empty: true });
     const commit = (rest: object) => sessions.commit(key, generation, rest);
     await until(async () => (await commit({ cursor: 'x' })) === 'lost', 'LOST', 20_000);
@@ -243,6 +245,9 @@ describe('sessions over gRPC', () => {
     assert.equal(await commit({ cursor: 'y' }), 'stored');
     assert.deepEqual(textsOf((await sessions.acquire(key)).state?.fields), { a: 'c' });
     await sessions.end(key);
+    // While one fills the index, groups are neither opened nor closed, which others look at.
+    const isFilled = () => fillings.every(({ filled }, i) => filled > (before[i] as number));
+    await until(isFilled, 'both to have filled the index', 20_000);
   });
 
   it('finds out that Redis has gone back, by the commit that is missing', async () => {
