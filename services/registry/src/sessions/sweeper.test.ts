@@ -153,7 +153,10 @@ describe('sessions as time passes', () => {
       const wanted = { key: keyOf('c'), generation, putFields: {}, removeFields: [], number: 1n };
       return (await one.register.commit([{ ...wanted, whole: false }]))[0];
     };
-    await until(async () => (await commit()) === SessionCommitOutcome.SESSION_COMMIT_OUTCOME_LAPSED, 'LAPSED');
+    await until(
+      async () => (await commit()) === SessionCommitOutcome.SESSION_COMMIT_OUTCOME_LAPSED,
+      'LAPSED',
+    );
   });
 
   it('goes on where Redis was emptied: wills and ends, owners and names', async () => {
