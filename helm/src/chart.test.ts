@@ -454,6 +454,38 @@ suite('configuration', () => {
     assert.ok(budgets.includes('publish') && !budgets.includes('edge-sse'));
   });
 
+  test('a URL of NATS with a password comes from a Secret, for services and for migrate', async () => {
+    const manifests = await templateWith(helm, {
+      files: { PUSHFLEET_NATS_URL: { secret: 'nats', key: 'url' } },
+      migrate: { files: { PUSHFLEET_NATS_URL: { secret: 'nats-migrate', key: 'url' } } },
+    });
+    for (const pod of pods(manifests).filter((found) => component(found) !== 'test')) {
+      const env = envOf(pod);
+      assert.equal(env.get('PUSHFLEET_NATS_URL_FILE'), '/etc/pushfleet/PUSHFLEET_NATS_URL', pod.name);
+      assert.ok(!env.has('PUSHFLEET_NATS_URL'), pod.name);
+      const secrets = pod.spec.volumes.flatMap(({ projected }) => projected?.sources ?? []);
+      const expected = component(pod) === 'migrate' ? 'nats-migrate' : 'nats';
+      assert.ok(
+        secrets.some(({ secret }) => secret?.name === expected),
+        pod.name,
+      );
+    }
+  });
+
+  test('where nobody is named, nobody reaches the operations ports', async () => {
+    const manifests = await templateWith(helm, { networkPolicy: { operators: [] } });
+    for (const { metadata, spec } of ofKind(manifests, 'NetworkPolicy')) {
+      const ports = (spec.ingress ?? []).flatMap((rule: { ports: { port: unknown }[] }) => rule.ports);
+      assert.ok(!ports.some(({ port }: { port: unknown }) => port === 'ops'), metadata.name);
+    }
+  });
+
+  test('pods that are all replaced at once are not said to roll', async () => {
+    const manifests = await templateWith(helm, { defaults: { strategy: { type: 'Recreate' } } });
+    for (const { metadata, spec } of ofKind(manifests, 'Deployment'))
+      assert.deepEqual(spec.strategy, { type: 'Recreate' }, metadata.name);
+  });
+
   test('the version is that of the repository', () => {
     const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
     const [pod] = pods(sets.get('default') as readonly Manifest[]);

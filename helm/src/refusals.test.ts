@@ -108,6 +108,37 @@ const together: readonly (readonly [what: string, values: object, said: RegExp])
     { defaults: { autoscaling: { enabled: true, minReplicas: 5, maxReplicas: 4 } } },
     /autoscaling.minReplicas is 5, above maxReplicas, 4/,
   ],
+  [
+    'pods by nothing',
+    { defaults: { autoscaling: { enabled: true, targetCPUUtilizationPercentage: null } } },
+    /autoscaling has nothing to go by/,
+  ],
+  [
+    'a password of NATS in clear',
+    { nats: { url: 'nats://user:password@nats:4222' } },
+    /\/nats\/url': .* does not match/,
+  ],
+  [
+    'another time to drain, by extraEnv',
+    { extraEnv: [{ name: 'PUSHFLEET_DRAIN_SECONDS', value: '600' }] },
+    /PUSHFLEET_DRAIN_SECONDS stands in extraEnv, and is set already/,
+  ],
+  [
+    'another listener than probes ask, by extraEnv of a service',
+    { services: { publish: { extraEnv: [{ name: 'PUSHFLEET_PUBLISH_OPS_LISTEN', value: '0.0.0.0:1' }] } } },
+    /publish: PUSHFLEET_PUBLISH_OPS_LISTEN stands in extraEnv, and is set already/,
+  ],
+  [
+    "sessions of MQTT that are each pod's own, in several pods",
+    {
+      services: {
+        registry: { enabled: false },
+        'delivery-webhook': { enabled: false },
+        'edge-mqtt': { enabled: true },
+      },
+    },
+    /edge-mqtt keeps its sessions in one pod/,
+  ],
 ];
 
 suite('wrong values are refused before anything is installed', () => {

@@ -211,9 +211,9 @@ export function valuesSchema(services: ReadonlyMap<string, Fields>, migrate: Fie
         pullPolicy: { enum: ['Always', 'IfNotPresent', 'Never'] },
       }),
       imagePullSecrets: { type: 'array', items: closed({ name }, { required: ['name'] }) },
-      nats: closed({ url: { type: 'string', pattern: '^(nats|tls|ws|wss)://[^,/]+' }, ports }),
+      // A password would lie in the release and in the pod's description: the URL belongs in a Secret then.
+      nats: closed({ url: { type: 'string', pattern: '^(nats|tls|ws|wss)://[^,/@][^@]*$' }, ports }),
       redis: closed({
-        // A password would lie in the release and in the pod's description: the URL belongs in a Secret then.
         url: { type: 'string', pattern: '^rediss?(\\+(sentinel|cluster))?://[^@]+$' },
         ports,
       }),

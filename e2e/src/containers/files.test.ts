@@ -1,7 +1,7 @@
 // What deploy/ and docker-compose.yml say, held against the code; none of it needs an engine.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { suite, test } from 'node:test';
 import { temporaryFolder } from '@pushfleet/contract';
@@ -179,6 +179,22 @@ suite('docker-compose.yml', () => {
       const files = Object.values(environment).filter((value) => value.startsWith('/run/secrets/'));
       for (const file of files) assert.ok(statSync(join(folder, 'registry', file.slice(13))).isFile(), file);
     }
+  });
+
+  test('is not started on the log of a fleet with another number of servers', async () => {
+    const folder = temporaryFolder('secrets');
+    mkdirSync(join(folder, 'originals'));
+    const [text = ''] = compose.services.secrets?.command ?? [];
+    const script = text.replaceAll('$$', '$').replaceAll('/secrets/', `${folder}/`);
+    const start = ({ services }: Compose) =>
+      // What lies in the image is left out.
+      run('sh', ['-ec', `pushfleet() { :; }; chown() { :; }; ${script}`], {
+        ...services.secrets?.environment,
+      });
+    await start(small);
+    await start(small);
+    await assert.rejects(start(compose), /began with 1 NATS servers, and is started with 3/);
+    await start(small);
   });
 
   test('is small by its override: one NATS, one Redis, one of each service', () => {

@@ -41,6 +41,7 @@ const usualLoad: Load = { publications: 160, publishers: 4, clients: 20, rate: 6
 const windowMs = 5_000;
 /** More than a worker makes while it is cut off. */
 const attemptsAtMost = 10;
+const never = 'when everybody was waited for, somebody had not caught up or no publish was acknowledged';
 
 /** The times and choices of a case, whatever is played before it. */
 function randomOf(seed: number, { where, what }: Pick<FaultCase, 'where' | 'what'>): Random {
@@ -86,7 +87,8 @@ export async function measure<S extends Site>(
   }
 }
 
-function judge(
+/** What the outcome of a trial says of what everybody was promised. */
+export function judge(
   outcome: Outcome,
   hooks: readonly HookClient[],
   disruptions: readonly Disruption[],
@@ -117,6 +119,12 @@ function judge(
       ...few('trouble', troubles),
       ...few('out of order', order),
       ...few('doubled', unexplained),
+      ...few(
+        'not asked for',
+        clients.flatMap((client) => strayed(client, run)),
+      ),
+      // Whoever recovers after the patience of the trial has lost nothing, and was without service for all of it.
+      ...(recoveryMs === undefined ? few('never made good', [never]) : []),
       ...hookFindings(hooks, acknowledged, disruptions),
     ],
   };
@@ -136,10 +144,17 @@ function count(words: readonly string[]): Map<string, number> {
 const cutsOf = (clients: readonly Client[]): Map<string, number> =>
   count(clients.flatMap(({ name, cuts }) => Array.from({ length: cuts }, () => name)));
 
-function owed({ filters }: Client, acknowledged: readonly Publication[]): readonly Publication[] {
-  const wanted = (topic: string): boolean =>
-    filters.some((filter) => matches(filter as TopicFilter, topic as Topic));
-  return acknowledged.filter(({ topic }) => wanted(topic));
+const isWanted = (filters: readonly string[], { topic }: Publication): boolean =>
+  filters.some((filter) => matches(filter as TopicFilter, topic as Topic));
+
+const owed = ({ filters }: Client, acknowledged: readonly Publication[]): readonly Publication[] =>
+  acknowledged.filter((one) => isWanted(filters, one));
+
+/** What came to a client whose filters do not match it. */
+function strayed({ name, filters, received }: Client, run: string): string[] {
+  return received
+    .filter((load) => load.run === run && !isWanted(filters, load))
+    .map(({ publisher, number, topic }) => `${name} on ${filters}: ${publisher}-${number} on ${topic}`);
 }
 
 /** What webhooks were promised beside what everybody was; their order is looked at with that of the others. */

@@ -89,7 +89,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- $_ := set $env $at.variable (printf "%s:%d" (ternary $root.Values.listenHost "127.0.0.1" $at.open) (int $at.port)) -}}
 {{- end -}}
 {{- include "pushfleet.needs" . -}}
-{{- $derived := dict "PUSHFLEET_DRAIN_SECONDS" $root.Values.drainSeconds "PUSHFLEET_NATS_URL" $root.Values.nats.url -}}
+{{- $derived := dict "PUSHFLEET_DRAIN_SECONDS" $root.Values.drainSeconds -}}
+{{- if not (hasKey .files "PUSHFLEET_NATS_URL") }}{{ $_ := set $derived "PUSHFLEET_NATS_URL" $root.Values.nats.url }}{{ end -}}
 {{- if not (hasKey .files "PUSHFLEET_REDIS_URL") }}{{ $_ := set $derived "PUSHFLEET_REDIS_URL" $root.Values.redis.url }}{{ end -}}
 {{- if $root.Values.services.registry.enabled -}}
 {{- $scheme := ternary "https" "http" (hasKey .files "PUSHFLEET_INTERNAL_TLS_CA") -}}
@@ -109,6 +110,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if kindIs "invalid" $value }}{{ $_ := unset $env $variable }}{{ else }}{{ $_ := set $env $variable $value }}{{ end -}}
 {{- end -}}
 {{- include "pushfleet.envList" (dict "env" $env "files" .files "facts" .facts "who" .name) -}}
+{{- range concat $root.Values.extraEnv (default list .settings.extraEnv) }}
+{{- /* Of two with one name Kubernetes takes the last: probes and the time to drain would go by the first. */}}
+{{- if hasKey $env .name }}{{ fail (printf "%s: %s stands in extraEnv, and is set already; leave one of them." $.name .name) }}{{ end -}}
+{{- end -}}
 {{- end }}
 
 {{- define "pushfleet.envList" -}}
@@ -130,6 +135,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- $env := mergeOverwrite (deepCopy $values.env) (default dict (deepCopy (default dict .settings.env))) -}}
 {{- if and (has "PUSHFLEET_REGISTRY_URL" .facts.variables) (hasPrefix "delivery-" .name) -}}
 {{- if not (or $values.services.registry.enabled $env.PUSHFLEET_REGISTRY_URL) }}{{ fail (printf "%s needs the registry: enable services.registry, or set env.PUSHFLEET_REGISTRY_URL." .name) }}{{ end -}}
+{{- end -}}
+{{- if and (eq .name "edge-mqtt") (not (or $values.services.registry.enabled $env.PUSHFLEET_REGISTRY_URL)) -}}
+{{- if or .settings.autoscaling.enabled (gt (int .settings.replicas) 1) }}{{ fail "edge-mqtt keeps its sessions in one pod where there is no registry: set services.edge-mqtt.replicas to 1, or enable services.registry." }}{{ end -}}
 {{- end -}}
 {{- if and (eq .name "delivery-websub") (not $env.PUSHFLEET_PUBLIC_URL) -}}
 {{- fail "delivery-websub needs env.PUSHFLEET_PUBLIC_URL, the public address by which subscribers know the hub." -}}

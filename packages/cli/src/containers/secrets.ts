@@ -104,7 +104,7 @@ export function writeSecrets(folder: string, owner?: number): SecretsReport {
   mkdirSync(kept, { recursive: true, mode: 0o700 });
   for (const name of made) replace(join(kept, name), (originals[name] as () => string)());
   const written: string[] = [];
-  const parts = partsOf((name) => readFileSync(join(kept, name), 'utf8'));
+  const parts = partsOf((name) => original(kept, name));
   for (const [part, files] of Object.entries(parts)) {
     const place = join(folder, part);
     mkdirSync(place, { recursive: true, mode: 0o700 });
@@ -123,8 +123,19 @@ export function writeSecrets(folder: string, owner?: number): SecretsReport {
   return { made, written };
 }
 
-/** Whoever reads meanwhile has the old file or the new one. */
+/** What was made, or put there by hand. An empty password lets everybody in who knows the user's name. */
+function original(folder: string, name: string): string {
+  const path = join(folder, name);
+  const text = readFileSync(path, 'utf8').trimEnd();
+  if (text === '') throw new Error(`${path} is empty. Take it away, and another secret is made.`);
+  // It stands in URLs and in the configuration of others.
+  if (/^(nats|redis)/.test(name) && /[^\w.~-]/.test(text))
+    throw new Error(`${path} has other characters than letters, digits, "-", "_", "." and "~".`);
+  return text;
+}
+
+/** Whoever reads meanwhile has the old file or the new one; so has whoever reads after a power cut. */
 function replace(path: string, text: string): void {
-  writeFileSync(`${path}.new`, text, { mode: 0o600 });
+  writeFileSync(`${path}.new`, text, { mode: 0o600, flush: true });
   renameSync(`${path}.new`, path);
 }

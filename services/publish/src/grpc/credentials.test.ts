@@ -8,6 +8,7 @@ const config = {
   grpcTlsCert: undefined,
   grpcTlsKey: undefined,
   grpcTlsClientCa: undefined,
+  requestMs: 10_000,
 };
 
 test('cleartext stays on loopback unless it is asked for', () => {

@@ -7,6 +7,8 @@ export interface GrpcSecurity {
   readonly grpcTlsCert: string | undefined;
   readonly grpcTlsKey: string | undefined;
   readonly grpcTlsClientCa: string | undefined;
+  /** How long a TLS handshake may take, in milliseconds. */
+  readonly requestMs: number;
 }
 
 /**
@@ -20,7 +22,10 @@ export function grpcCredentials(config: GrpcSecurity): ServerCredentials {
   if (pair !== undefined) {
     const chain = { cert_chain: Buffer.from(pair.cert), private_key: Buffer.from(pair.key) };
     const root = pair.clientCa === undefined ? null : Buffer.from(pair.clientCa);
-    return ServerCredentials.createSsl(root, [chain], root !== null);
+    const credentials = ServerCredentials.createSsl(root, [chain], root !== null);
+    // grpc-js hands these to Node and has no option of its own: who is silent would keep a connection for two minutes.
+    Object.assign(credentials._getConstructorOptions() ?? {}, { handshakeTimeout: config.requestMs });
+    return credentials;
   }
   if (!grpcCleartext && !isLoopback(grpcListen.host)) {
     throw new ConfigError([

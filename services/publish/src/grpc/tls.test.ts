@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -77,6 +79,14 @@ describe('TLS', {
     assert.equal(await call(api.api.port, credentials.createInsecure()), status.UNAVAILABLE);
   });
 
+  test('who connects and begins no handshake is let go', async (t) => {
+    const { api, stop } = await startGrpc({ credentials: secured(certificate('server'), undefined, 200) });
+    t.after(stop);
+    const socket = connect(api.port, '127.0.0.1').on('error', () => {});
+    t.after(() => socket.destroy());
+    await once(socket.resume(), 'close', { signal: AbortSignal.timeout(30_000) });
+  });
+
   test('with an authority for clients, callers need a certificate of it', async (t) => {
     const [server, client, stranger] = [
       certificate('server'),
@@ -96,11 +106,12 @@ describe('TLS', {
   });
 });
 
-const secured = (server: { key: string; cert: string }, clientCa?: string) =>
+const secured = (server: { key: string; cert: string }, clientCa?: string, requestMs = 10_000) =>
   grpcCredentials({
     grpcListen: { host: '0.0.0.0', port: 0 },
     grpcCleartext: false,
     grpcTlsCert: server.cert,
     grpcTlsKey: server.key,
     grpcTlsClientCa: clientCa,
+    requestMs,
   });

@@ -1,5 +1,9 @@
 import { PushfleetError } from '@pushfleet/core';
-import { type SessionCommit, SessionCommitOutcome } from '@pushfleet/proto/pushfleet/registry/v1/sessions';
+import {
+  type Session,
+  type SessionCommit,
+  SessionCommitOutcome,
+} from '@pushfleet/proto/pushfleet/registry/v1/sessions';
 import type { Commit, Written } from './hot-state.ts';
 import type { Parts } from './parts.ts';
 import { type Key, type Ref, refOf } from './record.ts';
@@ -12,7 +16,10 @@ const outcomes: Readonly<Record<Written | 'lapsed', SessionCommitOutcome>> = {
   lapsed: SessionCommitOutcome.SESSION_COMMIT_OUTCOME_LAPSED,
 };
 
-type Needed = Pick<Parts, 'hot' | 'ledger' | 'log'>;
+type Needed = Pick<Parts, 'hot' | 'ledger' | 'log' | 'now'>;
+
+/** For so long a session that has just lost its owner may be on its way to another, in milliseconds. */
+const onItsWayMs = 3_000;
 
 /** Writes the hot state of sessions; says what became of each, in their order. Never rejects. */
 export async function commit(
@@ -40,7 +47,7 @@ export async function commit(
 async function anew(parts: Needed, { ref, commit: wanted }: Commit): Promise<SessionCommitOutcome> {
   try {
     const record = (await parts.ledger.get(ref))?.record;
-    if (record?.owner === undefined) return outcomes.lapsed;
+    if (record?.owner === undefined) return abandoned(parts, record);
     if (record.generation !== wanted.generation) return outcomes.fenced;
     const { incarnation } = record;
     const [written = 'lost'] = await parts.hot.commit([{ ref, commit: wanted, incarnation }]);
@@ -53,11 +60,22 @@ async function anew(parts: Needed, { ref, commit: wanted }: Commit): Promise<Ses
 /** Why the generation is over. The log knows before the index does, so whoever took the session stands there. */
 async function over(parts: Needed, ref: Ref): Promise<SessionCommitOutcome> {
   try {
-    const owner = (await parts.ledger.get(ref))?.record.owner;
-    return owner === undefined ? outcomes.lapsed : outcomes.fenced;
+    const record = (await parts.ledger.get(ref))?.record;
+    return record?.owner === undefined ? abandoned(parts, record) : outcomes.fenced;
   } catch (error) {
     return failed(parts, error);
   }
+}
+
+/**
+ * Nobody has the session. Whoever takes one over that has a will enters first that the former connection is gone, then publishes it,
+ * then enters itself: until that is done, who asks is to ask again.
+ */
+function abandoned({ now }: Needed, record: Session | undefined): SessionCommitOutcome {
+  const since = record?.releasedAt?.getTime() ?? 0;
+  return Math.abs(now() - since) < onItsWayMs
+    ? SessionCommitOutcome.SESSION_COMMIT_OUTCOME_UNAVAILABLE
+    : outcomes.lapsed;
 }
 
 function failed({ log }: Needed, error: unknown): SessionCommitOutcome {
