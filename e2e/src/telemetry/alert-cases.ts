@@ -5,6 +5,8 @@ type Series = Readonly<Record<string, string>>;
 export interface AlertCase {
   readonly fires: Series;
   readonly stays: Series;
+  /** Another way to the same. */
+  readonly firesToo?: Series;
   /** 20 where it is not said. */
   readonly minutes?: number;
 }
@@ -17,6 +19,8 @@ const bucket = (metric: string, labels: string, le: string): string =>
   `${metric}_bucket{${labels},le="${le}"}`;
 const shard = (name: string): string => `pushfleet_log_${name}{job="publish",instance="a",shard="0"}`;
 const always = (value: number): string => `${value}x60`;
+/** Scraped for some minutes, then found no more. */
+const gone = '1x5 stale';
 const rising = (each: number): string => `0+${each}x60`;
 
 /** All requests take longer than two seconds, or none longer than a tenth. */
@@ -53,7 +57,8 @@ export const alertCases: Readonly<Record<string, AlertCase>> = {
   },
   PushfleetServiceDown: {
     fires: { [up('registry')]: always(0), [up('registry', 'b')]: always(0) },
-    stays: { [up('registry')]: always(0), [up('registry', 'b')]: always(1) },
+    stays: { [up('registry')]: gone, [up('registry', 'b')]: always(1) },
+    firesToo: { [up('registry')]: gone, [up('registry', 'b')]: gone },
   },
   PushfleetNotReady: over(ready('a'), 0, 1),
   PushfleetLogUnreachable: {
@@ -145,8 +150,9 @@ export function promtoolFile(rules: string): string {
   return JSON.stringify({
     rule_files: [rules],
     evaluation_interval: interval,
-    tests: Object.entries(alertCases).flatMap(([name, { fires, stays, minutes = 20 }]) => [
+    tests: Object.entries(alertCases).flatMap(([name, { fires, stays, firesToo = fires, minutes = 20 }]) => [
       test(name, fires, 1, minutes),
+      test(name, firesToo, 1, minutes),
       test(name, stays, 0, minutes),
     ]),
   });
