@@ -12,7 +12,8 @@ export interface AlertCase {
 }
 
 const up = (job: string, instance = 'a'): string => `up{job="${job}",instance="${instance}"}`;
-const ready = (instance: string): string => `pushfleet_ready{job="publish",instance="${instance}"}`;
+const ready = (instance: string, job = 'publish'): string =>
+  `pushfleet_ready{job="${job}",instance="${instance}"}`;
 const requests = (outcome: string): string =>
   `pushfleet_requests_seconds_count{job="publish",api="http",outcome="${outcome}"}`;
 const bucket = (metric: string, labels: string, le: string): string =>
@@ -61,6 +62,18 @@ export const alertCases: Readonly<Record<string, AlertCase>> = {
     firesToo: { [up('registry')]: gone, [up('registry', 'b')]: gone },
   },
   PushfleetNotReady: over(ready('a'), 0, 1),
+  PushfleetServiceNotReady: {
+    fires: {
+      [ready('a', 'registry')]: always(0),
+      [ready('b', 'registry')]: always(0),
+      [ready('a')]: always(1),
+    },
+    stays: {
+      [ready('a', 'registry')]: always(0),
+      [ready('b', 'registry')]: always(1),
+      [ready('a')]: always(0),
+    },
+  },
   PushfleetLogUnreachable: {
     fires: { [ready('a')]: always(0), [ready('b')]: always(0) },
     stays: { [ready('a')]: always(0), [ready('b')]: always(1) },
