@@ -68,8 +68,9 @@ suite('docker compose up --build --wait', { skip: away ?? false }, () => {
       ...{ kind: 'containers', where: 'edge', what: 'kill -9, one of each kind' },
       play: oneKilled(...edges),
     };
-    const { broken } = await measure(ground, fault, randomInt(1_000_000));
-    if (broken.length > 0) t.diagnostic(await fleet.logs());
+    const seed = Number(process.env.PUSHFLEET_FAULT_SEED ?? randomInt(1_000_000));
+    const { broken } = await measure(ground, fault, seed);
+    if (broken.length > 0) t.diagnostic(`${await fleet.logs()}\nPUSHFLEET_FAULT_SEED=${seed} plays it again`);
     assert.deepEqual(broken, []);
     ground.receivers.close();
   });

@@ -96,6 +96,9 @@ const others = ['publish', 'registry', 'delivery-webhook', 'front'];
 /** As many as one process can be, with as much for each as two cores bear that hold everything. */
 const crowd = { publications: 400, clients: 500, rate: 20 };
 
+/** So many that the front has given some of each kind to either instance. */
+const spread = { clients: 60 };
+
 const listed: readonly Pick<FaultCase<Compose>, 'where' | 'what' | 'load' | 'play'>[] = [
   ...[...servers, ...edges, ...others].map((service) => ({
     where: service,
@@ -104,7 +107,12 @@ const listed: readonly Pick<FaultCase<Compose>, 'where' | 'what' | 'load' | 'pla
   })),
   ...edges
     .filter((edge) => edge !== 'edge-mqtt') // has one instance
-    .map((edge) => ({ where: edge, what: 'kill -9 of one instance', play: oneKilled(edge) })),
+    .map((edge) => ({
+      where: edge,
+      what: 'kill -9 of one instance',
+      load: spread,
+      play: oneKilled(edge),
+    })),
   { where: 'Redis', what: 'docker compose kill of the primary', play: primaryKilled },
   { where: 'Redis', what: 'docker compose kill of the primary, again', play: primaryKilled },
   {

@@ -13,7 +13,7 @@ import type { Site } from '../trial.ts';
 import { cases, type FaultCase, type Kind } from './cases.ts';
 import { type Ground, NotHere, Playground } from './ground.ts';
 import { measure } from './measure.ts';
-import { help, inOrder, nameOf, type Options, readOptions } from './options.ts';
+import { commandOf, help, inOrder, nameOf, type Options, readOptions } from './options.ts';
 import { isKept, type Row, table } from './report.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
@@ -144,7 +144,7 @@ async function perform<S extends Site>(options: Options, programme: Programme<S>
   const facts = [
     `${new Date().toISOString().slice(0, 10)}, ${machine()}, load average at the start ${loadBefore}`,
     await programme.versions(),
-    `${minutes} minutes; repeat with \`npm run faults --${options.containers ? ' --containers' : ''} --seed ${options.seed}\``,
+    `${minutes} min; repeat with \`${commandOf(options)}\``,
   ];
   const text = `${facts.join('; ')}.\n\n${table(rows)}`;
   process.stdout.write(`${text}\n`);

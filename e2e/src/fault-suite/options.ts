@@ -54,6 +54,12 @@ export function readOptions(args: readonly string[], env: NodeJS.ProcessEnv): Op
   };
 }
 
+/** What plays the same again. */
+export function commandOf({ containers, only, seed }: Pick<Options, 'containers' | 'only' | 'seed'>): string {
+  const chosen = [...(containers ? ['--containers'] : []), ...(only ? [`--only '${only.source}'`] : [])];
+  return ['npm run faults --', ...chosen, `--seed ${seed}`].join(' ');
+}
+
 function whole(option: string, text: string): number {
   if (/^\d{1,9}$/.test(text)) return Number(text);
   throw new Error(`${option} is a whole number, not ${JSON.stringify(text)}`);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Random } from '@pushfleet/contract/simulation';
 import { cases } from './cases.ts';
 import type { Measured } from './measure.ts';
-import { inOrder, nameOf, readOptions } from './options.ts';
+import { commandOf, inOrder, nameOf, readOptions } from './options.ts';
 import { isKept, type Row, table } from './report.ts';
 
 const fault = { where: 'edge–NATS', what: 'reset' };
@@ -69,4 +69,10 @@ test('the seed comes from the arguments, else from the environment', () => {
   assert.equal(readOptions([], env).seed, 5);
   assert.throws(() => readOptions(['--seed', 'x'], {}), /whole number/);
   assert.throws(() => readOptions(['--write', '--only', 'edge'], {}), /leave --only out/);
+});
+
+test('the command that plays the same again has what was chosen', () => {
+  const args = ['--containers', '--only', '^Redis: ', '--seed', '7'];
+  assert.equal(commandOf(readOptions(args, {})), "npm run faults -- --containers --only '^Redis: ' --seed 7");
+  assert.equal(commandOf(readOptions([], { PUSHFLEET_FAULT_SEED: '8' })), 'npm run faults -- --seed 8');
 });

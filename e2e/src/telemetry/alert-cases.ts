@@ -5,18 +5,23 @@ type Series = Readonly<Record<string, string>>;
 export interface AlertCase {
   readonly fires: Series;
   readonly stays: Series;
+  /** Another way to the same. */
+  readonly firesToo?: Series;
   /** 20 where it is not said. */
   readonly minutes?: number;
 }
 
 const up = (job: string, instance = 'a'): string => `up{job="${job}",instance="${instance}"}`;
-const ready = (instance: string): string => `pushfleet_ready{job="publish",instance="${instance}"}`;
+const ready = (instance: string, job = 'publish'): string =>
+  `pushfleet_ready{job="${job}",instance="${instance}"}`;
 const requests = (outcome: string): string =>
   `pushfleet_requests_seconds_count{job="publish",api="http",outcome="${outcome}"}`;
 const bucket = (metric: string, labels: string, le: string): string =>
   `${metric}_bucket{${labels},le="${le}"}`;
 const shard = (name: string): string => `pushfleet_log_${name}{job="publish",instance="a",shard="0"}`;
 const always = (value: number): string => `${value}x60`;
+/** Scraped for some minutes, then found no more. */
+const gone = '1x5 stale';
 const rising = (each: number): string => `0+${each}x60`;
 
 /** All requests take longer than two seconds, or none longer than a tenth. */
@@ -53,9 +58,22 @@ export const alertCases: Readonly<Record<string, AlertCase>> = {
   },
   PushfleetServiceDown: {
     fires: { [up('registry')]: always(0), [up('registry', 'b')]: always(0) },
-    stays: { [up('registry')]: always(0), [up('registry', 'b')]: always(1) },
+    stays: { [up('registry')]: gone, [up('registry', 'b')]: always(1) },
+    firesToo: { [up('registry')]: gone, [up('registry', 'b')]: gone },
   },
   PushfleetNotReady: over(ready('a'), 0, 1),
+  PushfleetServiceNotReady: {
+    fires: {
+      [ready('a', 'registry')]: always(0),
+      [ready('b', 'registry')]: always(0),
+      [ready('a')]: always(1),
+    },
+    stays: {
+      [ready('a', 'registry')]: always(0),
+      [ready('b', 'registry')]: always(1),
+      [ready('a')]: always(0),
+    },
+  },
   PushfleetLogUnreachable: {
     fires: { [ready('a')]: always(0), [ready('b')]: always(0) },
     stays: { [ready('a')]: always(0), [ready('b')]: always(1) },
@@ -145,8 +163,9 @@ export function promtoolFile(rules: string): string {
   return JSON.stringify({
     rule_files: [rules],
     evaluation_interval: interval,
-    tests: Object.entries(alertCases).flatMap(([name, { fires, stays, minutes = 20 }]) => [
+    tests: Object.entries(alertCases).flatMap(([name, { fires, stays, firesToo = fires, minutes = 20 }]) => [
       test(name, fires, 1, minutes),
+      test(name, firesToo, 1, minutes),
       test(name, stays, 0, minutes),
     ]),
   });

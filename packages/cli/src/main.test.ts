@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -23,6 +23,15 @@ test('every command explains itself and ends with 0', async () => {
     assert.equal(help.code, 0, name);
     assert.match(help.stdout, /--json/, name);
   }
+});
+
+test('tells its release', async () => {
+  const { version } = JSON.parse(
+    readFileSync(join(import.meta.dirname, '../../../package.json'), 'utf8'),
+  ) as {
+    readonly version: string;
+  };
+  assert.deepEqual(await saysOf('--version'), { code: 0, stdout: `${version}\n`, stderr: '' });
 });
 
 const wrong: readonly (readonly [args: string[], words: RegExp])[] = [

@@ -1,4 +1,4 @@
-import { ConfigError } from '@pushfleet/runtime';
+import { ConfigError, version } from '@pushfleet/runtime';
 import { Command, CommanderError } from 'commander';
 import { deleteCommand } from './commands/delete.ts';
 import { explainCommand } from './commands/explain.ts';
@@ -44,6 +44,7 @@ export async function runProgram(args: readonly string[], { out, err }: Output):
 function makeProgram(): Command {
   const program = new Command('pushfleet')
     .description('Publish, listen and look after a Pushfleet.')
+    .version(version, '-V, --version', 'print the release')
     .addHelpText('after', exitCodes)
     .showHelpAfterError('(--help shows what there is)');
   for (const make of [

@@ -45,6 +45,7 @@ export { decodeParameter, namedTopic, parseTarget, topicOf } from './topic-targe
 export { isTraceparent, type TraceHeaders } from './trace-context.ts';
 export { createTraces, noTraces, type SpanOptions, type TraceSpan, type Traces } from './traces.ts';
 export { refuseUnread } from './unread.ts';
+export { version } from './version.ts';
 export { watchStream } from './watch-stream.ts';
 export { FileError, WatchedFile } from './watched-file.ts';
 export { WatchedTls } from './watched-tls.ts';

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -68,6 +69,20 @@ describe('runService', () => {
       warnings.map((line) => line.msg),
       ['PUSHFLEET_TESTNG_LISTEN is set, but nothing in the fleet reads it.'],
     );
+  });
+
+  it('tells the release of the repository, in a metric and when it has started', async (t) => {
+    const path = join(import.meta.dirname, '../../../package.json');
+    const { version } = JSON.parse(readFileSync(path, 'utf8')) as { readonly version: string };
+    const service = start(t);
+    await service.said('started');
+    assert.partialDeepStrictEqual(
+      service.lines().find(({ msg }) => msg === 'started'),
+      { version },
+    );
+    const metrics = await (await fetch(`${service.address('ops')}/metrics`)).text();
+    const node = process.versions.node;
+    assert.ok(metrics.includes(`\npushfleet_build_info{version="${version}",node="${node}"} 1\n`), metrics);
   });
 
   it('says why it is not ready, and stays healthy', async (t) => {

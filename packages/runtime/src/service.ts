@@ -7,6 +7,7 @@ import { startOps } from './ops.ts';
 import type { Part } from './part.ts';
 import type { commonFields } from './shared-fields.ts';
 import { Supervisor } from './supervisor.ts';
+import { version } from './version.ts';
 
 export interface ServiceContext {
   readonly log: Log;
@@ -64,12 +65,18 @@ async function run<F extends ServiceFields>(options: ServiceOptions<F>): Promise
   metrics.gauge('pushfleet_ready', { description: '1 while /readyz says 200, else 0.' }, () =>
     Object.keys(supervisor.reasons).length === 0 ? 1 : 0,
   );
+  const builtAs = { version, node: process.versions.node };
+  metrics.gauge(
+    'pushfleet_build_info',
+    { description: 'Always 1; its labels say which release this is.' },
+    () => [[1, builtAs]],
+  );
   dieOfBugs(log);
   const ops = await startOps(opsListen, { reasons: () => supervisor.reasons, metrics });
   listening(log, 'ops', ops);
   stopAtSignals({ supervisor, ops, log });
   await supervisor.start();
-  log.info('started');
+  log.info({ version }, 'started');
 }
 
 /** A service that met an error nobody expected is in a state nobody knows. */

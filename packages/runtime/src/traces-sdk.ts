@@ -10,8 +10,8 @@ import {
   type SpanExporter,
   type SpanProcessor,
 } from '@opentelemetry/sdk-trace';
-import manifest from '../package.json' with { type: 'json' };
 import type { Log } from './log.ts';
+import { version } from './version.ts';
 
 export interface ExportOptions {
   readonly url: string;
@@ -50,7 +50,7 @@ export function startExporting(options: ExportOptions, counts: SpanCounts): Expo
     resourceDetectors: [
       {
         detect: () => ({
-          attributes: { 'service.instance.id': instance, 'service.version': manifest.version },
+          attributes: { 'service.instance.id': instance, 'service.version': version },
         }),
       },
       envDetector,
@@ -64,7 +64,7 @@ export function startExporting(options: ExportOptions, counts: SpanCounts): Expo
     logRecordProcessors: [],
   });
   sdk.start();
-  return { tracer: trace.getTracer('pushfleet', manifest.version), close: () => close(sdk, options.log) };
+  return { tracer: trace.getTracer('pushfleet', version), close: () => close(sdk, options.log) };
 }
 
 async function close(sdk: NodeSDK, log: Log): Promise<void> {
