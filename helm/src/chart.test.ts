@@ -100,6 +100,23 @@ suite('what is made', () => {
     assert.deepEqual(deployments('everything'), [...services.keys()]);
   });
 
+  test('alerts lead to their runbooks, where they are read', () => {
+    interface Group {
+      readonly rules: readonly { readonly annotations: { readonly runbook_url: string } }[];
+    }
+    const links = (set: string): readonly string[] =>
+      ofKind(sets.get(set) as readonly Manifest[], 'PrometheusRule')
+        .flatMap(({ spec }) => (spec as unknown as { readonly groups: readonly Group[] }).groups)
+        .flatMap(({ rules }) => rules.map(({ annotations }) => annotations.runbook_url));
+    const [given, usual] = [links('production'), links('everything')];
+    assert.ok(usual.every((link) => link.startsWith('docs/operations.md#')));
+    const base = 'https://git.example.com/pushfleet/blob/main/';
+    assert.deepEqual(
+      given,
+      usual.map((link) => `${base}${link}`),
+    );
+  });
+
   test('every kind of object, once for each service or once', () => {
     const kinds = new Map<string, number>();
     for (const { kind } of sets.get('everything') as readonly Manifest[])

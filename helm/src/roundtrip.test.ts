@@ -27,7 +27,7 @@ const values = {
     registry: { enabled: false },
     'edge-websocket': { enabled: false },
     'delivery-webhook': { enabled: false },
-    'edge-mqtt': { enabled: true },
+    'edge-mqtt': { enabled: true, replicas: 1 },
   },
 };
 const secret = 'a secret of the tests, of more than 32 bytes';

@@ -269,7 +269,11 @@ export function valuesSchema(services: ReadonlyMap<string, Fields>, migrate: Fie
         extraEgress: objects,
       }),
       serviceMonitor: closed({ enabled: flag, labels: texts, interval: time, scrapeTimeout: time }),
-      prometheusRule: closed({ enabled: flag, labels: texts }),
+      prometheusRule: closed({
+        enabled: flag,
+        labels: texts,
+        runbooks: { type: 'string', pattern: '^(https?://\\S+/)?$' },
+      }),
       dashboards: closed({ enabled: flag, labels: texts, annotations: texts }),
       test: closed({ enabled: flag, token: closed({ secret: name, key: text }) }),
       podSecurityContext: anyObject,
