@@ -88,6 +88,7 @@ const oneEdgeOfEach = (fleet: Fleet): number[] => fleet.protocols.map((name) => 
 const ofProcesses: readonly (readonly [where: string, what: string, play: FaultCase['play']])[] = [
   ['edge', 'kill -9, one of each kind', killed(faults['kill -9 of an edge'])],
   ['publish', 'kill -9', killed(faults['kill -9 of a publish service'])],
+  ['publish', 'kill -9 behind a NATS that is silent', killUnstored],
   ['worker', 'kill -9', killed(faults['kill -9 of a worker'])],
   ['registry', 'kill -9', killed(faults['kill -9 of the registry'])],
   ['NATS', "kill -9 of a leader's server", killed(faults["kill -9 of a stream leader's server"])],
@@ -104,6 +105,20 @@ const ofProcesses: readonly (readonly [where: string, what: string, play: FaultC
   ['every service', 'restarted, one instance after the other', ({ fleet }) => restartServices(fleet)],
   ['NATS', 'restarted, one server after the other', ({ fleet }) => restartServers(fleet.nats.servers)],
 ];
+
+/** Otherwise hardly a draft is under way at the kill, and one that is acknowledged before it is stored is not missed. */
+async function killUnstored({ fleet, over }: Scene): Promise<void> {
+  const pids = fleet.nats.servers.map(({ pid }) => pid);
+  for (const pid of pids) process.kill(pid, 'SIGSTOP');
+  try {
+    await sleep(2_000);
+    await fleet.end(fleet.publishers, 'SIGKILL');
+  } finally {
+    for (const pid of pids) process.kill(pid, 'SIGCONT');
+  }
+  over();
+  await fleet.startPublisher();
+}
 
 async function killAllServers({ nats }: Fleet): Promise<void> {
   await Promise.all(nats.servers.map((server) => server.kill('SIGKILL')));
