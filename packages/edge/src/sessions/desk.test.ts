@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { PushfleetError } from '@pushfleet/core';
 import type { OwnedSession, SessionClaim } from './owned.ts';
 import { away, claimOf, codeOf, Keeper, key, late, open, slow, will } from './testing-desk.ts';
 
@@ -186,6 +187,16 @@ describe('an update', () => {
       assert.equal((await done(second)).filters.length, 0);
       assert.equal(owned.record.cursor, 'x');
     });
+
+  it('that the log refuses and Redis knows nothing of tells the connection, too', async () => {
+    const conflict = new PushfleetError('conflict', 'The generation is over.');
+    const { hold, done } = open({
+      onCall: ({ name }) => (name === 'update' ? { refused: conflict } : undefined),
+    });
+    const { owned, keeper } = await hold('c', 'a');
+    await assert.rejects(done(owned.update({})), codeOf('conflict'));
+    assert.deepEqual(keeper.lost, ['taken']);
+  });
 
   it('of a session that another has tells the connection', async () => {
     const { hold, backbone, done } = open();

@@ -180,6 +180,7 @@ export class Desk implements SessionDesk {
       holding: new Holding(key, generation, keeper),
       pause: (failures) => this.#pause(failures),
       now: () => this.#clock.now(),
+      onFenced: () => this.#lose(key, generation, 'taken'),
       onGone: () => this.#held.get(name) === owning && this.#held.delete(name),
     });
     this.#held.set(name, owning);

@@ -18,6 +18,8 @@ export interface OwningOptions {
   pause(failures: number): Promise<void>;
   now(): number;
   readonly patienceMs: number;
+  /** Somebody else has it, which no commit says. */
+  onFenced(): void;
   /** Nothing more is said of it. */
   onGone(): void;
 }
@@ -121,8 +123,12 @@ export class Owning implements OwnedSession {
         return this.record;
       } catch (thrown) {
         const error = PushfleetError.from(thrown);
-        // A commit says why the generation is over, and everybody who is to know.
-        if (error.code === 'conflict') await this.commit();
+        if (error.code === 'conflict') {
+          // A commit says why the generation is over, and tells who is to know.
+          await this.commit();
+          // The log has another owner, whom Redis does not know yet.
+          this.#o.onFenced();
+        }
         if (!['unavailable', 'timeout'].includes(error.code) || this.#o.now() >= until) throw error;
         await this.#o.pause(failures);
       }
