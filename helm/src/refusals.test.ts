@@ -109,6 +109,21 @@ const together: readonly (readonly [what: string, values: object, said: RegExp])
     /autoscaling.minReplicas is 5, above maxReplicas, 4/,
   ],
   [
+    'a budget by which no node is ever drained',
+    { defaults: { podDisruptionBudget: { maxUnavailable: '0%' } } },
+    /\/defaults\/podDisruptionBudget\/maxUnavailable': '0%' does not match/,
+  ],
+  [
+    'an update by which no pod goes and none comes',
+    { defaults: { strategy: { rollingUpdate: { maxSurge: 0, maxUnavailable: '0%' } } } },
+    /maxSurge and maxUnavailable 0: no pod could ever be replaced/,
+  ],
+  [
+    'labels that selectors go by',
+    { commonLabels: { 'app.kubernetes.io/component': 'mine' } },
+    /\/commonLabels\/app.kubernetes.io~1component'/,
+  ],
+  [
     'pods by nothing',
     { defaults: { autoscaling: { enabled: true, targetCPUUtilizationPercentage: null } } },
     /autoscaling has nothing to go by/,

@@ -34,7 +34,14 @@ const host: Schema = {
 const hosts: Schema = { type: 'array', items: host };
 const time: Schema = { type: 'string', pattern: '^\\d+(ms|s|m|h)$' };
 const numberOrPercent: Schema = { type: ['integer', 'string'], pattern: '^\\d+%$', minimum: 0 };
+/** A budget of nothing would keep every node from being drained. */
+const someOrPercent: Schema = { type: ['integer', 'string'], pattern: '^0*[1-9]\\d*%$', minimum: 1 };
 const texts: Schema = { type: 'object', additionalProperties: { type: ['string', 'null'] } };
+/** Those that the chart sets itself are what its selectors go by. */
+const labels: Schema = {
+  ...texts,
+  patternProperties: { '^(app\\.kubernetes\\.io|helm\\.sh)/': { not: {} } },
+};
 const anyObject: Schema = { type: 'object' };
 const serviceType: Schema = { enum: ['ClusterIP', 'LoadBalancer', 'NodePort'] };
 const orNull = (schema: Schema): Schema => ({ ...schema, type: [schema.type, 'null'].flat() });
@@ -126,7 +133,7 @@ const common = {
     metrics: objects,
     behavior: anyObject,
   }),
-  podDisruptionBudget: closed({ enabled: flag, maxUnavailable: numberOrPercent }),
+  podDisruptionBudget: closed({ enabled: flag, maxUnavailable: someOrPercent }),
   topologySpread: {
     type: 'array',
     items: closed(
@@ -145,7 +152,7 @@ const common = {
   }),
   minReadySeconds: whole(0, 3_600),
   podAnnotations: texts,
-  podLabels: texts,
+  podLabels: labels,
   nodeSelector: texts,
   tolerations: objects,
   affinity: anyObject,
@@ -278,7 +285,7 @@ export function valuesSchema(services: ReadonlyMap<string, Fields>, migrate: Fie
       test: closed({ enabled: flag, token: closed({ secret: name, key: text }) }),
       podSecurityContext: anyObject,
       securityContext: anyObject,
-      commonLabels: texts,
+      commonLabels: labels,
     }),
   };
 }
