@@ -145,11 +145,12 @@ export class GrpcApi implements Lifecycle {
   async drain(deadline: AbortSignal): Promise<void> {
     this.#draining = true;
     this.#reportHealth();
-    this.#listener.close();
     this.#options.streams.drain(this.#options.drainWindowMs, deadline);
     await new Promise<void>((resolve) => {
-      // Sends GOAWAY, and waits for the calls that were accepted.
-      this.#server.tryShutdown(() => resolve());
+      // Whoever is connected stays until the calls that were accepted have ended.
+      this.#listener.close(() => resolve());
+      // Sends GOAWAY; of connections that come by a listener of ours it does not know when they end.
+      this.#server.tryShutdown(() => {});
       deadline.addEventListener('abort', () => resolve(), { once: true });
     });
   }
