@@ -9,7 +9,6 @@ import { oneToEverybody } from './everything.ts';
 import { ContainerGround, oneKilled } from './faults.ts';
 
 const away = await withoutEngine();
-const edges = ['edge-sse', 'edge-websocket', 'edge-longpoll', 'edge-mqtt'];
 const mebibyte = 1_048_576;
 
 suite('docker compose up --build --wait', { skip: away ?? false }, () => {
@@ -64,14 +63,14 @@ suite('docker compose up --build --wait', { skip: away ?? false }, () => {
   // npm run faults -- --containers kills each part in turn.
   test('SIGKILL of an instance of each edge loses nothing', async (t) => {
     const ground = await ContainerGround.on(fleet);
+    t.after(() => ground.receivers.close());
     const fault: FaultCase<Compose> = {
       ...{ kind: 'containers', where: 'edge', what: 'kill -9, one of each kind' },
-      play: oneKilled(...edges),
+      play: oneKilled(...fleet.protocols),
     };
     const seed = Number(process.env.PUSHFLEET_FAULT_SEED ?? randomInt(1_000_000));
     const { broken } = await measure(ground, fault, seed);
     if (broken.length > 0) t.diagnostic(`${await fleet.logs()}\nPUSHFLEET_FAULT_SEED=${seed} plays it again`);
     assert.deepEqual(broken, []);
-    ground.receivers.close();
   });
 });

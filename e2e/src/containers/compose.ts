@@ -43,9 +43,12 @@ export async function engineVersions(): Promise<string> {
   return `Docker ${engine}, Compose ${compose}, nats-server ${nats}, Redis ${redis}, Caddy ${caddy}`;
 }
 
+/** Those that docker-compose.yml has. */
+export const edges = ['edge-sse', 'edge-websocket', 'edge-longpoll', 'edge-mqtt'] as const;
+
 /** The fleet of docker-compose.yml, under a name and at ports of its own; its volumes go when it does. */
 export class Compose implements Site {
-  readonly protocols = ['edge-sse', 'edge-websocket', 'edge-longpoll', 'edge-mqtt'] as const;
+  readonly protocols = edges;
   readonly front: string;
   readonly grpc: { readonly address: string };
   readonly #mqtt: string;

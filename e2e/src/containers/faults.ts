@@ -3,7 +3,7 @@ import type { FaultCase, Scene } from '../fault-suite/cases.ts';
 import { calm, type Ground, NotHere } from '../fault-suite/ground.ts';
 import { Receivers } from '../webhook-receivers.ts';
 import { HookManager } from '../webhooks.ts';
-import { Compose } from './compose.ts';
+import { Compose, edges } from './compose.ts';
 import { withoutEngine } from './engine.ts';
 
 const patienceMs = 120_000;
@@ -90,7 +90,6 @@ const restarted =
   };
 
 const servers = ['nats-1', 'nats-2', 'nats-3'];
-const edges = ['edge-sse', 'edge-websocket', 'edge-longpoll', 'edge-mqtt'];
 const others = ['publish', 'registry', 'delivery-webhook', 'front'];
 
 /** As many as one process can be, with as much for each as two cores bear that hold everything. */

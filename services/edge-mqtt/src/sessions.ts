@@ -265,9 +265,9 @@ export class Sessions {
     let taken = false;
     const held = await this.#claim({
       ...{ key, will, cleanStart: connect.cleanStart, expiry: terms.expiry },
-      onTaken: (how) => {
+      onLost: (how) => {
         taken = true;
-        session?.taken(how);
+        session?.lost(how);
       },
     });
     const leave = (withoutWill: boolean) =>

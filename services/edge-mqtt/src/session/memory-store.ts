@@ -137,7 +137,7 @@ class MemorySession {
     if (due) this.#publishWill();
     this.#owed = undefined;
     if (ends) this.#over();
-    if (holder !== undefined) claim?.onTaken('taken');
+    if (holder !== undefined) claim?.onLost('taken');
   }
 
   subscribe(all: readonly Held[], cursor: Cursor): void {

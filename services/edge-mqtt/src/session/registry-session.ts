@@ -42,7 +42,7 @@ export class RegistrySession implements HeldSession, SessionKeeper {
 
   onLost(how: Loss): void {
     this.#o.onGone(this);
-    this.#claim.onTaken(how);
+    this.#claim.onLost(how);
   }
 
   subscribed(all: readonly Held[], cursor: Cursor): Promise<readonly Held[]> | undefined {

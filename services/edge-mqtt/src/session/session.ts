@@ -160,7 +160,7 @@ export class Session implements Connection, Peer, OutboundOwner {
    * Another connection took the session over ([MQTT-3.1.4-3]), or nobody has it any more: this one says so and writes nothing
    * more.
    */
-  taken(how: Loss = 'taken'): void {
+  lost(how: Loss): void {
     if (this.#ended) return;
     this.#letGo();
     // Where the client that is back enters again, it was never away.
@@ -349,7 +349,7 @@ export class Session implements Connection, Peer, OutboundOwner {
     if (this.#ended) return;
     const error = PushfleetError.from(thrown);
     if (error.code === 'internal') this.#shared.onError(error.cause ?? error);
-    if (error.code === 'conflict') this.taken();
+    if (error.code === 'conflict') this.lost('taken');
     else this.#finish(error.code, error.code === 'internal' ? undefined : error.message);
   }
 

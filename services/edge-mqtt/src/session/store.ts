@@ -83,7 +83,7 @@ export interface Claim {
   readonly expiry: number;
   readonly will: OwedWill | undefined;
   /** Nothing of this one is kept any more. Called once at most. */
-  onTaken(how: Loss): void;
+  onLost(how: Loss): void;
 }
 
 export interface Leaving {

@@ -251,9 +251,9 @@ export class Stage {
     const held = await this.store.take({
       key: { namespace: grant.namespace, subject: grant.subject, clientId },
       ...{ cleanStart, expiry: terms.expiry },
-      onTaken: (how) => {
+      onLost: (how) => {
         taken = true;
-        session?.taken(how);
+        session?.lost(how);
       },
       will: will && { will, grant, origin: clientId },
     });
