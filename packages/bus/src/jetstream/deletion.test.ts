@@ -21,6 +21,21 @@ const namespace = 'deletion' as Namespace;
 const topic = 'd/t' as Topic;
 const sequenceOf = ({ cursor }: Stored): number => parseCursor(cursor).positions[0] ?? 0;
 
+const isUnavailable = (error: unknown): boolean =>
+  error instanceof PushfleetError && error.code === 'unavailable';
+
+/** As a caller who was told to try again in a moment: the log may be away for longer than one call waits for it. */
+async function untilAvailable<T>(ask: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!isUnavailable(error)) throw error;
+      await sleep(20);
+    }
+  }
+}
+
 describe('one server', () => {
   let nats: NatsCluster;
   before(async () => {
@@ -119,8 +134,8 @@ describe('three servers', () => {
       try {
         sure = Math.max(sure, (await bus.delete(topic)).last);
       } catch (error) {
-        assert.ok(error instanceof PushfleetError && error.code === 'unavailable');
-        most = parseCursor(await bus.head()).positions[0] ?? 0;
+        assert.ok(isUnavailable(error), `a deletion failed: ${error}`);
+        most = parseCursor(await untilAvailable(() => bus.head())).positions[0] ?? 0;
       }
       await sleep(20);
     }
@@ -139,23 +154,28 @@ describe('three servers', () => {
     const stored: Stored[] = [];
     let go = true;
     const publishing = ['d/t', 'd/u'].map(async (text) => {
-      while (go) stored.push(await store(bus, draftOf(text, { retain: true })));
+      while (go) {
+        const draft = draftOf(text, { retain: true });
+        stored.push(await untilAvailable(() => store(bus, draft)));
+      }
     });
     const deleting = deleteUntil(bus, () => !go);
     for (let round = 0; round < 2; round++) {
       const before = stored.length;
-      await until(() => stored.length > before + 100, 'some acknowledgements', 30_000);
+      await until(() => stored.length > before + 100, 'some acknowledgements', 60_000);
       const { cluster } = await manager.streams.info(logStream(layout.generation, 0));
       await disturb(cluster?.leader ?? '');
     }
     const before = stored.length;
-    await until(() => stored.length > before + 100, 'acknowledgements afterwards', 30_000);
+    await until(() => stored.length > before + 100, 'acknowledgements afterwards', 60_000);
     go = false;
     await Promise.all(publishing);
     const { sure, most } = await deleting;
-    stored.push(await store(bus, draftOf('d/t')));
+    const final = draftOf('d/t');
+    stored.push(await untilAvailable(() => store(bus, final)));
     const owed = stored.filter((one) => one.topic !== topic || sequenceOf(one) > most);
-    const { publications, gaps } = await replayed(bus, ['d/#'], from, await bus.head());
+    const to = await untilAvailable(() => bus.head());
+    const { publications, gaps } = await untilAvailable(() => replayed(bus, ['d/#'], from, to));
     const found = new Set(publications.map(({ id }) => id));
     assert.deepEqual(
       owed.filter(({ id }) => !found.has(id)),
