@@ -37,6 +37,7 @@ const idle: Readonly<Record<string, string>> = {
   pushfleet_replay_seconds: 'nobody comes back',
   pushfleet_subscription_index_repairs_total: 'Redis keeps all',
   pushfleet_subscription_secrets_outdated: 'there is one key',
+  pushfleet_tls_not_after_seconds: 'no listener brings TLS',
   pushfleet_tls_reloads_total: 'no file of a certificate is exchanged',
   pushfleet_websub_fetches_total: 'no feed is announced',
 };

@@ -138,6 +138,12 @@ export const alertCases: Readonly<Record<string, AlertCase>> = {
   },
   PushfleetPoliciesRefused: counted('pushfleet_policies_reloads_total{job="publish",outcome="refused"}'),
   PushfleetCertificateRefused: counted('pushfleet_tls_reloads_total{job="edge-mqtt",outcome="refused"}'),
+  // At the start of time, from which promtool counts, a certificate that ends at 604,800 has seven days left.
+  PushfleetCertificateEnds: over(
+    'pushfleet_tls_not_after_seconds{job="edge-mqtt",part="cert"}',
+    604_800,
+    604_800 + 1_200,
+  ),
   PushfleetSecretsOutdated: over('pushfleet_subscription_secrets_outdated', 1, 0, 420),
 };
 

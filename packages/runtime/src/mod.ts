@@ -1,3 +1,4 @@
+export { declareCertificateEnds } from './certificate-ends.ts';
 export { type CertificateRule, certificateGrant, parseCertificateRules } from './certificate-grants.ts';
 export { type Config, ConfigError, type Fields, readConfig, unknownVariables } from './config.ts';
 export { connectionId, digestOfConnection } from './connection.ts';

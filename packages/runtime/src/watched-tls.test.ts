@@ -42,6 +42,7 @@ suite('certificates that are read again', { skip: withoutOpenssl }, () => {
       log: { info() {}, error: (o: { problems: string[] }) => problems.push(...o.problems) } as never,
       metrics: {
         counter: () => ({ add: (_: number, { outcome }: { outcome: string }) => outcomes.push(outcome) }),
+        gauge() {},
       } as never,
     });
     watched.onChanged = (pair) => changes.push(pair);

@@ -1,3 +1,4 @@
+import { declareCertificateEnds } from './certificate-ends.ts';
 import type { Source } from './field.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -11,7 +12,7 @@ export interface WatchedTlsOptions {
   readonly prefix: string;
   readonly sources: Readonly<Record<Part, Source | undefined>>;
   readonly log: Pick<Log, 'info' | 'error'>;
-  readonly metrics: Pick<Metrics, 'counter'>;
+  readonly metrics: Pick<Metrics, 'counter' | 'gauge'>;
 }
 
 const mostBytes = 1_048_576;
@@ -48,6 +49,7 @@ export class WatchedTls {
     this.#reloads = metrics.counter('pushfleet_tls_reloads', {
       description: 'Changed certificates and keys, by outcome.',
     });
+    declareCertificateEnds(metrics, () => this.pair);
   }
 
   start(): void {

@@ -15,6 +15,7 @@ import {
   createTokenCheck,
   createTraces,
   Deliveries,
+  declareCertificateEnds,
   declareFleetMetrics,
   declareHealing,
   declareHubMetrics,
@@ -121,6 +122,7 @@ function wire(config: Config<typeof fields>, context: ServiceContext): { readonl
   declareMetrics(metrics, { intake, budget, grpc, archive, meters });
   declareHubMetrics(metrics, hubs);
   declareFleetMetrics(metrics, fleet);
+  declareCertificateEnds(metrics, () => ({ cert: config.grpcTlsCert, clientCa: config.grpcTlsClientCa }));
   const api = both(http, grpc);
   return {
     parts: [

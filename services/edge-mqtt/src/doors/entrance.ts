@@ -26,7 +26,7 @@ export interface EntranceOptions {
   readonly doorstep: Doorstep;
   readonly wheel: TimerWheel;
   readonly log: Log;
-  readonly metrics: Pick<Metrics, 'counter'>;
+  readonly metrics: Pick<Metrics, 'counter' | 'gauge'>;
   onArrival(newcomer: Newcomer): void;
   onRefused(error: PushfleetError): void;
 }
