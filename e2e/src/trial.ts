@@ -172,7 +172,7 @@ function listener(fleet: Site, token: string, index: number): Client {
   return new ProtocolListener(protocol, door.address, token, mine);
 }
 
-const identity = ({ run, publisher, number }: Load): string => `${run} ${publisher}-${number}`;
+export const identity = ({ run, publisher, number }: Load): string => `${run} ${publisher}-${number}`;
 
 async function connected(clients: readonly Client[]): Promise<void> {
   const all = () => clients.every(({ open }) => open);

@@ -43,6 +43,7 @@ describe('the judge of a fault', () => {
     const doubled = [...all, load(2)];
     assert.deepEqual(brokenFor(client(doubled)), ['doubled: 1']);
     assert.deepEqual(brokenFor(client(doubled, { cuts: 1 })), [], 'it resumed');
+    assert.deepEqual(brokenFor(client([...doubled, load(2)], { cuts: 1 })), ['doubled: 1'], 'once');
     assert.deepEqual(brokenFor(client(doubled, { pulls: true })), [], 'it resumes each time');
   });
   test('sees what a client has not asked for, but not what an earlier trial left', () => {

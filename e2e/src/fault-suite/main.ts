@@ -149,6 +149,8 @@ async function perform<S extends Site>(options: Options, programme: Programme<S>
   const text = `${facts.join('; ')}.\n\n${table(rows)}`;
   process.stdout.write(`${text}\n`);
   if (options.write) writeBetween('docs/reliability.md', programme.marker, text);
+  const skipped = rows.filter(({ result }) => 'skipped' in result).length;
+  if (skipped > 0) say(`faults: ${skipped} of ${rows.length} were not played; the table says why`);
   const broken = rows.filter((row) => !isKept(row)).length;
   if (broken > 0) throw new Error(`${broken} of ${rows.length} faults broke a promise`);
 }

@@ -2,7 +2,7 @@ import { Random } from '@pushfleet/contract/simulation';
 import type { Topic, TopicFilter } from '@pushfleet/core';
 import { matches } from '@pushfleet/core';
 import type { Load as Publication } from '../load.ts';
-import { again, type Client, disordered, type Outcome, play, type Site } from '../trial.ts';
+import { again, type Client, disordered, identity, type Outcome, play, type Site } from '../trial.ts';
 import { check, type Disruption } from '../webhook-check.ts';
 import type { FaultCase, Load } from './cases.ts';
 import type { Ground } from './ground.ts';
@@ -94,11 +94,8 @@ export function judge(
   disruptions: readonly Disruption[],
 ): Omit<Measured, 'lastedMs'> {
   const { run, acknowledged, clients, publishers, lost, recoveryMs } = outcome;
-  const repeated = clients.map((client) => again(client, run));
-  const unexplained = clients.flatMap((client, i) =>
-    client instanceof HookClient || client.pulls || client.cuts > 0 || repeated[i] === 0
-      ? []
-      : [`${client.name} on ${client.filters} was never cut, and given ${repeated[i]} again`],
+  const doubled = clients.flatMap((client) =>
+    client instanceof HookClient || client.pulls ? [] : tooOften(client, run),
   );
   const troubles = clients.flatMap(({ name, troubles }) => troubles.map((text) => `${name}: ${text}`));
   const order = clients.flatMap((client) => disordered(client, run));
@@ -107,7 +104,7 @@ export function judge(
     acknowledged: acknowledged.length,
     deliveries: sum(clients.map((client) => owed(client, acknowledged).length)),
     lost: lost.length,
-    duplicated: sum(repeated),
+    duplicated: sum(clients.map((client) => again(client, run))),
     cuts: cutsOf(clients),
     failures: sum(clients.map(({ failures }) => failures)),
     breaks: sum(publishers.map(({ breaks }) => breaks)),
@@ -118,7 +115,7 @@ export function judge(
       ...few('lost', lost),
       ...few('trouble', troubles),
       ...few('out of order', order),
-      ...few('doubled', unexplained),
+      ...few('doubled', doubled),
       ...few(
         'not asked for',
         clients.flatMap((client) => strayed(client, run)),
@@ -149,6 +146,16 @@ const isWanted = (filters: readonly string[], { topic }: Publication): boolean =
 
 const owed = ({ filters }: Client, acknowledged: readonly Publication[]): readonly Publication[] =>
   acknowledged.filter((one) => isWanted(filters, one));
+
+/** What came more often than a client's cuts explain: a resume may bring each publication once more. */
+function tooOften({ name, filters, received, cuts }: Client, run: string): string[] {
+  const times = count(received.filter((load) => load.run === run).map(identity));
+  return [...times].flatMap(([publication, often]) =>
+    often <= 1 + cuts
+      ? []
+      : [`${name} on ${filters} was cut ${cuts} times, and given ${publication} ${often} times`],
+  );
+}
 
 /** What came to a client whose filters do not match it. */
 function strayed({ name, filters, received }: Client, run: string): string[] {
