@@ -142,14 +142,23 @@ async function restartServers(servers: readonly NatsServer[]): Promise<void> {
 }
 
 /** What the network between two parts does, and for how long. */
-const ofNetwork: readonly (readonly [what: string, weather: Weather, ms: readonly [number, number]])[] = [
+type Disturbance = readonly [what: string, weather: Weather, ms: readonly [number, number]];
+const ofNetwork: readonly Disturbance[] = [
   ['silent', { silent: true }, silenceMs],
   ['reset', { reset: true }, [3_000, 4_000]],
   ['200 ms each way', { delayMs: 200 }, [5_000, 7_000]],
 ];
 /** A narrow way matters where much passes. */
-const narrow = ['16 kB/s each way', { bytesPerSecond: 16_000 }, [5_000, 7_000]] as const;
+const narrow: Disturbance = ['16 kB/s each way', { bytesPerSecond: 16_000 }, [5_000, 7_000]];
 const busy: readonly Pair[] = ['client–edge', 'publisher–publish', 'edge–NATS', 'NATS–NATS'];
+/** Publish waits for what it has sent, and then refuses: whoever sends again has to find its order kept. */
+const refusing: Disturbance = ['silent until publish refuses', { silent: true }, [22_000, 26_000]];
+
+const disturbancesOf = (pair: Pair): readonly Disturbance[] => [
+  ...ofNetwork,
+  ...(busy.includes(pair) ? [narrow] : []),
+  ...(pair === 'publish–NATS' ? [refusing] : []),
+];
 
 const disturbed =
   (pair: Pair, weather: Weather, ms: readonly [number, number]): FaultCase['play'] =>
@@ -202,7 +211,7 @@ const failedOver =
 export const cases: readonly FaultCase[] = [
   ...ofProcesses.map(([where, what, play]) => ({ kind: 'usual', where, what, play }) as const),
   ...pairs.flatMap((where) =>
-    [...ofNetwork, ...(busy.includes(where) ? [narrow] : [])].map(
+    disturbancesOf(where).map(
       ([what, weather, ms]) => ({ kind: 'usual', where, what, play: disturbed(where, weather, ms) }) as const,
     ),
   ),

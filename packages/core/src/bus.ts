@@ -3,6 +3,7 @@ import type { PushfleetError } from './error.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { Namespace } from './namespace.ts';
 import type { Draft, Publication } from './publication.ts';
+import type { Succession } from './succession.ts';
 import type { Topic, TopicFilter } from './topic.ts';
 
 /** The answer to a draft that the log holds. */
@@ -81,8 +82,12 @@ export interface Share {
 
 /** One namespace's view of the log. */
 export interface Bus {
-  /** Settles once every draft is stored or refused; answers stand in the order of the drafts. Never rejects. */
-  publish(drafts: readonly Draft[]): Promise<readonly (Stored | PushfleetError)[]>;
+  /**
+   * Settles once every draft is stored or refused; answers stand in the order of the drafts. Never rejects.
+   *
+   * @param succession what these drafts go on; without it they are one of their own
+   */
+  publish(drafts: readonly Draft[], succession?: Succession): Promise<readonly (Stored | PushfleetError)[]>;
 
   /**
    * Whether a place may be taken at its word: what was live may lie behind what was lost on the way to its giver around

@@ -16,5 +16,6 @@ export * from './percent.ts';
 export * from './presence.ts';
 export * from './publication.ts';
 export * from './status.ts';
+export * from './succession.ts';
 export * from './topic.ts';
 export * from './trie.ts';

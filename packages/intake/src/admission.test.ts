@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createMemoryBackbone } from '@pushfleet/bus';
-import { limits, type Namespace, PushfleetError, type Topic } from '@pushfleet/core';
+import { limits, type Namespace, PushfleetError, Succession, type Topic } from '@pushfleet/core';
 import { createLog, type Grant, type Quota, Quotas, RateLimit, type TopicPolicy } from '@pushfleet/runtime';
 import { Admission } from './admission.ts';
 import { Intake, type Submission } from './intake.ts';
@@ -107,6 +107,19 @@ describe('the rate of a topic', () => {
       answers.map((answer) => answer instanceof PushfleetError),
       [false, true, true, true],
     );
+  });
+
+  test('none behind a refused one overtakes it in a later call of its succession', async () => {
+    const { intake, state } = scene({ a: { rate: 1 } });
+    const [stream, other] = [new Succession(), new Succession()];
+    const publish = async (succession: Succession, ...submissions: readonly Submission[]) =>
+      (await intake.publish(grant, submissions, succession)).map(
+        (answer) => answer instanceof PushfleetError,
+      );
+    assert.deepEqual(await publish(stream, on('a'), on('a'), on('b')), [false, true, false]);
+    state.now += 1_000;
+    assert.deepEqual(await publish(stream, on('a'), on('b')), [true, false]);
+    assert.deepEqual(await publish(other, on('a')), [false]);
   });
 
   test('of another policy begins anew', async () => {

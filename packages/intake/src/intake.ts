@@ -8,6 +8,7 @@ import {
   parseDraft,
   quote,
   type Stored,
+  Succession,
   type Topic,
   type TraceContext,
 } from '@pushfleet/core';
@@ -65,12 +66,15 @@ export class Intake {
   /**
    * Settles once each is stored or refused; answers stand in the order given, and an error given is its own
    * answer. Publications of one topic are stored in this order, also across calls. Never rejects.
+   *
+   * @param succession what these go on; without it they are one of their own
    */
   async publish(
     grant: Grant,
     submissions: readonly (Submission | PushfleetError)[],
+    succession = new Succession(),
   ): Promise<readonly (Stored | PushfleetError)[]> {
-    const answers = await this.#store(grant, submissions);
+    const answers = await this.#store(grant, submissions, succession);
     for (const answer of answers) this.#count(answer);
     return answers;
   }
@@ -78,12 +82,16 @@ export class Intake {
   async #store(
     grant: Grant,
     submissions: readonly (Submission | PushfleetError)[],
+    succession: Succession,
   ): Promise<readonly (Stored | PushfleetError)[]> {
     const round = this.#options.admission.round(grant);
-    const checked = submissions.map((submission) => this.#check(round, grant, submission));
+    const checked = submissions.map((submission) => this.#check(round, grant, submission, succession));
     const drafts = checked.filter((draft): draft is Draft => !(draft instanceof PushfleetError));
-    if (drafts.length === 0) return checked as readonly PushfleetError[];
-    const stored = (await this.#options.backbone.bus(grant.namespace).publish(drafts)).values();
+    const answered =
+      drafts.length === 0 ? [] : this.#options.backbone.bus(grant.namespace).publish(drafts, succession);
+    // Only now: those that the bus was just given may stand before them.
+    for (const [index, draft] of checked.entries()) note(succession, submissions[index], draft);
+    const stored = (await answered).values();
     return checked.map((draft) => {
       if (draft instanceof PushfleetError) return draft;
       const answer = stored.next().value as Stored | PushfleetError;
@@ -98,9 +106,15 @@ export class Intake {
     this.#outcomes.set(outcome, (this.#outcomes.get(outcome) ?? 0) + 1);
   }
 
-  #check(round: Round, grant: Grant, submission: Submission | PushfleetError): Draft | PushfleetError {
+  #check(
+    round: Round,
+    grant: Grant,
+    submission: Submission | PushfleetError,
+    succession: Succession,
+  ): Draft | PushfleetError {
     if (submission instanceof PushfleetError) return submission;
     try {
+      succession.require(submission.topic);
       round.begin();
       return round.admit(this.#draft(grant, submission));
     } catch (error) {
@@ -130,6 +144,15 @@ export class Intake {
     requirePublish(grant, draft.topic);
     return draft;
   }
+}
+
+function note(
+  succession: Succession,
+  submission: Submission | PushfleetError | undefined,
+  draft: Draft | PushfleetError,
+): void {
+  if (submission === undefined || submission instanceof PushfleetError) return;
+  if (draft instanceof PushfleetError) succession.refused(submission.topic, draft);
 }
 
 /** @throws PushfleetError `forbidden` where the topic is the fleet's own or the token does not grant it */

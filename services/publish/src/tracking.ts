@@ -1,4 +1,4 @@
-import { PushfleetError, type Stored } from '@pushfleet/core';
+import { PushfleetError, type Stored, type Succession } from '@pushfleet/core';
 import type { Intake, Submission } from '@pushfleet/intake';
 import {
   declareRequests,
@@ -103,9 +103,10 @@ export class Tracked implements Pick<Intake, 'publish'> {
   async publish(
     grant: Grant,
     submissions: readonly (Submission | PushfleetError)[],
+    succession?: Succession,
   ): Promise<readonly (Stored | PushfleetError)[]> {
     const { intake, traces } = this.#options;
-    if (!traces.on) return intake.publish(grant, submissions);
+    if (!traces.on) return intake.publish(grant, submissions, succession);
     const [only] = submissions;
     if (submissions.length > 1) this.#span?.set({ 'messaging.batch.message_count': submissions.length });
     else if (isDraft(only)) this.#span?.set({ 'messaging.destination.name': only.topic });
@@ -115,6 +116,7 @@ export class Tracked implements Pick<Intake, 'publish'> {
     const answers = await intake.publish(
       grant,
       submissions.map((submission, i) => carrying(submission, spans[i])),
+      succession,
     );
     for (const [i, span] of spans.entries()) if (span !== shared) end(span, answers[i]);
     shared?.end();

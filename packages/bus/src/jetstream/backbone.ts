@@ -14,6 +14,7 @@ import {
   type PushfleetError,
   type Share,
   type Stored,
+  type Succession,
   type Topic,
   type TopicFilter,
   type WorkOptions,
@@ -207,8 +208,8 @@ class JetStreamBus implements Bus {
     this.#options = options;
   }
 
-  publish(drafts: readonly Draft[]): Promise<readonly (Stored | PushfleetError)[]> {
-    return this.#publisher.publish(this.#namespace, drafts);
+  publish(drafts: readonly Draft[], succession?: Succession): Promise<readonly (Stored | PushfleetError)[]> {
+    return this.#publisher.publish(this.#namespace, drafts, succession);
   }
 
   /** @throws PushfleetError `unavailable` while the log was never reached: how many shards it has is not known */

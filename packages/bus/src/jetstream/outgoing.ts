@@ -86,12 +86,11 @@ export class Lane {
     return first < 0 ? [] : this.waiting.splice(first);
   }
 
-  /** Takes those out whose deadline passed while they waited. */
+  /** Takes all out once the deadline of the first has passed: those behind it would overtake it when it is sent again. */
   takeExpired(now: number): Outgoing[] {
-    const live = this.waiting.findIndex(({ deadline }) => deadline > now);
-    const expired = this.waiting.splice(0, live < 0 ? this.waiting.length : live);
-    this.singly = Math.max(0, this.singly - expired.length);
-    return expired;
+    if ((this.waiting[0]?.deadline ?? Number.POSITIVE_INFINITY) > now) return [];
+    this.singly = 0;
+    return this.waiting.splice(0);
   }
 }
 

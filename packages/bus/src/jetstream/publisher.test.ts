@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it, mock } from 'node:test';
-import type { Draft, Namespace, PushfleetError, Topic } from '@pushfleet/core';
+import { type Draft, type Namespace, type PushfleetError, Succession, type Topic } from '@pushfleet/core';
 import type { Broker } from './broker.ts';
 import { Publisher } from './publisher.ts';
 
@@ -53,6 +53,40 @@ describe('what is refused for now', () => {
     mock.timers.tick(15_000);
     assert.deepEqual(codes([...(await first), ...(await later)]), Array(3).fill('unavailable'));
     assert.deepEqual(new Set(sent), new Set(['1']), 'nothing behind it was sent');
+    mock.timers.reset();
+  });
+
+  it('takes those with it that came later and wait behind it while there is no connection', async () => {
+    mock.timers.enable({ apis: ['setInterval', 'Date'] });
+    const { broker, sent } = silentBroker();
+    (broker.bulk as { up: boolean }).up = false;
+    const publisher = new Publisher(broker);
+    const first = publisher.publish('n' as Namespace, [draft('a', '1')]);
+    mock.timers.tick(5_000);
+    const later = publisher.publish('n' as Namespace, [draft('a', '2')]);
+    mock.timers.tick(15_000);
+    assert.deepEqual(codes([...(await first), ...(await later)]), Array(2).fill('unavailable'));
+    assert.deepEqual(sent, []);
+    mock.timers.reset();
+  });
+
+  it('takes those with it that the same succession brings later, though there is room for them by then', async () => {
+    mock.timers.enable({ apis: ['setInterval', 'Date'] });
+    const { broker, sent } = silentBroker();
+    const publisher = new Publisher(broker);
+    const [stream, other] = [new Succession(), new Succession()];
+    const publish = (topic: string, payload: string, succession: Succession) =>
+      publisher.publish('n' as Namespace, [draft(topic, payload)], succession);
+    (broker.bulk as { awayMs: number }).awayMs = 6_000;
+    const [refused] = await publish('a', '1', stream);
+    (broker.bulk as { awayMs: number }).awayMs = 0;
+    const [behind] = await publish('a', '2', stream);
+    assert.deepEqual(codes([refused, behind] as object[]), ['unavailable', 'unavailable']);
+    void publish('b', '3', stream);
+    void publish('a', '4', other);
+    await turn();
+    assert.deepEqual(sent, ['3', '4']);
+    publisher.close();
     mock.timers.reset();
   });
 });

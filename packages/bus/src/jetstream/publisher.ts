@@ -7,6 +7,7 @@ import {
   type Namespace,
   PushfleetError,
   type Stored,
+  Succession,
 } from '@pushfleet/core';
 import { shardOf } from '../shard.ts';
 import { type Ack, readAck } from './ack.ts';
@@ -111,23 +112,24 @@ export class Publisher {
     });
   }
 
-  /**
-   * Settles once each draft is stored or refused. Once a draft is refused that may be sent again, so are those
-   * behind it on its topic: sent again together they keep their order.
-   */
-  publish(namespace: Namespace, drafts: readonly Draft[]): Promise<readonly Answer[]> {
+  /** Settles once each draft is stored or refused. */
+  publish(
+    namespace: Namespace,
+    drafts: readonly Draft[],
+    succession = new Succession(),
+  ): Promise<readonly Answer[]> {
     const answers = new Answers(drafts.length);
-    const refused = new Map<string, PushfleetError>();
     const now = Date.now();
     for (const [index, draft] of drafts.entries()) {
+      const settle = (answer: Answer): void => {
+        if (answer instanceof PushfleetError) succession.refused(draft.topic, answer);
+        answers.set(index, answer);
+      };
       try {
-        const before = refused.get(draft.topic);
-        if (before !== undefined) throw before;
-        this.#enqueue(namespace, draft, now, (answer) => answers.set(index, answer));
+        succession.require(draft.topic);
+        this.#enqueue(namespace, draft, now, settle);
       } catch (thrown) {
-        const error = PushfleetError.from(thrown);
-        if (meanings[error.code].retry) refused.set(draft.topic, error);
-        answers.set(index, error);
+        settle(PushfleetError.from(thrown));
       }
     }
     this.#pumpSoon();
@@ -291,15 +293,13 @@ export class Publisher {
     }
   }
 
-  /** Past its deadline: what waits behind it came with it or later, and would overtake its retry. */
-  #giveUp(commit: Commit): void {
-    for (const { sent, settle } of commit.lane.waiting.splice(0)) settle(refusals.tooLate(sent));
-    this.#fail(commit, refusals.uncertain());
-  }
-
-  #fail(commit: Commit, error: PushfleetError): void {
+  /** @param behind what those are told that were never sent */
+  #fail(commit: Commit, error: PushfleetError, behind = error): void {
+    // What waits behind one that may be sent again came with it or later, and would overtake it.
+    const waiting = meanings[error.code].retry ? commit.lane.waiting.splice(0) : [];
     this.#release(commit);
     for (const { settle } of commit.items) settle(error);
+    for (const { sent, settle } of waiting) settle(sent ? refusals.uncertain() : behind);
   }
 
   #release(commit: Commit): void {
@@ -317,7 +317,7 @@ export class Publisher {
   #sweep(): void {
     const now = Date.now();
     for (const commit of this.#commits) {
-      if (now >= commit.deadline) this.#giveUp(commit);
+      if (now >= commit.deadline) this.#fail(commit, refusals.uncertain(), refusals.outOfReach());
       else if (now >= commit.nextAttempt && this.#broker.bulk.up) this.#send(commit);
     }
     const away = this.#broker.bulk.awayMs > this.#limits.awayMs;

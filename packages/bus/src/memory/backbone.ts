@@ -12,10 +12,11 @@ import {
   type Namespace,
   type Place,
   type Publication,
-  type PushfleetError,
+  PushfleetError,
   parseCursor,
   type Share,
   type Stored,
+  Succession,
   type Topic,
   type TopicFilter,
   type Verdict,
@@ -205,8 +206,22 @@ class MemoryBus implements Bus {
     });
   }
 
-  async publish(drafts: readonly Draft[]): Promise<readonly (Stored | PushfleetError)[]> {
-    return drafts.map((draft) => this.#log.append(this.#namespace, draft));
+  async publish(
+    drafts: readonly Draft[],
+    succession = new Succession(),
+  ): Promise<readonly (Stored | PushfleetError)[]> {
+    return drafts.map((draft) => this.#append(draft, succession));
+  }
+
+  #append(draft: Draft, succession: Succession): Stored | PushfleetError {
+    try {
+      succession.require(draft.topic);
+    } catch (refusal) {
+      return PushfleetError.from(refusal);
+    }
+    const answer = this.#log.append(this.#namespace, draft);
+    if (answer instanceof PushfleetError) succession.refused(draft.topic, answer);
+    return answer;
   }
 
   follow(on: (item: Item<Publication>) => void): Following {

@@ -265,6 +265,32 @@ describe('PublishStream', () => {
     assert.equal(api.budget.held, 0);
   });
 
+  test('stores none behind one of its topic that is refused for now; another stream does', async (t) => {
+    const api = await startGrpc();
+    t.after(() => api.stop());
+    const send = async (...drafts: readonly [topic: string, id: string][]) => {
+      const call = api.client.publishStream(authorized());
+      const { messages, ended } = collected(call);
+      for (const [i, [topic, id]] of drafts.entries()) {
+        // The log is full for the first alone.
+        api.backbone.log.refusal = id === 'full' ? new PushfleetError('storage_full', 'No room.') : undefined;
+        call.write({ correlation: i, draft: draft({ topic, id }) });
+        await until(() => messages.length === i + 1);
+      }
+      call.end();
+      await ended;
+      return messages.map(({ result }) => result.refusal?.code ?? 'stored');
+    };
+    assert.deepEqual(await send(['a', 'full'], ['a', '2'], ['b', '3'], ['a', '4']), [
+      ...['storage_full', 'storage_full', 'stored', 'storage_full'],
+    ]);
+    assert.deepEqual(await send(['a', '1'], ['a', '2']), ['stored', 'stored']);
+    assert.deepEqual(
+      stored(api).map(({ id }) => id),
+      ['3', '1', '2'],
+    );
+  });
+
   test('reads no further while too many are unanswered', async (t) => {
     const api = await startGrpc({ streamDrafts: 10 });
     t.after(() => api.stop());

@@ -1,5 +1,5 @@
 import type { ServerDuplexStream } from '@grpc/grpc-js';
-import { PushfleetError, type Stored } from '@pushfleet/core';
+import { PushfleetError, type Stored, Succession } from '@pushfleet/core';
 import type { Budget } from '@pushfleet/intake';
 import type * as proto from '@pushfleet/proto/pushfleet/publish/v1/publish';
 import { type Grant, toGrpc } from '@pushfleet/runtime';
@@ -17,13 +17,14 @@ export interface PublishStreamOptions {
 }
 
 /**
- * One PublishStream: drafts go to the intake in the order they come, answers go back as they settle. Nothing is
- * read while too much is unanswered or the publisher does not read its answers.
+ * One PublishStream: drafts go to the intake in the order they come, answers go back as they settle. All of them
+ * are one succession: a publisher sends on before it hears of a refusal, and order is promised. Nothing is read while too much is unanswered or the publisher does not read its answers.
  */
 export class PublishStream {
   readonly #call: Call;
   readonly #grant: Grant;
   readonly #options: PublishStreamOptions;
+  readonly #succession = new Succession();
   #drafts = 0;
   #bytes = 0;
   #congested = false;
@@ -72,10 +73,12 @@ export class PublishStream {
     try {
       budget.hold(bytes);
     } catch (error) {
-      tracked.end(error);
-      return PushfleetError.from(error);
+      const refusal = PushfleetError.from(error);
+      this.#succession.refused(draft?.topic ?? '', refusal);
+      tracked.end(refusal);
+      return refusal;
     }
-    const [answer] = await tracked.publish(this.#grant, [fromProto(draft)]);
+    const [answer] = await tracked.publish(this.#grant, [fromProto(draft)], this.#succession);
     budget.release(bytes);
     tracked.end(answer instanceof PushfleetError ? answer : undefined);
     return answer as Stored | PushfleetError;

@@ -3322,6 +3322,9 @@ export const PublishServiceService = {
    * order sent. A refused draft does not end the stream. The server stops reading while too many drafts of
    * the stream are unanswered, so a publisher needs no window of its own.
    *
+   * Once a draft is refused with a code that may pass, so are those behind it on its topic, for as long as the
+   * stream lasts: open another, and send them again from the first on. They keep their order then.
+   *
    * When the stream ends with an error, drafts without an answer may or may not be stored: send them again
    * with the same id and source, and the log keeps one.
    */
@@ -3431,6 +3434,9 @@ export interface PublishServiceServer extends UntypedServiceImplementation {
    * order sent. A refused draft does not end the stream. The server stops reading while too many drafts of
    * the stream are unanswered, so a publisher needs no window of its own.
    *
+   * Once a draft is refused with a code that may pass, so are those behind it on its topic, for as long as the
+   * stream lasts: open another, and send them again from the first on. They keep their order then.
+   *
    * When the stream ends with an error, drafts without an answer may or may not be stored: send them again
    * with the same id and source, and the log keeps one.
    */
@@ -3518,6 +3524,9 @@ export interface PublishServiceClient extends Client {
    * which between topics may be another order than that of the drafts; drafts of one topic are stored in the
    * order sent. A refused draft does not end the stream. The server stops reading while too many drafts of
    * the stream are unanswered, so a publisher needs no window of its own.
+   *
+   * Once a draft is refused with a code that may pass, so are those behind it on its topic, for as long as the
+   * stream lasts: open another, and send them again from the first on. They keep their order then.
    *
    * When the stream ends with an error, drafts without an answer may or may not be stored: send them again
    * with the same id and source, and the log keeps one.
