@@ -17,8 +17,9 @@ export interface PublishStreamOptions {
 }
 
 /**
- * One PublishStream: drafts go to the intake in the order they come, answers go back as they settle. All of them
- * are one succession: a publisher sends on before it hears of a refusal, and order is promised. Nothing is read while too much is unanswered or the publisher does not read its answers.
+ * One PublishStream: drafts go to the intake in the order they come, answers go back as they settle. All of them are
+ * one succession: a publisher sends on before it hears of a refusal, and order is promised. Nothing is read while too
+ * much is unanswered or the publisher does not read its answers.
  */
 export class PublishStream {
   readonly #call: Call;
