@@ -14,7 +14,8 @@ describe('a succession', () => {
     succession.refused('a', refusal());
     assert.throws(() => succession.require('a'), {
       ...{ code: 'rate_limited', retryAfterMs: 500, detail: { limit: 3 } },
-      message: /^Nothing was stored, since one sent before it .* has to come first: It is rate_limited\.$/,
+      message:
+        /^Nothing was stored, since one sent before it .* has to come first: It is rate_limited\. Send them again/,
     });
     succession.require('b');
   });
@@ -38,6 +39,15 @@ describe('a succession', () => {
     succession.require('a');
   });
 
+  test('knows what it goes on, which does not hear of its refusals', () => {
+    const stream = new Succession();
+    const call = new Succession(stream);
+    stream.refused('a', refusal());
+    call.refused('b', refusal());
+    for (const topic of ['a', 'b']) assert.throws(() => call.require(topic), { code: 'rate_limited' });
+    stream.require('b');
+  });
+
   test('takes note of so many topics, of none that cannot be one, and then of all', () => {
     const succession = new Succession();
     succession.refused('x'.repeat(limits.topicBytes + 1), refusal());
@@ -45,6 +55,9 @@ describe('a succession', () => {
     succession.require('one more');
     succession.require('x'.repeat(limits.topicBytes + 1));
     succession.refused('one more', refusal());
-    assert.throws(() => succession.require('any other'), { code: 'rate_limited' });
+    assert.throws(() => succession.require('any other'), {
+      code: 'rate_limited',
+      message: /^Nothing was stored, since drafts on more than 1000 topics were refused before it: /,
+    });
   });
 });

@@ -1,5 +1,5 @@
 import type { LogTerms } from '@pushfleet/bus';
-import { type Draft, PushfleetError, type Topic } from '@pushfleet/core';
+import { type Draft, PushfleetError } from '@pushfleet/core';
 import type { Grant, Policies, Quotas, RateLimit } from '@pushfleet/runtime';
 import type { Meters } from './meters.ts';
 import { checkSize, TopicRates, withLife } from './topic-policy.ts';
@@ -34,9 +34,8 @@ export class Admission {
 export class Round {
   readonly #options: AdmissionOptions & { readonly topicRates: TopicRates };
   readonly #grant: Grant;
-  // Once one has to be sent again later, those behind it do too: none may overtake it on its topic.
+  // No rate of the publisher's or the namespace's comes back within a request: what is behind would be let in at random.
   #refusal: PushfleetError | undefined;
-  readonly #refusedTopics = new Map<Topic, PushfleetError>();
   /** Bytes that room was taken for. */
   readonly #held = new Map<Draft, number>();
 
@@ -62,13 +61,11 @@ export class Round {
     const { topic } = draft;
     const policy = policies.of(namespace, topic);
     checkSize(policy, draft);
-    this.#orNoneOfTopic(topic, () => topicRates.require(policy, namespace, topic));
+    topicRates.require(policy, namespace, topic);
     this.#orNoMore(() => quotas.requireRate(namespace));
     const kept = withLife(policy, draft, terms());
-    this.#orNoneOfTopic(topic, () => {
-      const bytes = meters.hold(namespace, kept);
-      if (bytes > 0) this.#held.set(kept, bytes);
-    });
+    const bytes = meters.hold(namespace, kept);
+    if (bytes > 0) this.#held.set(kept, bytes);
     return kept;
   }
 
@@ -84,17 +81,6 @@ export class Round {
       check();
     } catch (error) {
       this.#refusal = PushfleetError.from(error);
-      throw error;
-    }
-  }
-
-  #orNoneOfTopic(topic: Topic, check: () => void): void {
-    const refusal = this.#refusedTopics.get(topic);
-    if (refusal !== undefined) throw refusal;
-    try {
-      check();
-    } catch (error) {
-      this.#refusedTopics.set(topic, PushfleetError.from(error));
       throw error;
     }
   }

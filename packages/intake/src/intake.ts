@@ -85,12 +85,17 @@ export class Intake {
     succession: Succession,
   ): Promise<readonly (Stored | PushfleetError)[]> {
     const round = this.#options.admission.round(grant);
-    const checked = submissions.map((submission) => this.#check(round, grant, submission, succession));
+    // Its own, since what is admitted here stands before what is refused behind it, and the bus has yet to hear of it.
+    const here = new Succession(succession);
+    const checked = submissions.map((submission) => this.#check(round, grant, submission, here));
     const drafts = checked.filter((draft): draft is Draft => !(draft instanceof PushfleetError));
     const answered =
       drafts.length === 0 ? [] : this.#options.backbone.bus(grant.namespace).publish(drafts, succession);
-    // Only now: those that the bus was just given may stand before them.
-    for (const [index, draft] of checked.entries()) note(succession, submissions[index], draft);
+    for (const [index, submission] of submissions.entries()) {
+      const draft = checked[index];
+      if (!(submission instanceof PushfleetError) && draft instanceof PushfleetError)
+        succession.refused(submission.topic, draft);
+    }
     const stored = (await answered).values();
     return checked.map((draft) => {
       if (draft instanceof PushfleetError) return draft;
@@ -113,12 +118,15 @@ export class Intake {
     succession: Succession,
   ): Draft | PushfleetError {
     if (submission instanceof PushfleetError) return submission;
+    const { topic } = submission;
     try {
-      succession.require(submission.topic);
+      succession.require(topic);
       round.begin();
       return round.admit(this.#draft(grant, submission));
-    } catch (error) {
-      return PushfleetError.from(error);
+    } catch (thrown) {
+      const refusal = PushfleetError.from(thrown);
+      succession.refused(topic, refusal);
+      return refusal;
     }
   }
 
@@ -144,15 +152,6 @@ export class Intake {
     requirePublish(grant, draft.topic);
     return draft;
   }
-}
-
-function note(
-  succession: Succession,
-  submission: Submission | PushfleetError | undefined,
-  draft: Draft | PushfleetError,
-): void {
-  if (submission === undefined || submission instanceof PushfleetError) return;
-  if (draft instanceof PushfleetError) succession.refused(submission.topic, draft);
 }
 
 /** @throws PushfleetError `forbidden` where the topic is the fleet's own or the token does not grant it */

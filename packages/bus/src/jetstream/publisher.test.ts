@@ -4,17 +4,35 @@ import { type Draft, type Namespace, type PushfleetError, Succession, type Topic
 import type { Broker } from './broker.ts';
 import { Publisher } from './publisher.ts';
 
-/** A broker that takes everything and never answers. */
-function silentBroker(): { broker: Broker; sent: string[] } {
+type Hear = (message: { data: Buffer }) => void;
+
+/** A broker that takes everything and never answers by itself. */
+function silentBroker() {
   const sent: string[] = [];
+  /** By whom the answers to what was sent would be heard, in its order. */
+  const hearers: Hear[] = [];
+  /** Whoever watches the connection. */
+  let watcher: (up: boolean) => void = () => {};
   const connection = {
     info: { max_payload: 1_048_576 },
     publish: (_subject: string, payload: Uint8Array) => sent.push(Buffer.from(payload).toString()),
   };
-  const replies = { open: () => 'token', subject: () => 'reply', close: () => {} };
-  const bulk = { up: true, awayMs: 0, connection, replies, watch: () => {} };
+  const open = (hear: Hear) => String(hearers.push(hear));
+  const replies = { open, subject: () => 'reply', close: () => {} };
+  const watch = (on: typeof watcher) => {
+    watcher = on;
+  };
+  const bulk = { up: true, awayMs: 0, connection, replies, watch };
   const broker = { bulk, layout: { shards: 1 }, duplicateWindowMs: 120_000, now: Date.now };
-  return { broker: broker as unknown as Broker, sent };
+  /** From now on there is no connection, for so long. */
+  const away = (ms = 0): void => {
+    Object.assign(bulk, { up: false, awayMs: ms });
+  };
+  const back = (): void => {
+    Object.assign(bulk, { up: true, awayMs: 0 });
+    watcher(true);
+  };
+  return { broker: broker as unknown as Broker, sent, hearers, away, back };
 }
 
 const draft = (topic: string, payload: string): Draft => ({
@@ -58,8 +76,8 @@ describe('what is refused for now', () => {
 
   it('takes those with it that came later and wait behind it while there is no connection', async () => {
     mock.timers.enable({ apis: ['setInterval', 'Date'] });
-    const { broker, sent } = silentBroker();
-    (broker.bulk as { up: boolean }).up = false;
+    const { broker, sent, away } = silentBroker();
+    away();
     const publisher = new Publisher(broker);
     const first = publisher.publish('n' as Namespace, [draft('a', '1')]);
     mock.timers.tick(5_000);
@@ -72,14 +90,14 @@ describe('what is refused for now', () => {
 
   it('takes those with it that the same succession brings later, though there is room for them by then', async () => {
     mock.timers.enable({ apis: ['setInterval', 'Date'] });
-    const { broker, sent } = silentBroker();
+    const { broker, sent, away, back } = silentBroker();
     const publisher = new Publisher(broker);
     const [stream, other] = [new Succession(), new Succession()];
     const publish = (topic: string, payload: string, succession: Succession) =>
       publisher.publish('n' as Namespace, [draft(topic, payload)], succession);
-    (broker.bulk as { awayMs: number }).awayMs = 6_000;
+    away(6_000);
     const [refused] = await publish('a', '1', stream);
-    (broker.bulk as { awayMs: number }).awayMs = 0;
+    back();
     const [behind] = await publish('a', '2', stream);
     assert.deepEqual(codes([refused, behind] as object[]), ['unavailable', 'unavailable']);
     void publish('b', '3', stream);
@@ -89,4 +107,59 @@ describe('what is refused for now', () => {
     publisher.close();
     mock.timers.reset();
   });
+});
+
+describe('what was sent before, as part of a batch that was refused for an id it has stored', () => {
+  const batch = (topic: string) => Array.from({ length: 64 }, (_, i) => draft(topic, `${topic}${i}`));
+  const duplicateInside = { data: Buffer.from('{"error":{"code":400,"err_code":10201}}') };
+
+  /** Its topic waits for room in flight, with all of the batch given back, when the connection is lost for six seconds. */
+  async function scene(inFlight: number) {
+    mock.timers.enable({ apis: ['setInterval', 'Date'] });
+    const broker = silentBroker();
+    const publisher = new Publisher(broker.broker, { inFlight });
+    const first = publisher.publish('n' as Namespace, batch('a'));
+    await turn();
+    const other = publisher.publish('n' as Namespace, batch('b'));
+    await turn();
+    broker.hearers[0]?.(duplicateInside);
+    broker.away(6_000);
+    return { ...broker, publisher, first, other };
+  }
+
+  it('is answered at its deadline, however long the connection is away', async () => {
+    const { first, other } = await scene(64);
+    mock.timers.tick(20_100);
+    assert.deepEqual(codes([...(await first), ...(await other)]), Array(128).fill('unavailable'));
+    mock.timers.reset();
+  });
+
+  it('is not sent past its deadline, when the connection comes back before that was noticed', async () => {
+    const { first, other, sent, back, publisher } = await scene(64);
+    const before = sent.length;
+    mock.timers.setTime(30_000); // no timer ran meanwhile, as in a process that was stopped
+    back();
+    await turn();
+    assert.equal(sent.length, before);
+    assert.deepEqual(codes([...(await first), ...(await other)]), Array(128).fill('unavailable'));
+    publisher.close();
+    mock.timers.reset();
+  });
+});
+
+it('what waits for room in flight past its deadline was never sent, and is told so', async () => {
+  mock.timers.enable({ apis: ['setInterval', 'Date'] });
+  const { broker, sent } = silentBroker();
+  const publisher = new Publisher(broker, { inFlight: 1 });
+  const drafts = ['a', 'b', 'c'].map((topic) => draft(topic, topic));
+  const answered = publisher.publish('n' as Namespace, drafts);
+  await turn();
+  mock.timers.tick(20_100);
+  const messages = (await answered).map((answer) => (answer as PushfleetError).message);
+  assert.deepEqual(
+    messages.map((message) => /nothing was stored/.test(message)),
+    [false, true, true],
+  );
+  assert.deepEqual(new Set(sent), new Set(['a']));
+  mock.timers.reset();
 });

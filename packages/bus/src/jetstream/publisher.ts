@@ -107,7 +107,8 @@ export class Publisher {
     this.#limits = { ...publisherLimits, ...limits };
     broker.bulk.watch((up) => {
       if (!up) return;
-      for (const commit of this.#commits) this.#send(commit); // what was under way is unknown
+      for (const commit of this.#commits) commit.nextAttempt = 0; // what was under way is unknown
+      this.#sweep();
       this.#pump();
     });
   }
@@ -209,6 +210,7 @@ export class Publisher {
 
   #begin(lane: Lane): void {
     const { batchFrom, batchBytes } = this.#limits;
+    this.#giveUp(lane, Date.now());
     const items = lane.take(batchFrom, limits.batchDrafts, batchBytes);
     const first = items[0];
     if (first === undefined) return;
@@ -313,6 +315,12 @@ export class Publisher {
     this.#pump();
   }
 
+  /** Refuses what has waited too long in a lane; while the log is away that is all of which nothing can be stored. */
+  #giveUp(lane: Lane, now: number, away = false): void {
+    for (const { sent, settle } of lane.takeExpired(now)) settle(refusals.tooLate(sent));
+    if (away) for (const { settle } of lane.takeUnsent()) settle(refusals.outOfReach());
+  }
+
   /** One timer for all: repeats attempts without an answer and gives up what is past its deadline. */
   #sweep(): void {
     const now = Date.now();
@@ -322,8 +330,7 @@ export class Publisher {
     }
     const away = this.#broker.bulk.awayMs > this.#limits.awayMs;
     for (const lane of this.#lanes.values()) {
-      const given = away ? lane.takeUnsent() : lane.takeExpired(now);
-      for (const { sent, settle } of given) settle(refusals.tooLate(sent));
+      this.#giveUp(lane, now, away);
       if (lane.waiting.length > 0 || lane.busy) continue;
       this.#lanes.delete(lane.subject);
       this.#runnable.delete(lane);

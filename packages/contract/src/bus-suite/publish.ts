@@ -6,6 +6,7 @@ import {
   type Publication,
   PushfleetError,
   type Stored,
+  Succession,
   type Topic,
 } from '@pushfleet/core';
 import { draftOf, replayed, store } from './tools.ts';
@@ -26,6 +27,18 @@ export function publishing(fresh: () => Bus): void {
       );
       assert.equal(new Set(answers.map((answer) => (answer as Stored).cursor)).size, list.length);
       for (const answer of answers) assert.equal((answer as Stored).duplicate, false);
+    });
+
+    it('stores none behind one of its succession and topic that was refused for now', async () => {
+      const bus = fresh();
+      const succession = new Succession();
+      succession.refused('after', new PushfleetError('unavailable', 'Not now.'));
+      const answers = await bus.publish([draftOf('after'), draftOf('other'), draftOf('after')], succession);
+      assert.deepEqual(
+        answers.map((answer) => answer instanceof PushfleetError && answer.code),
+        ['unavailable', false, 'unavailable'],
+      );
+      await store(bus, draftOf('after'));
     });
 
     it('stores an id of the same source and topic once, alone and inside a backlog', async () => {
