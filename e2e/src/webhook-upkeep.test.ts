@@ -63,12 +63,17 @@ describe('the upkeep of a webhook', () => {
     await until(async () => (await letters()).length === 1, 'a dead letter', patienceMs);
     const [letter] = await letters();
     assert.equal(letter?.attempts, 3);
-    const { attempts } = await site.owner.done<{ attempts: { status: number; attempt: number }[] }>(
-      'GET',
-      `/${hook.id}/attempts`,
-    );
+    const attempts = async () =>
+      (
+        await site.owner.done<{ attempts: { status: number; attempt: number }[] }>(
+          'GET',
+          `/${hook.id}/attempts`,
+        )
+      ).attempts;
+    // They are put on record beside the letter, and may be seen after it.
+    await until(async () => (await attempts()).length === 3, 'the attempts', patienceMs);
     assert.deepEqual(
-      attempts.map(({ status, attempt }) => [status, attempt]),
+      (await attempts()).map(({ status, attempt }) => [status, attempt]),
       [
         [500, 3],
         [500, 2],
