@@ -1,4 +1,4 @@
-// Every test of every workspace against real servers. Ends with "N passed, N failed".
+// Every test of every workspace against real servers. Ends with what failed, and "N passed, N failed".
 import { spawnSync } from 'node:child_process';
 import { globSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -10,6 +10,8 @@ await exportServers();
 interface Counts {
   readonly passed: number;
   readonly failed: number;
+  /** Each as its place, its name and its error. */
+  readonly failures: readonly string[];
 }
 
 interface Manifest {
@@ -38,6 +40,7 @@ for (const folder of tested) {
   total.passed += counts.passed;
   total.failed += counts.failed;
   if (counts.failed > 0) console.log(`${folder}: ${counts.failed} failed`);
+  for (const failure of counts.failures) console.log(`✖ ${folder}/${failure}`);
 }
 const failed = total.failed > 0 || total.passed === 0 || turbo.status !== 0;
 if (failed && total.failed === 0)
@@ -51,6 +54,6 @@ function read(folder: string): Counts {
     return JSON.parse(readFileSync(join(folder, 'test-results.json'), 'utf8')) as Counts;
   } catch {
     console.log(`${folder} left no test results`);
-    return { passed: 0, failed: 1 };
+    return { passed: 0, failed: 1, failures: [] };
   }
 }
