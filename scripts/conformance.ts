@@ -127,7 +127,7 @@ async function receives(name: string, language: Language, signing: string, o: We
   const secret = { PUSHFLEET_WEBHOOK_SECRET: hook.secret ?? hook.publicKey };
   const receiver = new Running(language.receive, [String(port)], secret);
   try {
-    await until(() => receiver.lines.length > 0, 'the receiver to listen', 30_000);
+    await until(() => receiver.lines.length > 0, 'the receiver to listen');
     const publisher = new Running(language.publish, [topic], o.env);
     if ((await publisher.ended) !== 0) throw new Error(publisher.errors);
     await sees(receiver, topic);

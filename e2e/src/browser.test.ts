@@ -76,11 +76,11 @@ test("Chromium's own EventSource: a ticket in the URL once, a cookie after it, r
   for (const _ of [1, 2]) await fleet.end(fleet.edges, 'SIGKILL');
   await publish('while nobody was there', all);
   for (const _ of [1, 2]) await fleet.startEdge();
-  await until(async () => (await received(page)).length === 2, 'what was missed', 30_000);
+  await until(async () => (await received(page)).length === 2, 'what was missed');
 
   await fleet.end(fleet.edges, 'SIGTERM');
   await publish('after an orderly end', all);
-  await until(async () => (await received(page)).length === 3, 'what came after', 30_000);
+  await until(async () => (await received(page)).length === 3, 'what came after');
   assert.deepEqual(await received(page), [
     'first\nwith two lines',
     'while nobody was there',

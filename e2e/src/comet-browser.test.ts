@@ -88,7 +88,6 @@ const has = (page: Page, type: string, count = 1) =>
   until(
     async () => (await said(page)).filter((one) => one.type === type).length >= count,
     `${count} of ${type}`,
-    30_000,
   );
 const texts = async (page: Page) =>
   (await said(page)).flatMap(({ event }) => (event === undefined ? [] : [event.data]));
@@ -126,7 +125,7 @@ test('a frame is rotated by bytes, and a page that comes back by its cookie miss
   while (got.length < count) {
     const ended = async () => (await said(page)).at(-1)?.type === 'closing';
     const whole = async () => got.length + (await texts(page)).length === count;
-    await until(async () => (await ended()) || (await whole()), 'the frame to end or to be whole', 30_000);
+    await until(async () => (await ended()) || (await whole()), 'the frame to end or to be whole');
     if (await ended()) turns++;
     got.push(...(await texts(page)));
     const last = (await said(page)).findLast(({ event }) => event !== undefined);

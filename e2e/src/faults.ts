@@ -88,7 +88,7 @@ export async function settled(fleet: Fleet): Promise<void> {
       const since = streams.map(({ cluster }) => Date.parse(cluster?.leader_since ?? ''));
       return since.every((at) => Date.now() - at > mistrustMs + 1_000);
     };
-    await until(old, 'leaders that stay', 60_000);
+    await until(old, 'leaders that stay');
   } finally {
     await connection.close();
   }
@@ -103,18 +103,14 @@ async function onLogStream<T>(
     const manager = await jetstreamManager(nc);
     let leader = '';
     let stream = '';
-    await until(
-      async () => {
-        for await (const info of manager.streams.list()) {
-          if (!info.config.subjects?.some((subject) => subject.includes('.log.'))) continue;
-          stream = info.config.name;
-          leader = info.cluster?.leader ?? '';
-        }
-        return leader !== '';
-      },
-      'the log to have a leader',
-      30_000,
-    );
+    await until(async () => {
+      for await (const info of manager.streams.list()) {
+        if (!info.config.subjects?.some((subject) => subject.includes('.log.'))) continue;
+        stream = info.config.name;
+        leader = info.cluster?.leader ?? '';
+      }
+      return leader !== '';
+    }, 'the log to have a leader');
     return await use((subject) => nc.request(subject, '', { timeout: 5_000 }), stream, leader);
   } finally {
     await nc.close();

@@ -6,10 +6,10 @@ import type { Kind, Network } from './network.ts';
 
 /** Cuts whatever the client uses by then: one that is cut again and again may look for a better way. */
 async function cutFiveTimes({ network }: Ground, first: Kind): Promise<void> {
-  await until(() => network.cut(first) > 0, `a connection to cut (${first})`, 60_000);
+  await until(() => network.cut(first) > 0, `a connection to cut (${first})`);
   for (let i = 0; i < 4; i++) {
     await sleep(300);
-    await until(() => network.cut() > 0, 'another connection to cut', 60_000);
+    await until(() => network.cut() > 0, 'another connection to cut');
   }
 }
 

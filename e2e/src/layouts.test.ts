@@ -26,7 +26,7 @@ async function play(options: FleetOptions): Promise<Record<string, number[]>[]> 
     for (let n = count / 2; n < count; n++) await publish(fleet, n, all);
     for (let i = 0; i < edges; i++) await fleet.startEdge();
     const done = () => clients.every(({ view, data }) => data.length >= owed(view));
-    await until(done, 'every client to have what it is owed', 30_000);
+    await until(done, 'every client to have what it is owed');
     for (const { source } of clients) source.close();
     return clients.map(({ data }) => byTopic(data));
   } finally {

@@ -252,7 +252,7 @@ class Trial {
   /** Everybody loses the connection once more, and is given what is new and nothing that was before. */
   async #comeAgain(): Promise<void> {
     for (const client of this.#subscribers) client.cut?.();
-    await until(() => this.#subscribers.some(({ connected }) => !connected), 'a connection to end', 5_000);
+    await until(() => this.#subscribers.some(({ connected }) => !connected), 'a connection to end');
     await this.#connected();
     const count = 30;
     const last = new JsPublisher(

@@ -73,22 +73,18 @@ export class Mortals {
       properties: { willDelayInterval: delay },
     };
     let accepted: RawConnection | undefined;
-    await until(
-      async () => {
-        const connection = new RawConnection(address);
-        connection.send(connectPacket({ clientId: made.publisher, token, expiry, will }));
-        const { reasonCode = 0 } = await connection.first('connack');
-        if (reasonCode === 0) accepted = connection;
-        return accepted !== undefined;
-      },
-      `${made.publisher} to be accepted`,
-      60_000,
-    );
+    await until(async () => {
+      const connection = new RawConnection(address);
+      connection.send(connectPacket({ clientId: made.publisher, token, expiry, will }));
+      const { reasonCode = 0 } = await connection.first('connack');
+      if (reasonCode === 0) accepted = connection;
+      return accepted !== undefined;
+    }, `${made.publisher} to be accepted`);
     return accepted as RawConnection;
   }
 }
 
 async function sayGoodbye(connection: RawConnection): Promise<void> {
   connection.send({ cmd: 'disconnect', reasonCode: 0 });
-  await until(() => connection.closed, 'a client that said goodbye to be let go', 20_000);
+  await until(() => connection.closed, 'a client that said goodbye to be let go');
 }

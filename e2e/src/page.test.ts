@@ -105,7 +105,6 @@ const shows = (page: Page, text: string, wanted: readonly RegExp[]): Promise<voi
       return found.length === wanted.length && found.every((cell, i) => (wanted[i] as RegExp).test(cell));
     },
     `"${text}" to be shown as ${wanted.join(' | ')}`,
-    30_000,
   );
 
 async function publish(page: Page, text: string, how = 'Publish'): Promise<void> {

@@ -224,7 +224,6 @@ test('every alert looks at series, is judged without an error, and leads to its 
   await until(
     async () => (await rules()).every(({ health }) => health !== 'unknown'),
     'all rules to be judged',
-    20_000,
   );
   const wrong = (await rules()).filter(({ health }) => health !== 'ok');
   assert.deepEqual(wrong, []);

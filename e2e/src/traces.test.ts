@@ -129,7 +129,7 @@ for (const [way, publish] of Object.entries(ways)) {
     await until(() => listeners.received.length === 3, 'three clients to receive it');
     const { traceId } = span.spanContext();
     const spansOf = () => collector.spans.filter((one) => one.traceId === traceId);
-    await until(() => spansOf().length >= 8, 'eight spans at the collector', 20_000);
+    await until(() => spansOf().length >= 8, 'eight spans at the collector');
     const trees = treesOf(spansOf());
     assert.deepEqual(trees.map(shape), [
       {
@@ -161,7 +161,7 @@ test('@pushfleet/publisher: its own span stands between that of its caller and t
   await until(() => listeners.received.length === 3, 'three clients to receive it');
   const { traceId } = span.spanContext();
   const spansOf = () => collector.spans.filter((one) => one.traceId === traceId);
-  await until(() => spansOf().length >= 8, 'eight spans at the collector', 20_000);
+  await until(() => spansOf().length >= 8, 'eight spans at the collector');
   // It publishes in batches, whose request belongs to many traces and so to none of them.
   assert.deepEqual(treesOf(spansOf()).map(shape), [
     {
@@ -193,7 +193,6 @@ test('what its publisher does not trace, nobody does', async () => {
   await until(
     () => collector.spans.filter((one) => one.traceId === traceId).length >= 6,
     'the trace that follows',
-    20_000,
   );
   const strangers = collector.spans.slice(before).filter((one) => one.traceId !== traceId);
   assert.deepEqual(strangers, []);

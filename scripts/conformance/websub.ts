@@ -125,7 +125,7 @@ async function playing(
   try {
     let [ended, heard] = [false, false];
     void client.ended.then(() => (ended = true));
-    await until(() => client.lines.includes('subscribed') || ended, 'the subscription', 60_000);
+    await until(() => client.lines.includes('subscribed') || ended, 'the subscription');
     // It hears of its subscription a moment before the subscription stands.
     await until(async () => {
       if (!heard && !ended) await feed();

@@ -139,7 +139,7 @@ export class Compose implements Site {
       const led = told.filter(({ since }) => Date.now() - since > mistrustMs + 1_000);
       return told.length > 0 && told.every(({ name }) => led.some((one) => one.name === name));
     };
-    await until(old, 'leaders that stay', 60_000);
+    await until(old, 'leaders that stay');
   }
 
   async #streams(server: string): Promise<{ readonly name: string; readonly since: number }[]> {

@@ -18,6 +18,8 @@ interface Service {
   readonly user?: string;
   readonly read_only?: boolean;
   readonly cap_drop?: readonly string[];
+  readonly mem_limit?: string;
+  readonly pids_limit?: number;
   readonly environment?: Readonly<Record<string, string>>;
   readonly volumes?: readonly string[];
   readonly ports?: readonly string[];
@@ -123,8 +125,12 @@ suite('docker-compose.yml', () => {
   });
 
   test('confines everybody, and publishes on loopback alone', () => {
-    for (const [name, { user, read_only, cap_drop, ports = [] }] of listed) {
+    for (const [name, { user, read_only, cap_drop, mem_limit, pids_limit, ports = [] }] of listed) {
       assert.deepEqual([read_only, cap_drop], [true, ['ALL']], name);
+      assert.ok(
+        mem_limit !== undefined && pids_limit !== undefined,
+        `${name} takes memory and processes without a bound`,
+      );
       if (name !== 'secrets') assert.match(user ?? '', /^1000:/, name);
       for (const port of ports) assert.match(port, /^127\.0\.0\.1:/, name);
     }

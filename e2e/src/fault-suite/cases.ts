@@ -182,7 +182,7 @@ const full =
     const disks = indexes.map((index) => scene.disks[index] as SmallDisk);
     const servers = indexes.map((index) => fleet.nats.servers[index] as NatsServer);
     await Promise.all(disks.map((disk) => disk.fill()));
-    for (const server of servers) await until(() => gaveUp(server), `${server.name} to see it`, 60_000);
+    for (const server of servers) await until(() => gaveUp(server), `${server.name} to see it`);
     await sleep(between(random, 5_000, 8_000));
     await Promise.all(disks.map((disk) => disk.free()));
     scene.over();
@@ -204,7 +204,7 @@ const failedOver =
     const before = await sentinel.primary();
     over();
     away(before.pid);
-    await until(async () => (await sentinel.primary()) !== before, 'another primary', 60_000);
+    await until(async () => (await sentinel.primary()) !== before, 'another primary');
     await back(before);
   };
 

@@ -50,7 +50,7 @@ async function send(address: string, parts: Iterable<string | Uint8Array>): Prom
   const raw = new Raw(address);
   const isOver = () => raw.closed || /^(4|closed)/.test(outcomeOf(raw.said));
   for (const part of parts) if (!(await raw.write(part)) || isOver()) break;
-  await until(isOver, 'an answer to a bomb, or an end', 60_000);
+  await until(isOver, 'an answer to a bomb, or an end');
   raw.close();
   return outcomeOf(raw.said);
 }

@@ -46,7 +46,7 @@ export class Raw {
 
   /** Resolves once this has come. @throws Error where the connection ends before */
   async hears(what: (said: Buffer) => boolean, why: string): Promise<void> {
-    await until(() => what(this.#said) || this.closed, why, 20_000);
+    await until(() => what(this.#said) || this.closed, why);
     if (!what(this.#said))
       throw new Error(`${why}: the connection ended with ${this.#said.toString('latin1')}`);
   }

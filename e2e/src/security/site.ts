@@ -167,7 +167,7 @@ export class Site {
           const after = await this.publish(token, topic, 'before');
           await this.publish(token, topic, text);
           const heard = await this.enter(way, { token, topic, after });
-          await until(() => heard.text().includes(text), `service over ${way.name} (${heard.brief})`, 30_000);
+          await until(() => heard.text().includes(text), `service over ${way.name} (${heard.brief})`);
           heard.close();
         }),
     );

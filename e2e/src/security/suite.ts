@@ -81,10 +81,10 @@ export function securitySuite(size: Size): void {
       test('keeps nobody from service', async () => {
         const crowd = Crowd.gather(site, size.crowd);
         try {
-          await until(() => crowd.size > 0.8 * crowd.wanted, `${crowd.wanted} connections`, 60_000);
+          await until(() => crowd.size > 0.8 * crowd.wanted, `${crowd.wanted} connections`);
           await site.serves(ways);
           // Those who are let go come back, and the fleet goes on letting them go.
-          await until(() => crowd.sentAway > crowd.wanted, 'the crowd to be sent away', 60_000);
+          await until(() => crowd.sentAway > crowd.wanted, 'the crowd to be sent away');
           await site.serves(ways);
         } finally {
           crowd.end();

@@ -52,7 +52,7 @@ async function subscribe(
     state.brief ??= brief;
     state.text += text;
   });
-  await until(() => state.brief !== undefined, 'an answer of gRPC Subscribe', 20_000);
+  await until(() => state.brief !== undefined, 'an answer of gRPC Subscribe');
   const close = (): void => {
     call.cancel();
     client.close();
@@ -75,7 +75,7 @@ async function publishStream(address: string, { token, topic, text = '' }: Ask):
     state.text += details;
   });
   call.write({ correlation: 1, draft: draftOf(topic, text) });
-  await until(() => state.brief !== undefined, 'an answer of gRPC PublishStream', 20_000);
+  await until(() => state.brief !== undefined, 'an answer of gRPC PublishStream');
   call.cancel();
   client.close();
   return { brief: state.brief as string, text: () => state.text, close: () => {} };

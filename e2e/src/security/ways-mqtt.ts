@@ -45,7 +45,7 @@ export class MqttVisit {
     const from = this.packets.length;
     this.#stream.write(generate(packet, { protocolVersion: 5 }));
     const find = () => this.packets.slice(from).find(({ cmd }) => cmd === answer || cmd === 'disconnect');
-    await until(() => find() !== undefined || this.closed, `${answer} or an end`, 20_000);
+    await until(() => find() !== undefined || this.closed, `${answer} or an end`);
     return find();
   }
 

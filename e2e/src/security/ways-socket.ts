@@ -40,7 +40,7 @@ async function ask(address: string, token: string | undefined, bring: Bring, wis
   socket.on('close', (code) => {
     state.brief ??= `${code} ${state.code}`;
   });
-  await until(() => state.brief !== undefined, 'an answer over WebSocket', 20_000);
+  await until(() => state.brief !== undefined, 'an answer over WebSocket');
   return { brief: state.brief as string, text: () => state.text, close: () => socket.terminate() };
 }
 
@@ -110,12 +110,12 @@ async function overSocket(address: string): Promise<Line> {
     .on('close', () => {
       closed = true;
     });
-  await until(() => socket.readyState === WebSocket.OPEN || closed, 'a WebSocket for Bayeux', 20_000);
+  await until(() => socket.readyState === WebSocket.OPEN || closed, 'a WebSocket for Bayeux');
   return {
     speak: async (...messages) => {
       const before = answers.length;
       socket.send(JSON.stringify(messages));
-      await until(() => answers.length >= before + messages.length || closed, 'answers of Bayeux', 20_000);
+      await until(() => answers.length >= before + messages.length || closed, 'answers of Bayeux');
       return answers.slice(before);
     },
     text: () => JSON.stringify(answers),

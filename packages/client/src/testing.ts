@@ -5,7 +5,7 @@ import { startEdge as startWebsocket, token } from '../../../services/edge-webso
 import { type ConnectOptions, connect } from './connect.ts';
 import type { Fleet, TransportName } from './fleet.ts';
 
-export { until } from '@pushfleet/edge/testing';
+export { until } from '@pushfleet/contract';
 export { token };
 
 interface Scope {

@@ -138,5 +138,5 @@ async function ready(monitorUrl: string, count: number): Promise<void> {
     const state = (await (await fetch(`${monitorUrl}/jsz`)).json()) as JetStreamState;
     return state.meta_cluster?.leader !== undefined && state.meta_cluster.cluster_size === count;
   };
-  await until(isReady, `JetStream at ${monitorUrl}`, 30_000);
+  await until(isReady, `JetStream at ${monitorUrl}`);
 }

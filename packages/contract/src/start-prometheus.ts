@@ -49,7 +49,7 @@ export async function startPrometheus(o: PrometheusOptions): Promise<PrometheusS
   const exited = once(child, 'exit');
   endWithUs({ pid: child.pid as number, exited });
   const ready = async (): Promise<boolean> => (await fetch(`http://${address}/-/ready`)).ok;
-  await until(ready, 'Prometheus to be ready', 30_000);
+  await until(ready, 'Prometheus to be ready');
   return {
     ask: (path, query = {}) => ask(`http://${address}/api/v1/${path}`, query),
     async stop() {

@@ -39,7 +39,7 @@ export async function startSentinel(): Promise<SentinelRedis> {
       ],
     });
     const knows = async () => (await ask(port, 'SENTINEL REPLICAS m')).includes(String(second));
-    await until(knows, 'Sentinel to know the replica', 20_000);
+    await until(knows, 'Sentinel to know the replica');
     return {
       url: `redis+sentinel://127.0.0.1:${port}/m`,
       async primary() {

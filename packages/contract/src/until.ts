@@ -1,18 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** What one look at the condition takes of the patience at most: while the whole machine stood still, nothing could come. */
+const mostMs = 1_000;
+
 /**
- * Waits until the condition holds, for at most `ms` milliseconds. A condition that throws does not hold yet.
+ * Waits until the condition holds, for `ms` milliseconds. A condition that throws does not hold yet.
+ *
+ * The patience is long: a busy machine is no failure, and only a test that fails waits it out.
  *
  * @throws Error that says what was waited for; the last thing thrown is its cause
  */
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what: string,
-  ms = 10_000,
+  ms = 60_000,
 ): Promise<void> {
-  const end = Date.now() + ms;
   let last: unknown;
-  do {
+  for (let left = ms, before = performance.now(); left > 0; ) {
     try {
       if (await condition()) return;
       last = undefined;
@@ -20,6 +24,9 @@ export async function until(
       last = error;
     }
     await sleep(5);
-  } while (Date.now() < end);
-  throw new Error(`Waited ${ms} ms for ${what}, in vain.`, { cause: last });
+    const now = performance.now();
+    left -= Math.min(now - before, mostMs);
+    before = now;
+  }
+  throw new Error(`Waited ${ms} ms in vain: ${what}.`, { cause: last });
 }

@@ -252,7 +252,7 @@ for (const [log, open] of Object.entries(logs))
       await first.drain(AbortSignal.timeout(5_000));
       await first.close();
       await publishAll(ids(10, 20));
-      await until(() => fleet.courier.errands.length >= 21 * 30, 'all deliveries', 20_000);
+      await until(() => fleet.courier.errands.length >= 21 * 30, 'all deliveries');
       assert.deepEqual([...new Set(fleet.courier.seen('s'))], ids(30));
       for (let i = 0; i < 20; i++) assert.equal(new Set(fleet.courier.seen(`u${i}`)).size, 30);
     });
@@ -269,7 +269,7 @@ for (const [log, open] of Object.entries(logs))
       await until(() => fleet.courier.errands.length >= 160, 'the lanes to be under way');
       await fleet.worker();
       await fleet.worker();
-      await until(() => fleet.courier.errands.length >= 16 * 50, 'all deliveries', 30_000);
+      await until(() => fleet.courier.errands.length >= 16 * 50, 'all deliveries');
       for (const id of receivers) assert.deepEqual(fleet.courier.seen(id), ids(50));
     });
 
@@ -316,7 +316,7 @@ for (const [log, open] of Object.entries(logs))
       assert.equal((await control().backlog(ref)).queued, 10);
       assert.equal(fleet.registry.records.get('ns/s')?.state, state);
       fleet.registry.put('s', { startCursor: after });
-      await until(() => fleet.courier.seen('s').length === 45, 'all of it', 30_000);
+      await until(() => fleet.courier.seen('s').length === 45, 'all of it');
       assert.equal(new Set(fleet.courier.seen('s')).size, 15);
     });
 
@@ -335,7 +335,7 @@ for (const [log, open] of Object.entries(logs))
       await fleet.publish('p600');
       await until(() => fleet.courier.seen(other.id).length === 1, 'the delivery to another');
       assert.ok((await control().backlog(long)).queued < 70 * 600, 'before the replays are laid down');
-      await until(async () => (await control().backlog(long)).queued === 70 * 600 + 1, 'all replays', 60_000);
+      await until(async () => (await control().backlog(long)).queued === 70 * 600 + 1, 'all replays');
     });
 
     it('calls a receiver for a test, and activates a subscription whose handshake succeeds', async () => {
@@ -472,7 +472,7 @@ for (const [log, open] of Object.entries(logs))
       await publishAll(ids(3));
       await until(() => fleet.courier.seen('well').length === 3, 'the deliveries of the other');
       fleet.registry.sealed.clear();
-      await until(() => fleet.courier.seen('sealed').length === 3, 'what it was owed', 20_000);
+      await until(() => fleet.courier.seen('sealed').length === 3, 'what it was owed');
     });
 
     it('waits for the registry, and for subscriptions it has not read', async () => {
@@ -482,6 +482,6 @@ for (const [log, open] of Object.entries(logs))
       await publishAll(ids(3));
       assert.equal(fleet.courier.errands.length, 0);
       fleet.registry.away = false;
-      await until(() => fleet.courier.seen('s').length === 3, 'the deliveries', 20_000);
+      await until(() => fleet.courier.seen('s').length === 3, 'the deliveries');
     });
   });

@@ -248,7 +248,7 @@ describe('PresenceDesk', () => {
       const there = () =>
         JSON.stringify([...registry.members].map(([name, { entry }]) => [name, entry.status]).toSorted());
       const goal = JSON.stringify([...wanted].map(([name, { status }]) => [name, status]).toSorted());
-      await until(() => there() === goal, goal, 5_000);
+      await until(() => there() === goal, goal);
       assert.ok(registry.most <= 1);
       await close();
     };

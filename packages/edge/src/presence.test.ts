@@ -320,7 +320,7 @@ describe('presence of an edge', () => {
     const there = await everybody(one, topic);
     assert.equal(there.length, 200);
     assert.ok(there.every(({ status }) => status === 'away'));
-    await until(() => heard(topic).length === 700, 'all changes', 30_000);
+    await until(() => heard(topic).length === 700, 'all changes');
     const steps = new Map<string, string>();
     for (const line of heard(topic)) {
       const [kind, , id = ''] = line.split(' ');
@@ -343,16 +343,8 @@ describe('presence of an edge', () => {
       ),
     );
     await redis.restart({ empty: true });
-    await until(
-      async () => (await everybody(one, room('empty'))).length === 50,
-      'the members of one',
-      30_000,
-    );
-    await until(
-      async () => (await everybody(one, room('empty2'))).length === 50,
-      'the members of two',
-      30_000,
-    );
+    await until(async () => (await everybody(one, room('empty'))).length === 50, 'the members of one');
+    await until(async () => (await everybody(one, room('empty2'))).length === 50, 'the members of two');
     const first = entered.find(({ client: id }) => id === 'c0') as Member;
     const again = (await everybody(one, room('empty'))).find(({ client: id }) => id === 'c0') as Member;
     assert.deepEqual([again.status, again.since], ['busy', first.since]);
@@ -370,8 +362,8 @@ describe('presence of an edge', () => {
     one.leaveAll('a', 'left');
     await assert.rejects(one.enter(bob, topic, client('b'), {}), { code: 'unavailable' });
     await redis.restart({ empty: true });
-    await until(() => heard(topic).at(-1) === 'left alice a', 'the leave', 60_000);
-    await until(async () => (await everybody(one, topic)).length === 0, 'nobody', 60_000);
+    await until(() => heard(topic).at(-1) === 'left alice a', 'the leave');
+    await until(async () => (await everybody(one, topic)).length === 0, 'nobody');
   });
 
   it('lets the members of a killed edge expire, and no other', { timeout: 120_000 }, async () => {
@@ -393,7 +385,7 @@ describe('presence of an edge', () => {
     assert.equal(await count(), 500 + others);
     const killed = performance.now();
     child.kill('SIGKILL');
-    await until(async () => (await count()) === others, 'the members to leave', 30_000);
+    await until(async () => (await count()) === others, 'the members to leave');
     const seconds = (performance.now() - killed) / 1_000;
     console.log(`# all 500 had left after ${seconds.toFixed(1)} s, of 10 s`);
     const expired = () => changes.filter(({ kind, subject }) => kind === 'expired' && subject === 'carol');

@@ -5,6 +5,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { createMemoryBackbone, type MemoryBackbone } from '@pushfleet/bus';
+import { until } from '@pushfleet/contract';
 import { type Draft, type Namespace, PushfleetError, parseTopic, type Stored } from '@pushfleet/core';
 import { createHubs, type Hubs } from '@pushfleet/hub';
 import {
@@ -168,15 +169,6 @@ export function publisherOn(backbone: MemoryBackbone) {
   };
 }
 
-/** Resolves once `condition` holds. */
-export async function until(condition: () => boolean, what: string, ms = 5_000): Promise<void> {
-  const end = Date.now() + ms;
-  while (!condition()) {
-    if (Date.now() > end) throw new Error(`Waited ${ms} ms in vain until ${what}.`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
 /** Connections, and those that have yet to become one. */
 type Occupied = Started<{ readonly size: number; readonly guests?: number }>;
 
@@ -274,7 +266,7 @@ export class RawClient {
   }
 
   async end(): Promise<this> {
-    await until(() => this.ended, `the end of ${JSON.stringify(this.received)}`, 10_000);
+    await until(() => this.ended, `the end of ${JSON.stringify(this.received)}`);
     return this;
   }
 

@@ -8,9 +8,9 @@ import {
 } from 'node:http';
 import { connect } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
+import { until } from '@pushfleet/contract';
 import { HttpServer } from './http-server.ts';
 import { createLog } from './log.ts';
-import { until } from './testing.ts';
 
 const never = new AbortController().signal;
 

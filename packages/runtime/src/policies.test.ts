@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import { until } from '@pushfleet/contract';
 import { covers, matches, type Namespace, type Topic, type TopicFilter } from '@pushfleet/core';
 import fc from 'fast-check';
 import { ConfigError } from './config.ts';
@@ -19,7 +20,7 @@ import { createLog } from './log.ts';
 import { createPolicies } from './policies.ts';
 import { parsePolicies, policyFileBytes } from './policy-file.ts';
 import { PolicyTable } from './policy-table.ts';
-import { until } from './testing.ts';
+
 import { FileError } from './watched-file.ts';
 
 const shop = 'shop' as Namespace;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { Server, type ServerWritableStream, type sendUnaryData } from '@grpc/grpc-js';
+import { until } from '@pushfleet/contract';
 import { type Namespace, PushfleetError } from '@pushfleet/core';
 import {
   type RevocationChange,
@@ -20,7 +21,7 @@ import { internalServer } from './internal.ts';
 import { createLog } from './log.ts';
 import { createRegistryClient } from './registry-client.ts';
 import { registryFields } from './shared-fields.ts';
-import { secret, until } from './testing.ts';
+import { secret } from './testing.ts';
 
 const env = { PUSHFLEET_INTERNAL_SECRET: secret };
 const log = createLog({ name: 'test', level: 'silent' });

@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { until } from './testing.ts';
+import { until } from '@pushfleet/contract';
 
 interface Line {
   readonly msg: string;

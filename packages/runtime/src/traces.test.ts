@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
-import { type Collector, startCollector } from '@pushfleet/contract';
+import { type Collector, startCollector, until } from '@pushfleet/contract';
 import { PushfleetError } from '@pushfleet/core';
 import { ConfigError, readConfig } from './config.ts';
 import { createLog } from './log.ts';
 import type { Reading } from './metrics.ts';
 import { traceFields } from './shared-fields.ts';
-import { until } from './testing.ts';
+
 import { createTraces, type Traces } from './traces.ts';
 
 // Collectors that are away or silent are given up soon.

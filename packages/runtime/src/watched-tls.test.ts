@@ -60,7 +60,7 @@ suite('certificates that are read again', { skip: withoutOpenssl }, () => {
     // As whoever writes two files.
     await new Promise((resolve) => setTimeout(resolve, 500));
     writeFileSync(keyFile, other.key);
-    await until(() => changes.length === 1, 'the new pair', 20_000);
+    await until(() => changes.length === 1, 'the new pair');
     assert.deepEqual(changes, [other]);
     assert.deepEqual(watched.pair, other);
     assert.deepEqual(outcomes, ['changed']);
@@ -70,15 +70,15 @@ suite('certificates that are read again', { skip: withoutOpenssl }, () => {
     write(one.cert, one.key);
     const { watched, outcomes, problems, changes } = watch(inFiles);
     writeFileSync(keyFile, other.key);
-    await until(() => outcomes.length === 1, 'it is refused', 20_000);
+    await until(() => outcomes.length === 1, 'it is refused');
     assert.deepEqual([outcomes, watched.pair], [['refused'], one]);
     assert.match(problems.join(), /PUSHFLEET_X_TLS_CERT and PUSHFLEET_X_TLS_KEY are not usable/);
     rmSync(certFile);
-    await until(() => outcomes.length === 2, 'it is refused', 20_000);
+    await until(() => outcomes.length === 2, 'it is refused');
     assert.match(problems.join(), /ENOENT/);
     assert.ok(problems.every((problem) => !problem.includes('PRIVATE KEY')));
     write(other.cert, other.key);
-    await until(() => changes.length === 1, 'it is taken', 20_000);
+    await until(() => changes.length === 1, 'it is taken');
     assert.deepEqual(watched.pair, other);
   });
 

@@ -37,7 +37,7 @@ describe('distribution', () => {
       taken.add(body.toString());
       response.writeHead(204).end();
     };
-    await until(() => taken.size === 3, 'all of them', 30_000);
+    await until(() => taken.size === 3, 'all of them');
   });
 
   test('410 ends the subscription', async () => {
@@ -114,7 +114,7 @@ describe('denial', () => {
     const refused = await site.subscribe(url, callback);
     assert.deepEqual([refused.status, refused.text], [403, 'The host of hub.callback is not served here.\n']);
     await lift();
-    await until(async () => (await site.subscribe(url, callback)).status === 202, 'the return', 20_000);
+    await until(async () => (await site.subscribe(url, callback)).status === 202, 'the return');
   });
 
   test('a topic that is public no more ends its subscriptions and tells them', async () => {
@@ -126,6 +126,6 @@ describe('denial', () => {
     assert.match(callback.denials[0]?.query.get('hub.reason') ?? '', /not public/);
     await site.gone(url, callback);
     assert.equal((await site.subscribe(url, callback)).status, 403);
-    await until(async () => (await site.subscriber.discover(url)).hub === '', 'discovery', 20_000);
+    await until(async () => (await site.subscriber.discover(url)).hub === '', 'discovery');
   });
 });

@@ -32,8 +32,8 @@ describe('delivery-websub as a process', () => {
     callback.take = status(204);
     const { length } = callback.contents;
     await site.startWorker(patient);
-    await until(() => site.isActive(url, asked), 'the subscription', 60_000);
-    await until(() => callback.contents.length > length, 'the delivery, once more', 60_000);
+    await until(() => site.isActive(url, asked), 'the subscription');
+    await until(() => callback.contents.length > length, 'the delivery, once more');
     held.resolve();
   });
 
@@ -41,7 +41,7 @@ describe('delivery-websub as a process', () => {
     const scrape = async () => (await fetch(`http://${site.worker.addresses.ops}/metrics`)).text();
     assert.match(await scrape(), /pushfleet_websub_attempt_seconds_count\{verdict="delivered"\} [1-9]/);
     const behind = async () => (await scrape()).includes('\npushfleet_websub_behind_publications 0\n');
-    await until(behind, 'the log to be read', 30_000);
+    await until(behind, 'the log to be read');
   });
 
   test('waits for what is on its way when it is told to stop, and exits 0; no secret is in its log', async () => {

@@ -61,7 +61,7 @@ describe('verification of intent', () => {
     callback.verify = (seen, response) =>
       callback.verifications.length === 1 ? status(503)(seen, response) : confirm(seen, response);
     assert.equal((await site.subscribe(url, callback)).status, 202);
-    await until(() => site.isActive(url, callback), 'the subscription', 20_000);
+    await until(() => site.isActive(url, callback), 'the subscription');
     const challenges = callback.verifications.map(({ query }) => query.get('hub.challenge'));
     assert.equal(new Set(challenges).size, 2);
   });
@@ -73,7 +73,7 @@ describe('verification of intent', () => {
     callback.verify = status(500);
     assert.equal((await site.unsubscribe(url, callback)).status, 202);
     await heard(() => callback.verifications, 4, 'three attempts');
-    await until(async () => await site.isSettled(url, callback), 'the end of the request', 20_000);
+    await until(async () => await site.isSettled(url, callback), 'the end of the request');
     await site.publish(topic, 'still');
     await heard(() => callback.contents, 1, 'the content');
     const [{ headers, body } = {} as Seen] = callback.contents;
@@ -127,7 +127,6 @@ describe('renewal', () => {
     await until(
       async () => (await site.isActive(url, callback)) && (await site.isSettled(url, callback)),
       'it',
-      20_000,
     );
     await site.publish(topic, 'once');
     await site.passed(topic, url);
@@ -200,7 +199,7 @@ describe('renewal', () => {
         if (record === undefined) return !lives;
         return lives && (await site.isActive(url, callback)) && (await site.isSettled(url, callback));
       };
-      await until(isSo, JSON.stringify({ wishes, unsubscribes }), 20_000);
+      await until(isSo, JSON.stringify({ wishes, unsubscribes }));
       if (lives) assert.equal(String((await site.targetOf(url, callback))?.leaseSeconds), last.lease);
     });
   });
@@ -211,7 +210,7 @@ describe('renewal', () => {
     callback.verify = (seen, response) =>
       (seen.query.get('hub.mode') === 'subscribe' ? confirm : status(404))(seen, response);
     await Promise.all([site.subscribe(url, callback), site.unsubscribe(url, callback)]);
-    await until(async () => await site.isSettled(url, callback), 'both answers', 20_000);
+    await until(async () => await site.isSettled(url, callback), 'both answers');
     assert.equal(await site.isActive(url, callback), true);
   });
 });

@@ -197,7 +197,6 @@ export class HubSite {
         (await this.isSettled(url, callback)) &&
         (await this.recordOf(url, callback))?.revision !== before?.revision,
       'the subscription',
-      20_000,
     );
   }
 
@@ -222,7 +221,7 @@ export class HubSite {
 
   gone(url: string, callback: Callback): Promise<void> {
     const isGone = async () => (await this.recordOf(url, callback)) === undefined;
-    return until(isGone, 'the end of the subscription', 20_000);
+    return until(isGone, 'the end of the subscription');
   }
 
   /** Published to another subscriber of the topic, and come there: whoever else was owed it has had its turn. */

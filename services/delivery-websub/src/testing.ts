@@ -185,7 +185,7 @@ export const signature = (method: string, secret: string, body: Buffer): string 
 
 /** Waits for what a subscriber hears. */
 export const heard = (list: () => readonly unknown[], count: number, what: string): Promise<void> =>
-  until(() => list().length >= count, what, 20_000);
+  until(() => list().length >= count, what);
 
 /** One origin in front of several services, by the beginnings of paths. */
 export async function openFront(

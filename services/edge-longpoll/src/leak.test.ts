@@ -1,13 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  assertLeavesNothing,
-  head,
-  heapGrowth,
-  RawClient,
-  until,
-  untilNobody,
-} from '@pushfleet/edge/testing';
+import { until } from '@pushfleet/contract';
+import { assertLeavesNothing, head, heapGrowth, RawClient, untilNobody } from '@pushfleet/edge/testing';
 import fc from 'fast-check';
 import { startEdge, type TestEdge } from './testing.ts';
 import { authorization, begin } from './testing-client.ts';

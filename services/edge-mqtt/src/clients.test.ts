@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
-import { until } from '@pushfleet/edge/testing';
+import { until } from '@pushfleet/contract';
+
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import { startEdge, token } from './testing-edge.ts';
 

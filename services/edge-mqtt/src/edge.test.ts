@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
 import { createMemoryBackbone } from '@pushfleet/bus';
+import { until } from '@pushfleet/contract';
 import { defaultNamespace, parseTopicFilter } from '@pushfleet/core';
-import { until, untilNobody } from '@pushfleet/edge/testing';
+import { untilNobody } from '@pushfleet/edge/testing';
 import { readConfig } from '@pushfleet/runtime';
 import { connects } from './codec/testing.ts';
 import { type Connect, reasons } from './codec.ts';

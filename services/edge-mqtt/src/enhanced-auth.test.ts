@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, suite, test } from 'node:test';
-import { until } from '@pushfleet/edge/testing';
+import { until } from '@pushfleet/contract';
+
 import { connect } from 'mqtt';
 import { generate } from 'mqtt-packet';
 import { ScramClient, scramUser } from './auth/testing.ts';

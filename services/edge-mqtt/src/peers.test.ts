@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
-import { until } from '@pushfleet/edge/testing';
+import { until } from '@pushfleet/contract';
+
 import { bytes } from './codec/testing.ts';
 import { type Connect, type Publish, reasons } from './codec.ts';
 import { ack, connectOf, publishOf, subscribeOf } from './session/testing.ts';

@@ -269,7 +269,7 @@ suite('with a registry', () => {
         return `${topic} ${kind} ${subject} ${client} ${status} ${JSON.stringify(state) ?? ''}`.trim();
       });
     const after = async (...lines: readonly string[]): Promise<void> => {
-      await until(() => told().length >= lines.length, `${lines.length} changes`, 10_000);
+      await until(() => told().length >= lines.length, `${lines.length} changes`);
       assert.deepEqual(told(), lines);
     };
     const open = (clientId: string, over: Partial<Connect> = {}) =>
@@ -319,10 +319,10 @@ suite('with a registry', () => {
       said += text;
     });
     try {
-      await until(() => told().length > before, 'its entry', 10_000);
-      await until(() => said !== '', 'it to know that it is connected', 10_000);
+      await until(() => told().length > before, 'its entry');
+      await until(() => said !== '', 'it to know that it is connected');
       child.kill('SIGTERM');
-      await until(() => told().length > before + 1, 'its leave', 10_000);
+      await until(() => told().length > before + 1, 'its leave');
     } finally {
       child.kill('SIGKILL');
     }

@@ -1,6 +1,8 @@
 // What the tests of the transport share; nothing else imports it.
+
 import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { until } from '@pushfleet/contract';
 import type { Member, PushfleetError, Topic } from '@pushfleet/core';
 import type { Entry, Parting, Presence, PresenceClient } from '@pushfleet/edge';
 import {
@@ -11,7 +13,6 @@ import {
   testEnv,
   testFooting,
   token as tokenOf,
-  until,
 } from '@pushfleet/edge/testing';
 import { createIntake } from '@pushfleet/intake';
 import { type Grant, noTraces, readConfig } from '@pushfleet/runtime';
@@ -137,12 +138,12 @@ export class RawMqtt {
   }
 
   async has<T extends Received['type']>(type: T, count = 1): Promise<Of<T>[]> {
-    await until(() => this.of(type).length >= count || this.ended, `${count} of ${type}`, 10_000);
+    await until(() => this.of(type).length >= count || this.ended, `${count} of ${type}`);
     return this.of(type);
   }
 
   async end(): Promise<readonly Received[]> {
-    await until(() => this.ended, 'the connection ends', 10_000);
+    await until(() => this.ended, 'the connection ends');
     return this.received;
   }
 }

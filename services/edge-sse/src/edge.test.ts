@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, suite, test } from 'node:test';
+import { until } from '@pushfleet/contract';
 import { limits } from '@pushfleet/core';
-import { head, RawClient, token, until } from '@pushfleet/edge/testing';
+import { head, RawClient, token } from '@pushfleet/edge/testing';
 import { startEdge, type TestEdge } from './testing.ts';
 
 const auth = { Authorization: `Bearer ${token()}`, Accept: 'text/event-stream' };

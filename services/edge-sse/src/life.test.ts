@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { until } from '@pushfleet/contract';
 import { PushfleetError } from '@pushfleet/core';
-import { head, RawClient, token, until } from '@pushfleet/edge/testing';
+import { head, RawClient, token } from '@pushfleet/edge/testing';
 import { startEdge, type TestEdge } from './testing.ts';
 import { Page } from './testing-client.ts';
 
@@ -91,7 +92,7 @@ test("EventSource's own reconnect, with its ticket spent, works by the cookie; o
   await page.live(2);
   assert.match(page.cookie ?? '', /^pushfleet=ey/);
   page.cookie = undefined;
-  await until(() => page.source.readyState === page.source.CLOSED, 'EventSource gives up', 15_000);
+  await until(() => page.source.readyState === page.source.CLOSED, 'EventSource gives up');
   assert.deepEqual(page.statuses, [200, 200, 204]);
 });
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { until } from '@pushfleet/contract';
 import { PushfleetError } from '@pushfleet/core';
-import { head, RawClient, token, until } from '@pushfleet/edge/testing';
+import { head, RawClient, token } from '@pushfleet/edge/testing';
 import { startEdge, type TestEdge } from './testing.ts';
 
 /** A client that asks for these topics, as an EventSource unless `accept` says otherwise. */

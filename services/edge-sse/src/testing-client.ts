@@ -1,6 +1,7 @@
 // What a page does, for this service's tests; nothing else imports it.
 
-import { token, until } from '@pushfleet/edge/testing';
+import { until } from '@pushfleet/contract';
+import { token } from '@pushfleet/edge/testing';
 import { EventSource } from 'eventsource';
 
 export interface Received {
@@ -54,7 +55,7 @@ export class Page {
 
   /** Resolves once the stream has been live `times` times. */
   live(times = 1): Promise<void> {
-    return until(() => this.data('pushfleet.open').length >= times, `the stream is live (${times})`, 15_000);
+    return until(() => this.data('pushfleet.open').length >= times, `the stream is live (${times})`);
   }
 
   async has(count: number, type = 'message'): Promise<readonly string[]> {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { until } from '@pushfleet/edge/testing';
+import { until } from '@pushfleet/contract';
+
 import { startEdge, token } from './testing.ts';
 import { Client } from './testing-client.ts';
 

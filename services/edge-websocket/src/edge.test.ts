@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
-import { head, RawClient, until } from '@pushfleet/edge/testing';
+import { until } from '@pushfleet/contract';
+import { head, RawClient } from '@pushfleet/edge/testing';
 import { startEdge, type TestEdge, token } from './testing.ts';
 import {
   binaryMessage,

@@ -1,5 +1,6 @@
 import { test } from 'node:test';
-import { assertLeavesNothing, until, untilNobody } from '@pushfleet/edge/testing';
+import { until } from '@pushfleet/contract';
+import { assertLeavesNothing, untilNobody } from '@pushfleet/edge/testing';
 import fc from 'fast-check';
 import { startEdge, type TestEdge, token } from './testing.ts';
 import { binaryMessage, clientFrame, RawSocket } from './testing-client.ts';
@@ -78,7 +79,7 @@ test('noise on the socket neither stops the edge nor leaves a connection', async
         const client = new RawSocket(edge.port, { ...(known && headers), ...(deflate && extensions) });
         client.write(...pieces);
         client.socket.end();
-        await until(() => client.ended, `the end of ${client.received.toString('latin1')}`, 10_000);
+        await until(() => client.ended, `the end of ${client.received.toString('latin1')}`);
       },
     ),
     { numRuns: 500 },

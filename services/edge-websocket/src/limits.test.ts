@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { until } from '@pushfleet/contract';
 import type { Stored } from '@pushfleet/core';
-import { until } from '@pushfleet/edge/testing';
+
 import { startEdge, type TestEdge, type TestEdgeOptions, token } from './testing.ts';
 import { Client, clientFrame, RawSocket } from './testing-client.ts';
 

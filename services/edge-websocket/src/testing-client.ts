@@ -1,7 +1,9 @@
 // Clients for this service's tests; nothing else imports it.
+
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
-import { head, until } from '@pushfleet/edge/testing';
+import { until } from '@pushfleet/contract';
+import { head } from '@pushfleet/edge/testing';
 import { type ClientOptions, WebSocket } from 'ws';
 import { type TestEdge, token } from './testing.ts';
 
@@ -71,7 +73,6 @@ export class Client {
     await until(
       () => this.of(type).length >= count,
       `${count} of ${type} among ${JSON.stringify(this.said).slice(0, 2_000)} ${JSON.stringify(this.closed)}`,
-      10_000,
     );
     return this.of(type);
   }
@@ -97,7 +98,6 @@ export class Client {
     await until(
       () => found() !== undefined,
       `an answer to ${String(id)} among ${JSON.stringify(this.said).slice(0, 2_000)} ${JSON.stringify(this.closed)}`,
-      10_000,
     );
     return found() as Said;
   }
@@ -111,7 +111,6 @@ export class Client {
     await until(
       () => this.closed !== undefined,
       `the end of a connection that was told ${JSON.stringify(this.said).slice(0, 2_000)}`,
-      10_000,
     );
     return this.closed as { readonly code: number; readonly reason: string };
   }
@@ -181,7 +180,7 @@ export class RawSocket {
 
   /** The payload of the close frame that came: the code, and the reason. */
   async closing(): Promise<{ code: number | undefined; reason: string }> {
-    await until(() => this.ended, `the end of ${this.received.toString('latin1')}`, 10_000);
+    await until(() => this.ended, `the end of ${this.received.toString('latin1')}`);
     const frames = serverFrames(this.received.subarray(this.received.indexOf('\r\n\r\n') + 4));
     const last = frames.at(-1);
     if (last?.opcode !== 8) return { code: undefined, reason: '' };

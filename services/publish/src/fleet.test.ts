@@ -66,7 +66,7 @@ describe('instances on a real NATS', () => {
     assert.deepEqual(await one.ask('name', 'nobody', 100), []);
     assert.equal(one.elsewhere(shop).connections, 1);
     await nats.servers[0]?.restart();
-    await until(async () => (await one.ask('name', 'NATS', 100)).length === 2, 'both to answer', 30_000);
+    await until(async () => (await one.ask('name', 'NATS', 100)).length === 2, 'both to answer');
     assert.equal(one.elsewhere(shop).connections, 1);
   });
 });

@@ -186,7 +186,7 @@ test('NATS away: 503 and UNAVAILABLE with when to come back, not ready; it recov
   assert.equal(grpc.code, status.UNAVAILABLE);
   assert.ok(Number(grpc.metadata.get('pushfleet-retry-after-ms')[0]) > 0);
   await server?.restart();
-  await until(async () => (await ready()) === 200, 'the service to be ready again', 30_000);
+  await until(async () => (await ready()) === 200, 'the service to be ready again');
   assert.equal((await post(`${url}/v1/topics/a`, 'x', '2')).status, 201);
   client.close();
 });

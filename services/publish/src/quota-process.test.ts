@@ -268,7 +268,7 @@ describe('policies and quotas of processes', () => {
       return seen.messages.find(({ event }) => event !== undefined).event;
     };
     // A page of the log that was read for others stays in memory for ten seconds.
-    await until(async () => (await resume('brief/#')) === 'gap', 'a gap', 30_000);
+    await until(async () => (await resume('brief/#')) === 'gap', 'a gap');
     assert.equal(await resume('long/#'), 'delivery');
   });
 

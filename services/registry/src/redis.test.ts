@@ -54,7 +54,7 @@ async function holds(url: string): Promise<void> {
   let returns = 0;
   store.onReturn(() => returns++);
   await store.start();
-  await until(() => store.ready() === undefined, `an answer from ${url}`, 20_000);
+  await until(() => store.ready() === undefined, `an answer from ${url}`);
   assert.equal(returns, 1);
   const rate = new RateLimit({ perSecond: 100, burst: 100 });
   const tickets = new Tickets(store, { lifetimeMs: 30_000, outstanding: 10, rate });

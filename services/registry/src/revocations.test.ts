@@ -39,7 +39,7 @@ const lift = (instance: Instance, bearer: string, id: string): Promise<Response>
   });
 
 const ready = (instance: Instance): Promise<void> =>
-  until(() => Object.keys(reasons(instance)).length === 0, 'readiness', 20_000);
+  until(() => Object.keys(reasons(instance)).length === 0, 'readiness');
 
 describe('revocations', () => {
   let redis: RedisServer;

@@ -74,7 +74,7 @@ export class Layouts {
     }
     const isWhole = async ({ client }: Node) =>
       /cluster_state:ok.*cluster_known_nodes:3/s.test(String(await client.call('CLUSTER', 'INFO')));
-    for (const node of nodes) await until(() => isWhole(node), 'the cluster', 20_000);
+    for (const node of nodes) await until(() => isWhole(node), 'the cluster');
     return { url: `redis+cluster://${nodes.map(({ port }) => `127.0.0.1:${port}`).join(',')}`, nodes };
   }
 
@@ -86,7 +86,7 @@ export class Layouts {
     const copier = ['--masteruser', 'copier', '--masterauth', 'secret'];
     const replica = await this.#spawn([...copying, ...copier], await freePort());
     const linkOf = async () => /master_link_status:(\w+)/.exec(await replica.client.info('replication'))?.[1];
-    await until(async () => (await linkOf()) === 'up', 'the replica', 20_000);
+    await until(async () => (await linkOf()) === 'up', 'the replica');
     const config = join(this.#folder, 'sentinel.conf');
     const lines = [
       `monitor m 127.0.0.1 ${master.port} 1`,
@@ -99,13 +99,13 @@ export class Layouts {
     const sentinel = this.client(port);
     const known = async () =>
       String(await sentinel.call('SENTINEL', 'REPLICAS', 'm')).includes(String(replica.port));
-    await until(known, 'Sentinel to know the replica', 20_000);
+    await until(known, 'Sentinel to know the replica');
     return {
       url: `redis+sentinel://127.0.0.1:${port}/m`,
       ...{ master, replica },
       async copied() {
         const same = async () => (await replica.client.dbsize()) === (await master.client.dbsize());
-        await until(same, 'the copy', 20_000);
+        await until(same, 'the copy');
       },
       async cutOff() {
         await master.client.call('ACL', 'DELUSER', 'copier');
@@ -113,7 +113,7 @@ export class Layouts {
       },
       async failOver() {
         master.child.kill('SIGKILL');
-        await until(async () => (await replica.client.role())[0] === 'master', 'the failover', 60_000);
+        await until(async () => (await replica.client.role())[0] === 'master', 'the failover');
       },
     };
   }

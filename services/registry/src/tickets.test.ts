@@ -163,10 +163,10 @@ describe('tickets', () => {
     assert.equal(await outcome(atTwo, lost), 'unavailable');
     await until(() => reasons(one).redis?.startsWith('Redis does not answer') ?? false, 'the reason');
     await redis.restart({ empty: true });
-    await until(() => Object.keys(reasons(one)).length === 0, 'the return of Redis', 20_000);
+    await until(() => Object.keys(reasons(one)).length === 0, 'the return of Redis');
     assert.equal(await outcome(atOne, lost), 'unauthenticated');
     const again = await issue(one, bearer);
-    await until(() => Object.keys(reasons(two)).length === 0, 'the return of Redis', 20_000);
+    await until(() => Object.keys(reasons(two)).length === 0, 'the return of Redis');
     assert.equal(await redeem(atTwo, again), bearer);
   });
 
@@ -180,7 +180,7 @@ describe('tickets', () => {
     } finally {
       process.kill(redis.pid, 'SIGCONT');
     }
-    await until(() => Object.keys(reasons(one)).length === 0, 'the return of Redis', 20_000);
+    await until(() => Object.keys(reasons(one)).length === 0, 'the return of Redis');
     await issue(one, bearer);
   });
 });

@@ -162,12 +162,12 @@ describe('three servers', () => {
     const deleting = deleteUntil(bus, () => !go);
     for (let round = 0; round < 2; round++) {
       const before = stored.length;
-      await until(() => stored.length > before + 100, 'some acknowledgements', 60_000);
+      await until(() => stored.length > before + 100, 'some acknowledgements');
       const { cluster } = await manager.streams.info(logStream(layout.generation, 0));
       await disturb(cluster?.leader ?? '');
     }
     const before = stored.length;
-    await until(() => stored.length > before + 100, 'acknowledgements afterwards', 60_000);
+    await until(() => stored.length > before + 100, 'acknowledgements afterwards');
     go = false;
     await Promise.all(publishing);
     const { sure, most } = await deleting;
@@ -184,7 +184,7 @@ describe('three servers', () => {
     );
     const back = publications.filter((one) => one.topic === topic && one.sequence <= sure);
     assert.deepEqual(back, [], 'deleted, and there again');
-    await until(() => owed.every(({ id }) => seen.ids.includes(id)), 'all that stayed, live', 40_000);
+    await until(() => owed.every(({ id }) => seen.ids.includes(id)), 'all that stayed, live');
     assert.deepEqual([gaps, seen.gaps], [[], []]);
     live.stop();
     await backbone.close();

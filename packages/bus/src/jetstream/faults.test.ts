@@ -69,7 +69,7 @@ async function assertWhole(
   const { publications } = await replayed(bus, ['load/#'], from, await bus.head());
   const ids = publications.map(({ id }) => id);
   assert.equal(new Set(ids).size, ids.length, 'nothing is stored twice');
-  await until(() => seen.ids.length >= ids.length, 'everything stored at the follower', 40_000);
+  await until(() => seen.ids.length >= ids.length, 'everything stored at the follower');
   for (const [topic, acknowledged] of load.acknowledged) {
     const stored = publications.filter((publication) => publication.topic === topic).map(({ id }) => id);
     const inLog = new Set(stored);
@@ -255,12 +255,12 @@ describe('three servers', () => {
     const load = new Load(bus);
     for (let round = 0; round < 2; round++) {
       const before = load.count;
-      await until(() => load.count > before + 100, 'some acknowledgements', 30_000);
+      await until(() => load.count > before + 100, 'some acknowledgements');
       const { cluster } = await manager.streams.info(logStream(layout.generation, 0));
       await disturb(cluster?.leader ?? '');
     }
     const before = load.count;
-    await until(() => load.count > before + 100, 'acknowledgements after the disturbance', 30_000);
+    await until(() => load.count > before + 100, 'acknowledgements after the disturbance');
     await load.stop();
     assert.deepEqual(load.refused, []);
     await assertWhole(bus, load, seen, from);

@@ -65,7 +65,7 @@ class Load {
     this.#go = false;
     await this.#publishing;
     const missing = () => this.acknowledged.filter((id) => !this.done.has(id));
-    await until(() => missing().length === 0, 'all that was acknowledged', 30_000);
+    await until(() => missing().length === 0, 'all that was acknowledged');
     for (const share of this.#shares) share.stop();
     assert.deepEqual(this.refused, []);
   }
@@ -166,7 +166,7 @@ describe('a group on one server', () => {
     await sleep(2 * group.leaseMs);
     assert.deepEqual([...done, ...taken()].toSorted(), ids.toSorted());
     member.kill('SIGKILL');
-    await until(() => done.length >= 20, 'what it had', 10_000);
+    await until(() => done.length >= 20, 'what it had');
     assert.deepEqual(done.toSorted(), ids.toSorted());
     share.stop();
     await backbone.close();

@@ -56,7 +56,7 @@ class Load {
     await this.stop();
     const wanted = () => [...this.put.flat(), ...this.later.keys()];
     const missing = () => wanted().filter((text) => !this.taken.has(text));
-    await until(() => missing().length === 0, 'all that was acknowledged', 30_000);
+    await until(() => missing().length === 0, 'all that was acknowledged');
     for (const owner of this.#owned) await owner.stop();
   }
 
@@ -233,7 +233,7 @@ describe('a queue on one server', () => {
     await nats.servers[0]?.restart();
     await until(() => backbones.every(({ ready }) => ready), 'the return');
     await put();
-    await until(() => given() > before, 'the slot once more', 20_000);
+    await until(() => given() > before, 'the slot once more');
     for (const { stop } of owners) await stop();
   });
 

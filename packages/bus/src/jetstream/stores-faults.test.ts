@@ -101,7 +101,7 @@ async function assertWhole(shelf: Shelf, bus: Bus, load: Load, seen: Seen): Prom
   }
   assert.equal(laid, load.appended);
   const { publications } = await replayed(bus, ['load/#'], undefined, await bus.head());
-  await until(() => seen.ids.size >= publications.length, 'everything stored at the tail', 40_000);
+  await until(() => seen.ids.size >= publications.length, 'everything stored at the tail');
   for (let topic = 0; topic < 4; topic++) {
     const stored = publications.filter((publication) => publication.topic === `load/${topic}`);
     const handed = [...seen.ids].filter(([, of]) => of === `load/${topic}`).map(([id]) => id);
@@ -124,7 +124,7 @@ async function underLoad(url: string, name: string, fault: (backbone: JetStreamB
   const some = async () => {
     const { appended, published } = load;
     const more = () => load.appended > appended + 200 && load.published > published + 200;
-    await until(() => more() && seen.ids.size > 0, 'some acknowledgements', 40_000);
+    await until(() => more() && seen.ids.size > 0, 'some acknowledgements');
   };
   await some();
   await fault(backbone);
@@ -201,7 +201,7 @@ describe('one server', () => {
     const readings = await new Seen().read(backbone.tail('leaves'));
     await until(async () => (await consumers()) >= 2, 'the consumers');
     for (const reading of readings) await reading.stop();
-    await until(async () => (await consumers()) === 0, 'the end of the consumers', 20_000);
+    await until(async () => (await consumers()) === 0, 'the end of the consumers');
     await backbone.close();
     await close();
   });

@@ -92,7 +92,7 @@ describe('a work group on JetStream', () => {
     await members[0]?.stop();
     await one.close();
     const second = await store(other.bus(place), draftOf('t'));
-    await until(() => seen.includes(second.id), 'the publication after the stop', 20_000);
+    await until(() => seen.includes(second.id), 'the publication after the stop');
     await members[1]?.stop();
     await other.close();
   });
@@ -111,7 +111,7 @@ describe('a work group on JetStream', () => {
     await nats.servers[0]?.restart();
     await until(() => backbone.ready, 'the return');
     const { id } = await store(bus, draftOf('t'));
-    await until(() => seen.has(id), 'the publication after the return', 20_000);
+    await until(() => seen.has(id), 'the publication after the return');
     await member.stop();
     await backbone.close();
   });
@@ -127,7 +127,7 @@ describe('a work group on JetStream', () => {
     await nats.servers[0]?.restart();
     await until(() => backbone.ready, 'the return');
     await ledger.put('after', new Uint8Array(1));
-    await until(() => keys.includes('after'), 'the change after the return', 20_000);
+    await until(() => keys.includes('after'), 'the change after the return');
     assert.deepEqual(keys, ['before', 'after']);
     watch.stop();
     await backbone.close();

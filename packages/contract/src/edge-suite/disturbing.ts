@@ -100,11 +100,7 @@ export class Disturbance {
   /** Some are stored on each that were not yet. */
   async #more(): Promise<void> {
     const marks = [...this.#sent.values()].map((sent) => ({ sent, mark: sent.length + 10 }));
-    await until(
-      () => marks.every(({ sent, mark }) => sent.length >= mark),
-      'publications to be stored',
-      30_000,
-    );
+    await until(() => marks.every(({ sent, mark }) => sent.length >= mark), 'publications to be stored');
   }
 
   /** Ends the publishing once it went on for a while; resolves when the last is stored. */

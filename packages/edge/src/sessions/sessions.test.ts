@@ -130,7 +130,7 @@ describe('sessions over a real registry', () => {
       const [killed] = registries.splice(0, 1);
       await killed?.kill('SIGKILL');
       const { value } = held[0]?.keeper ?? assert.fail();
-      await until(() => (held[0]?.keeper.value ?? 0) > value + 5, 'commits go on', 20_000);
+      await until(() => (held[0]?.keeper.value ?? 0) > value + 5, 'commits go on');
       registries.push(await servers.start('registry'));
     }
     isOver = true;

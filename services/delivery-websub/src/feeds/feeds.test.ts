@@ -58,8 +58,8 @@ async function subscribed(
   const found = await site.subscriber.discover(url);
   assert.deepEqual(found, { hub: site.hub, topic: url });
   const isKnown = async () => (await site.subscribe(url, callback)).status === 202;
-  await until(isKnown, 'the feed to be declared', 10_000);
-  await until(() => site.isActive(url, callback), 'the subscription', 20_000);
+  await until(isKnown, 'the feed to be declared');
+  await until(() => site.isActive(url, callback), 'the subscription');
   return { path, topic, url, callback };
 }
 
@@ -73,7 +73,7 @@ async function announce(path: string): Promise<void> {
 }
 
 const fetched = (path: string, times: number) =>
-  until(() => publisher.fetches(path).length >= times, `fetch ${times}`, 30_000);
+  until(() => publisher.fetches(path).length >= times, `fetch ${times}`);
 
 describe('a feed that is announced', () => {
   test('is fetched and given to its subscribers, as what it is and under its own URL', async () => {
@@ -105,7 +105,7 @@ describe('a feed that is announced', () => {
       const before = publisher.fetches(path).length;
       await announce(path);
       await fetched(path, before + 1);
-      await until(() => texts(callback).at(-1) === text, `${text}, the ${i}th`, 20_000);
+      await until(() => texts(callback).at(-1) === text, `${text}, the ${i}th`);
     }
     const different = texts(callback).filter((text, i, all) => text !== all[i - 1]);
     assert.deepEqual(different, ['a', 'b', 'a']);
@@ -168,7 +168,7 @@ describe('a feed that is announced', () => {
       publisher.answer = page(type, { 'content-type': type });
       const before = await givenUp();
       await announce(path);
-      await until(async () => (await givenUp()) > before, 'it to be given up', 20_000);
+      await until(async () => (await givenUp()) > before, 'it to be given up');
     }
     publisher.answer = page('plain');
     await announce(path);
@@ -186,7 +186,7 @@ describe('a feed that is announced', () => {
     for (let i = 0; i < 50; i++) await announce(path);
     publisher.answer = page('new');
     held.resolve();
-    await until(() => texts(callback).includes('new'), 'the newest', 30_000);
+    await until(() => texts(callback).includes('new'), 'the newest');
     assert.ok(publisher.fetches(path).length - before < 25, String(publisher.fetches(path).length));
   });
 
@@ -195,7 +195,7 @@ describe('a feed that is announced', () => {
     publisher.answer = page('x'.repeat(2_049));
     const before = await givenUp();
     await announce(path);
-    await until(async () => (await givenUp()) > before, 'it to be given up', 20_000);
+    await until(async () => (await givenUp()) > before, 'it to be given up');
     publisher.answer = page('x'.repeat(2_048));
     await announce(path);
     await heard(() => callback.contents, 1, 'the content');
@@ -216,7 +216,7 @@ describe('a feed that is announced', () => {
     await site.worker.kill('SIGKILL');
     publisher.answer = page('survived');
     await site.startWorker(env);
-    await until(() => texts(callback).includes('survived'), 'the content', 60_000);
+    await until(() => texts(callback).includes('survived'), 'the content');
   });
 });
 
@@ -238,7 +238,7 @@ test('a topic of the fleet itself that is declared as a feed goes in no circle',
   const { topic, url } = site.newTopic();
   site.setFeeds({ topic, url });
   const isKnown = async () => (await ask(site.hub, { 'hub.mode': 'publish', 'hub.url': url })).status === 204;
-  await until(isKnown, 'it to be declared', 10_000);
+  await until(isKnown, 'it to be declared');
   const callback = site.subscriber.callback();
   await site.subscribed(url, callback);
   await site.publish(topic, 'by somebody');
@@ -247,7 +247,6 @@ test('a topic of the fleet itself that is declared as a feed goes in no circle',
   await until(
     async () => (await isKnown()) && (await counted('unchanged')) > before,
     'it to be found unchanged',
-    20_000,
   );
   await site.passed(topic, url);
   assert.equal(new Set(texts(callback)).size, 3, texts(callback).join('\n'));

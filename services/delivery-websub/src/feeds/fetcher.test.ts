@@ -28,8 +28,8 @@ beforeEach(async () => {
   site.setFeeds({ topic: `news/feed-${count}`, url });
   callback = site.subscriber.callback();
   const isTaken = async () => (await site.subscribe(url, callback)).status === 202;
-  await until(isTaken, 'the feed to be declared', 30_000);
-  await until(() => site.isActive(url, callback), 'the subscription', 30_000);
+  await until(isTaken, 'the feed to be declared');
+  await until(() => site.isActive(url, callback), 'the subscription');
 });
 
 const page =
@@ -49,7 +49,7 @@ async function fetching(): Promise<(text: string) => void> {
   };
 }
 
-const published = (text: string) => until(() => texts(callback).includes(text), text, 60_000);
+const published = (text: string) => until(() => texts(callback).includes(text), text);
 const counted = async (outcome: string): Promise<number> =>
   Number(new RegExp(`fetches_total\\{outcome="${outcome}"\\} (\\d+)`).exec(await site.metrics())?.[1]);
 
@@ -95,7 +95,7 @@ describe('a fetch under way', () => {
     const answer = await fetching();
     await redis.kill('SIGKILL');
     answer('without');
-    await until(async () => (await counted('published')) > before, 'the publication', 30_000);
+    await until(async () => (await counted('published')) > before, 'the publication');
     await redis.restart();
     await published('without');
   });
@@ -103,15 +103,11 @@ describe('a fetch under way', () => {
   test('counts into what its namespace stores, also where its instance is stopping', async () => {
     site.setQuota({ storedBytes: 3_000 });
     // Once this is refused, the policies are known.
-    await until(
-      async () => {
-        publisher.answer = page(crypto.randomUUID().repeat(100));
-        await publisher.notify(path);
-        return site.worker.logs().includes('may store 3000 bytes');
-      },
-      'the quota',
-      30_000,
-    );
+    await until(async () => {
+      publisher.answer = page(crypto.randomUUID().repeat(100));
+      await publisher.notify(path);
+      return site.worker.logs().includes('may store 3000 bytes');
+    }, 'the quota');
     const answer = await fetching();
     const ended = site.worker.kill('SIGTERM', 30_000);
     await until(async () => site.worker.logs().includes('"draining"'), 'the drain');
@@ -120,15 +116,11 @@ describe('a fetch under way', () => {
     await site.startWorker(env);
     publisher.answer = page('z'.repeat(2_000));
     await publisher.notify(path);
-    await until(async () => site.worker.logs().includes('may store 3000 bytes'), 'a refusal', 30_000);
+    await until(async () => site.worker.logs().includes('may store 3000 bytes'), 'a refusal');
     site.setQuota({});
-    await until(
-      async () => {
-        await publisher.notify(path);
-        return texts(callback).includes('z'.repeat(2_000));
-      },
-      'what was refused',
-      30_000,
-    );
+    await until(async () => {
+      await publisher.notify(path);
+      return texts(callback).includes('z'.repeat(2_000));
+    }, 'what was refused');
   });
 });

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { queryObjects, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { until } from '@pushfleet/edge/testing';
+import { until } from '@pushfleet/contract';
+
 import { Session } from './session.ts';
 import { allToken, HandClient, startBayeux } from './testing.ts';
 
@@ -19,7 +20,6 @@ test('a session that goes from instance to instance leaves nothing behind', asyn
   await until(
     () => instances.every(({ fleet }) => fleet.instances().length === 2),
     'both know of each other',
-    10_000,
   );
   const client = new HandClient(first.url, {});
   await client.handshake({ ext: { pushfleet: { token: allToken() } } });
@@ -36,6 +36,6 @@ test('a session that goes from instance to instance leaves nothing behind', asyn
     return queryObjects(Session, { format: 'count' });
   };
   // The last ones may still be in the hands of a write.
-  await until(() => alive() <= 2, 'the sessions that moved away to be let go of', 15_000);
+  await until(() => alive() <= 2, 'the sessions that moved away to be let go of');
   assert.deepEqual([first.edge.size, second.edge.size], [1, 0]);
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { until } from '@pushfleet/edge/testing';
+import { until } from '@pushfleet/contract';
+
 import { dataOf, HandClient, type Received, startBayeux } from './testing.ts';
 
 const name = (suffix: string): string => `PUSHFLEET_EDGE_LONGPOLL_${suffix}`;

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { until } from '@pushfleet/contract';
 import { type Member, PushfleetError } from '@pushfleet/core';
 import type { Entry, Parting, PresenceClient } from '@pushfleet/edge';
-import { until } from '@pushfleet/edge/testing';
+
 import type { BayeuxOptions } from './mod.ts';
 import { HandClient, type Received, startBayeux } from './testing.ts';
 
@@ -106,7 +107,7 @@ test('members go on with their session at another instance', async (t) => {
   await client.handshake();
   await ask(client, { action: 'enter', channel: '/room', client: 'me', status: 'busy' });
   const knows = () => second.fleet.instances().length === 2;
-  await until(knows, 'they know each other', 10_000);
+  await until(knows, 'they know each other');
   const there = new HandClient(second.url);
   there.clientId = client.clientId;
   await there.connect({ advice: { timeout: 0 } });

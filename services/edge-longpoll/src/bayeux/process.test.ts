@@ -78,7 +78,7 @@ describe('Bayeux sessions on a real NATS', () => {
       }
     }
     for (const { name, client, data, repeated } of inboxes) {
-      await until(() => data.length >= all.length, `all arrive at ${name}`, 30_000);
+      await until(() => data.length >= all.length, `all arrive at ${name}`);
       assert.deepEqual(data, all, name);
       // What is repeated is what was not proven a second before, and what was under way.
       context.diagnostic(`${name}: ${repeated} of ${all.length} came twice`);

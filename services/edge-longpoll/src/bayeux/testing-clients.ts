@@ -37,7 +37,7 @@ export const cometd =
       logLevel: 'warn',
       backoffIncrement: 50,
       maxBackoff: 200,
-      maxNetworkDelay: 2_000,
+      maxNetworkDelay: 20_000,
     });
     const meta: Received[] = [];
     const subscriptions: { channel: string; on: (message: Received) => void }[] = [];
@@ -89,7 +89,7 @@ const faye = fayeModule as unknown as { Client: new (url: string, o: object) => 
 export const fayeClient =
   (o: { websocket: boolean }): MakeClient =>
   async (url, token = allToken()) => {
-    const client = new faye.Client(url, { retry: 0.05, timeout: 5 });
+    const client = new faye.Client(url, { retry: 0.05, timeout: 20 });
     if (!o.websocket) client.disable('websocket');
     client.setHeader('Authorization', `Bearer ${token}`);
     const meta: Received[] = [];

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type Scope, until } from '@pushfleet/edge/testing';
+import { until } from '@pushfleet/contract';
+import type { Scope } from '@pushfleet/edge/testing';
 import { WebSocket } from 'ws';
 import { allToken, dataOf, type Received, startBayeux } from './testing.ts';
 
@@ -69,7 +70,7 @@ class Wire {
   }
 
   async ends(): Promise<number | undefined> {
-    await until(() => this.closed !== undefined, 'the WebSocket closes', 15_000);
+    await until(() => this.closed !== undefined, 'the WebSocket closes');
     return this.closed;
   }
 }
@@ -216,7 +217,7 @@ describe('Bayeux on a WebSocket', () => {
       wire.connect({ id: `turn ${turn}` });
       const got = () => new Set([...seen, ...dataOf(wire.received)]).size;
       const before = got();
-      await until(() => got() > before + 10 || got() === expected.length, 'more arrives', 10_000);
+      await until(() => got() > before + 10 || got() === expected.length, 'more arrives');
       wire.socket.terminate();
       await wire.ends();
       seen.push(...dataOf(wire.received));

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runInNewContext } from 'node:vm';
-import { head, RawClient, token, until } from '@pushfleet/edge/testing';
+import { until } from '@pushfleet/contract';
+import { head, RawClient, token } from '@pushfleet/edge/testing';
 import { startEdge, type TestEdge } from '../testing.ts';
 import { authorization } from '../testing-client.ts';
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { test } from 'node:test';
-import { head, RawClient, token, until } from '@pushfleet/edge/testing';
+import { until } from '@pushfleet/contract';
+import { head, RawClient, token } from '@pushfleet/edge/testing';
 import { startEdge, type TestEdge } from '../testing.ts';
 import { authorization } from '../testing-client.ts';
 
@@ -56,7 +57,7 @@ class Xhr {
   }
 
   async end(): Promise<this> {
-    await until(() => this.done, 'the response ends', 10_000);
+    await until(() => this.done, 'the response ends');
     return this;
   }
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
+import { until } from '@pushfleet/contract';
 import { formatCursor, parseCursor } from '@pushfleet/core';
-import { until } from '@pushfleet/edge/testing';
+
 import { startEdge, type TestEdge } from '../testing.ts';
 import { begin, poll } from '../testing-client.ts';
 

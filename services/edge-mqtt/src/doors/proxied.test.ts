@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
 import { after, suite, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
-import { Authority, withoutOpenssl } from '@pushfleet/contract';
-import { until } from '@pushfleet/edge/testing';
+import { Authority, until, withoutOpenssl } from '@pushfleet/contract';
+
 import { WebSocket } from 'ws';
 import { encodeFromClient } from '../codec/testing-client.ts';
 import { connectOf } from '../session/testing.ts';

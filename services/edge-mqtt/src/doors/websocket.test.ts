@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { get } from 'node:http';
 import { connect } from 'node:net';
 import { after, suite, test } from 'node:test';
-import { RawClient, until } from '@pushfleet/edge/testing';
+import { until } from '@pushfleet/contract';
+import { RawClient } from '@pushfleet/edge/testing';
 import { WebSocket } from 'ws';
 import { encodeFromClient, type Received, readFromServer } from '../codec/testing-client.ts';
 import { type ClientPacket, reasons } from '../codec.ts';
@@ -63,7 +64,7 @@ class Framed {
   }
 
   async closed(): Promise<number | undefined> {
-    await until(() => this.closeCode !== undefined, 'the connection is closed', 10_000);
+    await until(() => this.closeCode !== undefined, 'the connection is closed');
     return this.closeCode;
   }
 }
@@ -303,7 +304,7 @@ suite('the handshake', () => {
       socket.resume();
     }
     const idle = await Framed.open({ edge: hurried });
-    await until(() => ended === 2 && hurried.edge.guests === 0, 'they are cut', 10_000);
+    await until(() => ended === 2 && hurried.edge.guests === 0, 'they are cut');
     assert.equal(await idle.closed(), 1006);
   });
 });
@@ -371,5 +372,5 @@ suite('who comes, by the handshake', () => {
 });
 
 test('nobody is left behind', async () => {
-  await until(() => edge.edge.guests + edge.edge.size === 0, 'everyone is forgotten', 10_000);
+  await until(() => edge.edge.guests + edge.edge.size === 0, 'everyone is forgotten');
 });

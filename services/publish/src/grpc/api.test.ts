@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import { Client, loadPackageDefinition, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
+import { until } from '@pushfleet/contract';
 import { limits, PushfleetError } from '@pushfleet/core';
 import { protoPath } from 'grpc-health-check';
 import { authorized, type DynamicClient, startGrpc } from './testing.ts';
@@ -234,10 +235,6 @@ function collected(call: Message): {
   return { messages, ended };
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
-}
-
 describe('PublishStream', () => {
   test('answers every draft by its correlation; a refused one does not end it', async (t) => {
     const api = await startGrpc();
@@ -275,7 +272,7 @@ describe('PublishStream', () => {
         // The log is full for the first alone.
         api.backbone.log.refusal = id === 'full' ? new PushfleetError('storage_full', 'No room.') : undefined;
         call.write({ correlation: i, draft: draft({ topic, id }) });
-        await until(() => messages.length === i + 1);
+        await until(() => messages.length === i + 1, `answer ${i}`);
       }
       call.end();
       await ended;
@@ -309,7 +306,7 @@ describe('PublishStream', () => {
     const { messages, ended } = collected(call);
     for (let i = 1; i <= 200; i++) call.write({ correlation: i, draft: draft({ id: String(i) }) });
     call.end();
-    await until(() => waiting.length === 10);
+    await until(() => waiting.length === 10, 'all that may wait');
     // Long enough for more to have come, had it been read.
     for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve));
     assert.equal(waiting.length, 10);
@@ -349,9 +346,9 @@ describe('PublishStream', () => {
     const call = api.client.publishStream(authorized());
     collected(call);
     call.write({ correlation: 1, draft: draft() });
-    await until(() => api.streams.size === 1);
+    await until(() => api.streams.size === 1, 'the stream');
     call.cancel();
-    await until(() => api.streams.size === 0 && api.budget.held === 0);
+    await until(() => api.streams.size === 0 && api.budget.held === 0, 'its end');
   });
 });
 
@@ -362,7 +359,7 @@ describe('drain', () => {
     const call = api.client.publishStream(authorized());
     const { messages, ended } = collected(call);
     call.write({ correlation: 1, draft: draft() });
-    await until(() => messages.length === 1);
+    await until(() => messages.length === 1, 'an answer');
     const drained = api.api.drain(new AbortController().signal);
     const { code, metadata } = await ended;
     assert.equal(code, status.UNAVAILABLE);
@@ -401,9 +398,9 @@ describe('beside the API', () => {
     );
     const call = health.watch({ service: 'pushfleet.publish.v1.PublishService' });
     const { messages } = collected(call);
-    await until(() => messages.length === 1);
+    await until(() => messages.length === 1, 'an answer');
     serving = false;
-    await until(() => messages.length === 2);
+    await until(() => messages.length === 2, 'another answer');
     assert.deepEqual(
       messages.map((message) => message.status),
       [1, 2],

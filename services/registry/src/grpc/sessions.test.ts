@@ -240,14 +240,14 @@ describe('sessions over gRPC', () => {
     const before = fillings.map(({ filled }) => filled);
     await redis.restart({ empty: true });
     const commit = (rest: object) => sessions.commit(key, generation, rest);
-    await until(async () => (await commit({ cursor: 'x' })) === 'lost', 'LOST', 20_000);
+    await until(async () => (await commit({ cursor: 'x' })) === 'lost', 'LOST');
     assert.equal(await commit({ putFields: fieldsOf({ a: 'c' }), whole: true }), 'stored');
     assert.equal(await commit({ cursor: 'y' }), 'stored');
     assert.deepEqual(textsOf((await sessions.acquire(key)).state?.fields), { a: 'c' });
     await sessions.end(key);
     // While one fills the index, groups are neither opened nor closed, which others look at.
     const isFilled = () => fillings.every(({ filled }, i) => filled > (before[i] as number));
-    await until(isFilled, 'both to have filled the index', 20_000);
+    await until(isFilled, 'both to have filled the index');
   });
 
   it('finds out that Redis has gone back, by the commit that is missing', async () => {

@@ -104,7 +104,7 @@ describe('SubscriptionService', () => {
     const backbone = connectJetStream({ servers: nats.url, name: 'registry' });
     const instance = await startInstance({ redisUrl: redis.url, backbone, env });
     open.push(instance);
-    await until(() => instance.parts.every((part) => part.ready?.() === undefined), 'readiness', 30_000);
+    await until(() => instance.parts.every((part) => part.ready?.() === undefined), 'readiness');
     cursor = async () => {
       const [stored] = await backbone.bus(namespace).publish([
         {
@@ -291,7 +291,7 @@ describe('SubscriptionService', () => {
     assert.deepEqual(await one.matched('orders/1', at), [], 'before the log has removed it');
     assert.equal((await failure(one.get('leased'))).code, status.NOT_FOUND);
     assert.equal((await failure(one.update(renewed, 'state'))).code, status.NOT_FOUND);
-    await until(() => watching.changes.at(-1)?.deleted === true, 'the news of it', 30_000);
+    await until(() => watching.changes.at(-1)?.deleted === true, 'the news of it');
     assert.equal(watching.changes.findLast(({ deleted }) => deleted)?.id, 'leased');
   });
 
@@ -348,7 +348,7 @@ describe('SubscriptionService', () => {
           ({ length }) => length === 1,
           () => false,
         );
-      await until(matches, 'a match', 30_000);
+      await until(matches, 'a match');
     }
     await one.create({ id: 'b' });
     assert.deepEqual(await two.matched('orders/1', await cursor()), ['a', 'b']);
@@ -370,10 +370,9 @@ describe('SubscriptionService', () => {
           () => false,
         ),
       'the log',
-      30_000,
     );
     await one.update({ ...created, description: 'after' }, 'description');
-    await until(() => watching.changes.length === 1, 'the change', 30_000);
+    await until(() => watching.changes.length === 1, 'the change');
     assert.equal(watching.errors.length, 0);
   });
 });

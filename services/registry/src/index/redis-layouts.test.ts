@@ -30,7 +30,7 @@ async function eventually<T>(ask: () => Promise<T>): Promise<T> {
       throw error;
     }
   };
-  await until(asked, 'an answer of the index', 60_000);
+  await until(asked, 'an answer of the index');
   return answers[0] as T;
 }
 

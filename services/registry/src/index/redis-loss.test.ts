@@ -20,7 +20,7 @@ async function eventually<T>(ask: () => Promise<T>): Promise<T> {
       throw error;
     }
   };
-  await until(asked, 'an answer of the index', 20_000);
+  await until(asked, 'an answer of the index');
   return answer as T;
 }
 

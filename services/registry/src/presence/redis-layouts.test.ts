@@ -71,7 +71,7 @@ const everywhere = async (on: TestRegister, wanted: readonly string[]): Promise<
   );
 };
 const eventually = (on: TestRegister, wanted: readonly string[]): Promise<void> =>
-  until(() => everywhere(on, wanted).then(() => true), `${wanted} everywhere`, 60_000);
+  until(() => everywhere(on, wanted).then(() => true), `${wanted} everywhere`);
 const keysOf = (some: readonly string[]) =>
   namespaces.flatMap((namespace) => some.map((name) => keyOf('t', name, 'c1', namespace)));
 

@@ -113,7 +113,7 @@ describe('sessions whose registry dies between two writes', () => {
       for await (const page of pages) if (page.length > 0) return false;
       return counts.every((count) => count === 0) && backbone.log.groups.size === 0;
     };
-    await until(empty, `the end of everything, ${writes} writes`, 20_000);
+    await until(empty, `the end of everything, ${writes} writes`);
     const wills = published.map(({ topic }) => topic);
     assert.equal(new Set(wills).size, wills.length, `wills once: ${wills.join(', ')}`);
     // A name without a session is found by the next comparison with the log.

@@ -45,7 +45,7 @@ describe('sessions of registries as processes', () => {
     assert.equal(await first.commit(keyOf('c'), generation, { putFields: fieldsOf({ a: 'b' }) }), 'stored');
     await one.kill('SIGKILL');
     assert.equal(await second.commit(keyOf('c'), generation, { cursor: 'here' }), 'stored');
-    await until(() => wills.length > 0, 'the will', 60_000);
+    await until(() => wills.length > 0, 'the will');
     const late = () => second.commit(keyOf('c'), generation, { cursor: 'late' });
     await until(async () => (await late()) === 'lapsed', 'word that nobody has it');
     const again = await second.acquire(keyOf('c'));

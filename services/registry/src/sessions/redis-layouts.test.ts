@@ -19,7 +19,7 @@ const ids = Array.from({ length: 30 }, (_, n) => `c${10 + n}`);
 async function opened(url: string): Promise<TestSessions> {
   const one = await openSessions(url);
   open.push(one);
-  await until(() => one.register.groups.known(), 'the index', 20_000);
+  await until(() => one.register.groups.known(), 'the index');
   return one;
 }
 
@@ -68,14 +68,10 @@ describe('sessions on layouts of Redis', () => {
     assert.ok((again.session?.generation ?? 0n) > first.generation);
     const published = await heard(one.backbone);
     one.alive.clear();
-    await until(
-      () => published.length === ids.length - 1,
-      'the wills of those that were not taken over',
-      20_000,
-    );
+    await until(() => published.length === ids.length - 1, 'the wills of those that were not taken over');
     await until(async () => (await one.register.get(keyOf('c10'))).owner === undefined, 'the release');
     one.advance(700_000);
-    await until(() => one.backbone.log.groups.size === 0, 'the end of the group', 20_000);
+    await until(() => one.backbone.log.groups.size === 0, 'the end of the group');
   });
 
   it('go on after a failover by Sentinel to a replica that missed the newest', {
@@ -92,13 +88,13 @@ describe('sessions on layouts of Redis', () => {
     const taken = await one.own(keyOf('early'), { instanceId: 'edge-2' });
     const filled = one.register.filling.counts.filled;
     await sentinel.failOver();
-    await until(() => one.register.filling.counts.filled > filled, 'the filling', 60_000);
+    await until(() => one.register.filling.counts.filled > filled, 'the filling');
     assert.equal(await put(one, 'late', late.generation), lost);
     assert.equal(await put(one, 'early', taken.generation), lost, 'the replica has an earlier generation');
     assert.equal(await put(one, 'early', taken.generation, true), stored);
     assert.equal(await put(one, 'early', early.generation), 2, 'FENCED');
     const published = await heard(one.backbone);
     one.alive.delete('edge-1');
-    await until(() => published.length === 1, 'the will that the replica did not know of', 20_000);
+    await until(() => published.length === 1, 'the will that the replica did not know of');
   });
 });

@@ -120,7 +120,7 @@ describe('sessions as time passes', () => {
     }
     const kept = await one.own(keyOf('kept'), { instanceId: 'edge-2', will: willOf('kept') });
     alive.delete('edge-1');
-    await until(() => wills.length === count, 'the wills', 20_000);
+    await until(() => wills.length === count, 'the wills');
     assert.equal(new Set(topics()).size, count);
     await gone(one, 'dead-0');
     const back = await one.register.get(keyOf('dead-1'));
@@ -166,7 +166,7 @@ describe('sessions as time passes', () => {
     await one.release(keyOf('waiting'), generation);
     await one.own(keyOf('owned'), { will: willOf('w/2') });
     await redis.restart({ empty: true });
-    await until(() => one.register.filling.counts.filled > 1, 'the filling', 20_000);
+    await until(() => one.register.filling.counts.filled > 1, 'the filling');
     one.advance(31_000);
     await until(() => wills.length === 1, 'the will that is due');
     alive.delete('edge-1');
