@@ -147,7 +147,11 @@ export interface Bus {
   /** The place of the newest stored publication: everything acknowledged before the call is at or before it. */
   head(): Promise<Cursor>;
 
-  /** The retained publications that match, in no particular order, in batches. */
+  /**
+   * The retained publications that match, in no particular order, in batches. Of one topic, what the last publish or
+   * deletion that was acknowledged made it; under a wildcard one that was replaced or cleared a moment ago may come,
+   * too, before what replaced it.
+   */
   retained(filter: TopicFilter, signal: AbortSignal): AsyncIterable<readonly Publication[]>;
 
   /**

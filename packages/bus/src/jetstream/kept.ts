@@ -1,5 +1,6 @@
 import {
   type Draft,
+  isExact,
   matches,
   type Namespace,
   type Publication,
@@ -172,7 +173,7 @@ export function storageFull(what: string): PushfleetError {
   );
 }
 
-/** The retained publications that match, page by page. */
+/** The retained publications that match, page by page; where it is those of one topic, as the leader has it. */
 export async function* retained(
   broker: Broker,
   namespace: Namespace,
@@ -180,13 +181,33 @@ export async function* retained(
   signal: AbortSignal,
 ): AsyncIterable<readonly Publication[]> {
   const scope = keptScope(namespace);
+  const pages = isExact(filter)
+    ? lastOf(broker, subjectOf(scope, filter as string as Topic), signal)
+    : pagesOf(broker, filterOf(scope, filter), signal);
+  for await (const page of pages) {
+    const found = page.flatMap((message) => publicationOf(scope, filter, message));
+    if (found.length > 0) yield found;
+  }
+}
+
+type Pages = AsyncIterable<readonly StoredMessage[]>;
+
+/** A replica could still hold the one before. */
+async function* lastOf(broker: Broker, subject: string, signal: AbortSignal): Pages {
+  if (signal.aborted) return;
+  const ask = () => broker.gate.run(() => leaderMessage(broker.bulk, keptStream, { last_by_subj: subject }));
+  const last = await patiently(ask, signal);
+  if (last !== undefined) yield [last];
+}
+
+async function* pagesOf(broker: Broker, filter: string, signal: AbortSignal): Pages {
   const { replicas } = await patiently(() => streamInfo(broker.bulk, keptStream), signal);
   // Each message of this stream is its subject's last; one that is replaced meanwhile moves to the end.
   const reader = new StreamReader({
     link: broker.bulk,
     gate: broker.gate,
     stream: keptStream,
-    filter: filterOf(scope, filter),
+    filter,
     after: 0,
     until: Number.MAX_SAFE_INTEGER,
     replicated: replicas > 1,
@@ -194,10 +215,7 @@ export async function* retained(
     bytes: 1_048_576,
     signal,
   });
-  for (let page = await reader.next(); page !== undefined; page = await reader.next()) {
-    const found = page.flatMap((message) => publicationOf(scope, filter, message));
-    if (found.length > 0) yield found;
-  }
+  for (let page = await reader.next(); page !== undefined; page = await reader.next()) yield page;
 }
 
 function publicationOf(scope: string, filter: TopicFilter, message: StoredMessage): Publication[] {
