@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cursor, type Place, parseCursor } from '@pushfleet/core';
 import type { Start } from '../gap.ts';
 import { isTrusted, mistrustMs } from '../leaders.ts';
@@ -9,16 +10,28 @@ import { patiently } from './retry.ts';
 const latestTime = 9_223_372_036_854;
 
 /**
+ * For how long a place beyond the end of a replicated log is doubted rather than called lost, in milliseconds: until a
+ * leader that stood still or was cut off has heard of the next.
+ */
+const doubtMs = 12_000;
+/** The broker hears of all ends that often anyway. */
+const pauseMs = 1_000;
+
+/**
  * Where to read on from. A shard without a position, beyond the head, or of another generation resumes by the
  * cursor's time.
  *
  * @throws PushfleetError `cursor_invalid`, `unavailable`
  */
-export async function startOf(broker: Broker, cursor: Cursor | undefined): Promise<Start> {
+export async function startOf(
+  broker: Broker,
+  cursor: Cursor | undefined,
+  wait = { doubtMs, pauseMs },
+): Promise<Start> {
   const { generation } = broker.layout;
   const place = cursor === undefined ? { generation, positions: [], time: 0 } : parseCursor(cursor);
-  const views = await broker.views();
   const foreign = place.generation !== generation;
+  const views = foreign ? await broker.views() : await viewsUpTo(broker, place, wait);
   const beyond = views.some(({ lastSequence }, shard) => (place.positions[shard] ?? 0) > lastSequence);
   const whole = broker.leaders.trusts(place);
   const positions = await Promise.all(
@@ -29,6 +42,25 @@ export async function startOf(broker: Broker, cursor: Cursor | undefined): Promi
   const now = Math.min(...views.map(({ answeredAt }) => answeredAt));
   const trusted = whole || views.every(({ leader }) => isTrusted(place, leader.since));
   return { cursor, place, positions, trusted, lost: foreign || beyond, shelves: views, now };
+}
+
+/** What the leaders say now; a leader that lacks what the place names is asked again, as it may lead no more. */
+async function viewsUpTo(
+  broker: Broker,
+  { positions }: Place,
+  wait: { readonly doubtMs: number; readonly pauseMs: number },
+): Promise<readonly StreamView[]> {
+  const end = Date.now() + wait.doubtMs;
+  for (;;) {
+    const views = await broker.views();
+    const lacks = (last: (shard: number) => number) =>
+      views.some(({ replicas }, shard) => replicas > 1 && (positions[shard] ?? 0) > last(shard));
+    if (!lacks((shard) => views[shard]?.lastSequence ?? 0)) return views;
+    do {
+      if (Date.now() >= end || broker.closing.aborted) return views;
+      await sleep(wait.pauseMs, undefined, { ref: false });
+    } while (lacks((shard) => broker.lastKnown(shard)));
+  }
 }
 
 /** How far to read for a cursor: to its positions, to the head where it has none in this log. */
