@@ -41,6 +41,8 @@ export class RevocationRegister implements Part, RevocationList {
   /** The keys of the log's snapshot until it is complete. */
   #snapshot: Set<string> | undefined = new Set();
   #known = false;
+  /** Settles when the index is made good: a change meanwhile is written behind it, or what was before would undo it. */
+  #made: Promise<void> = Promise.resolve();
   #following: { stop(): void } | undefined;
   #sweeper: NodeJS.Timeout | undefined;
 
@@ -132,7 +134,12 @@ export class RevocationRegister implements Part, RevocationList {
   }
 
   /** To be called when Redis answers, again or for the first time, and when it was emptied. */
-  async indexReturned(): Promise<void> {
+  indexReturned(): Promise<void> {
+    this.#made = this.#made.then(() => this.#makeGood());
+    return this.#made;
+  }
+
+  async #makeGood(): Promise<void> {
     try {
       if (this.#snapshot === undefined) await this.#options.index.rebuild(this.#table.entries());
       else await this.#load();
@@ -197,7 +204,7 @@ export class RevocationRegister implements Part, RevocationList {
     // One by one a snapshot would cost its square here; it is taken at once when it is complete.
     if (this.#snapshot === undefined) this.#check(change);
     for (const on of this.#listeners) on(change);
-    void this.#indexed(change).catch(() => {}); // made good when Redis returns
+    void this.#made.then(() => this.#indexed(change)).catch(() => {}); // made good when Redis returns
   }
 
   #check(change: Change): void {
@@ -214,7 +221,8 @@ export class RevocationRegister implements Part, RevocationList {
 
   #sweep(): void {
     for (const { namespace, id, revision } of this.#table.expire()) {
-      this.#options.index.remove(namespace, id, revision + 1).catch(() => {}); // made good when Redis returns
+      const gone = () => this.#options.index.remove(namespace, id, revision + 1);
+      void this.#made.then(gone).catch(() => {}); // made good when Redis returns
     }
   }
 
